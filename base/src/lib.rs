@@ -1,0 +1,19 @@
+//! The words every Lakeward crate shares: identifiers, time, redaction and coded errors.
+//!
+//! Nothing here knows Arrow, DataFusion or an async runtime, so that every other crate can depend on it.
+//!
+//! Invariant: a value wrapped in [`Redacted`] never prints.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod clock;
+mod code;
+mod id;
+mod redacted;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use code::{Coded, GrpcCode, SqlState};
+pub use id::{
+    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId,
+};
+pub use redacted::Redacted;

@@ -1,0 +1,147 @@
+//! Column types between Arrow and Delta: what a table may be made with, how it is described, and how it is read.
+//!
+//! Invariant: the schema that a scan is planned with is exactly what it yields; text and bytea are read as views.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake::kernel::{EagerSnapshot, StructType};
+use lakeward_catalog::StoreError;
+
+use crate::fault::{Fault, input};
+
+/// Characters that a Parquet column name of an unmapped Delta table may not have.
+const REFUSED_IN_NAMES: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
+
+const MAX_DECIMAL_DIGITS: u8 = 38;
+
+/// The Delta schema of a table to be made.
+pub(crate) fn delta_schema(schema: &Schema, partition_by: &[String]) -> Result<StructType, StoreError> {
+    let mut names = BTreeSet::new();
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        if field.name().is_empty() || field.name().contains(REFUSED_IN_NAMES) {
+            return Err(StoreError::Unsupported(
+                "a column name that is empty or has one of ` ,;{}()=` or a line break".into(),
+            ));
+        }
+        if !names.insert(field.name().to_lowercase()) {
+            return Err(StoreError::Unsupported("two columns whose names differ only in case".into()));
+        }
+        let data_type = stored_type(field.data_type())?;
+        if partition_by.contains(field.name()) && data_type == DataType::Binary {
+            return Err(StoreError::Unsupported("partitioning by a bytea column".into()));
+        }
+        fields.push(Field::new(field.name(), data_type, field.is_nullable()));
+    }
+    if partition_by.iter().any(|column| schema.index_of(column).is_err()) {
+        return Err(input("a partition column is not a column of the table"));
+    }
+    if partition_by.len() == schema.fields().len() {
+        return Err(StoreError::Unsupported("a table without a column that is not a partition column".into()));
+    }
+    (&Schema::new(fields)).try_into_kernel().map_err(|_| StoreError::Unsupported("a column's type".into()))
+}
+
+/// The type that is stored for a type that a statement yields.
+fn stored_type(data_type: &DataType) -> Result<DataType, StoreError> {
+    Ok(match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
+        DataType::Timestamp(TimeUnit::Microsecond, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
+        DataType::Decimal128(precision, scale) if *precision <= MAX_DECIMAL_DIGITS && *scale >= 0 => data_type.clone(),
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Date32 => data_type.clone(),
+        _ => return Err(StoreError::Unsupported("a column of this type in a Delta table".into())),
+    })
+}
+
+/// The table's schema as Delta declares it, without the fields' metadata.
+pub(crate) fn declared_schema(snapshot: &EagerSnapshot) -> Result<SchemaRef, StoreError> {
+    let declared: Schema = snapshot
+        .schema()
+        .as_ref()
+        .try_into_arrow()
+        .map_err(|_| Fault("the table's schema could not be understood").corrupt())?;
+    let fields = declared.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), f.is_nullable()));
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// The schema of a scan: as declared, with views for text and bytea.
+pub(crate) fn scan_schema(declared: &Schema) -> SchemaRef {
+    let fields = declared.fields().iter().map(|f| Field::new(f.name(), scan_type(f.data_type()), f.is_nullable()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn scan_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8 => DataType::Utf8View,
+        DataType::Binary => DataType::BinaryView,
+        other => other.clone(),
+    }
+}
+
+/// Whether the file index can read every column (else deltalake's own scan does).
+pub(crate) fn all_scalar(declared: &Schema) -> bool {
+    declared.fields().iter().all(|f| stored_type(f.data_type()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(data_type: DataType) -> Schema {
+        Schema::new(vec![Field::new("a", data_type, true)])
+    }
+
+    #[test]
+    fn types_are_allowed_by_name() {
+        for data_type in [
+            DataType::Utf8View,
+            DataType::LargeBinary,
+            DataType::Decimal128(38, 38),
+            DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+        ] {
+            assert!(delta_schema(&one(data_type), &[]).is_ok());
+        }
+        for data_type in [
+            DataType::UInt32,
+            DataType::Time64(TimeUnit::Microsecond),
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            DataType::Decimal256(40, 2),
+            DataType::Decimal128(10, -2),
+            DataType::Null,
+        ] {
+            assert!(matches!(delta_schema(&one(data_type), &[]), Err(StoreError::Unsupported(_))));
+        }
+    }
+
+    #[test]
+    fn names_that_parquet_refuses_are_refused() {
+        for name in ["", "a b", "a=b", "a(b)"] {
+            assert!(delta_schema(&Schema::new(vec![Field::new(name, DataType::Int32, true)]), &[]).is_err(), "{name}");
+        }
+        let twice = Schema::new(vec![Field::new("a", DataType::Int32, true), Field::new("A", DataType::Int32, true)]);
+        assert!(delta_schema(&twice, &[]).is_err());
+    }
+
+    #[test]
+    fn partition_columns_are_checked() {
+        let schema = Schema::new(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Binary, true)]);
+        assert!(delta_schema(&schema, &["a".into()]).is_ok());
+        assert!(delta_schema(&schema, &["b".into()]).is_err());
+        assert!(delta_schema(&schema, &["c".into()]).is_err());
+        assert!(delta_schema(&one(DataType::Int32), &["a".into()]).is_err());
+    }
+}

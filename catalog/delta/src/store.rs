@@ -1,0 +1,147 @@
+//! [`DeltaStore`]: the table store itself, putting the other modules together.
+//!
+//! Invariant: nothing is written without having been read first: every write is checked against the newest version.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion_execution::runtime_env::RuntimeEnv;
+use datafusion_physical_plan::SendableRecordBatchStream;
+use deltalake::operations::create::CreateBuilder;
+use deltalake::protocol::SaveMode;
+use futures::{StreamExt, TryStreamExt};
+use lakeward_catalog::{
+    CommitNote, RawTable, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
+};
+use object_store::ObjectStore;
+use url::Url;
+
+use crate::columns::delta_schema;
+use crate::fault::{Fault, from_delta, from_storage};
+use crate::location::{Place, Roots};
+use crate::protocol::has_log;
+use crate::snapshots::Snapshots;
+use crate::staging::StagingStore;
+use crate::write;
+
+/// Delta tables on the local file system and on the object stores that were added.
+pub struct DeltaStore {
+    roots: Roots,
+    snapshots: Snapshots,
+}
+
+impl DeltaStore {
+    /// Tables on the local file system (`file:///…/`).
+    ///
+    /// # Errors
+    /// Never in practice: where the private URL of the local store is malformed.
+    pub fn new() -> Result<Self, StoreError> {
+        Ok(Self { roots: Roots::local()?, snapshots: Snapshots::default() })
+    }
+
+    /// Adds a bucket, `scheme://bucket`, for tables under it. The store must put conditionally (`PutMode::Create`).
+    ///
+    /// # Errors
+    /// [`StoreError::Input`] where the URL names no bucket.
+    pub fn with_object_store(mut self, bucket: &Url, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
+        self.roots.add(bucket, store)?;
+        Ok(self)
+    }
+
+    /// Makes the stores known to `runtime`, as every scan does for the store that it needs.
+    pub fn prepare_runtime(&self, runtime: &RuntimeEnv) {
+        self.roots.iter().for_each(|root| root.register(runtime));
+    }
+}
+
+impl fmt::Debug for DeltaStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeltaStore").field("roots", &self.roots).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableStore for DeltaStore {
+    async fn create(
+        &self,
+        location: &str,
+        schema: SchemaRef,
+        partition_by: &[String],
+        note: &CommitNote,
+    ) -> Result<u64, StoreError> {
+        let place = self.roots.place(location)?;
+        let delta_schema = delta_schema(&schema, partition_by)?;
+        if has_log(&place.directory()).await? {
+            return Err(StoreError::AlreadyExists);
+        }
+        let staging = StagingStore::new(place.directory());
+        let created = CreateBuilder::new()
+            .with_log_store(place.log_store_over(Arc::new(staging.clone())))
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .with_columns(delta_schema.fields().cloned())
+            .with_partition_columns(partition_by)
+            .with_commit_properties(write::commit_properties(note).with_max_retries(0))
+            .await;
+        self.snapshots.forget(&place);
+        match (staging.committed(), created) {
+            (Some(0), _) => Ok(0),
+            (_, Err(error)) => Err(match from_delta(&error) {
+                StoreError::Conflict(_) => StoreError::AlreadyExists,
+                other => other,
+            }),
+            (_, Ok(_)) => Err(Fault("the table was not made as its first version").corrupt()),
+        }
+    }
+
+    async fn describe(&self, location: &str) -> Result<TableDescription, StoreError> {
+        let place = self.roots.place(location)?;
+        Ok(self.snapshots.open(&place, VersionSelector::Latest).await?.description())
+    }
+
+    async fn open(&self, table: &Table, at: VersionSelector) -> Result<RawTable, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        Ok(self.snapshots.open(&place, at).await?.raw.clone())
+    }
+
+    async fn write(
+        &self,
+        table: &Table,
+        mode: WriteMode,
+        rows: SendableRecordBatchStream,
+        note: &CommitNote,
+    ) -> Result<WriteResult, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        let base = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        write::write(&place, &base, mode, rows, note).await
+    }
+
+    async fn remove(&self, location: &str) -> Result<(), StoreError> {
+        let place = self.roots.place(location)?;
+        if !has_log(&place.directory()).await? {
+            return Err(StoreError::NotFound);
+        }
+        let removed = remove_all(&place).await;
+        self.snapshots.forget(&place);
+        removed
+    }
+}
+
+/// Deletes the log first, so that what a failure leaves behind is no table any more, then everything else.
+async fn remove_all(place: &Place) -> Result<(), StoreError> {
+    let store = &place.root.store;
+    for prefix in [place.prefix.clone().join("_delta_log"), place.prefix.clone()] {
+        let listed = store.list(Some(&prefix)).map_ok(|meta| meta.location).boxed();
+        let deleted: Result<Vec<_>, _> = store.delete_stream(listed).try_collect().await;
+        match deleted {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(from_storage(&error)),
+        }
+    }
+    if let Ok(directory) = place.url.to_file_path() {
+        // Empty directories are left, and half-written files that listings skip. Best effort.
+        let _ = tokio::fs::remove_dir_all(directory).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Writing: one stream of rows becomes one commit.
+//!
+//! The rows go through deltalake's write operation (it checks constraints, splits by partition, writes Parquet with
+//! statistics, and commits with conflict checks), a batch at a time: what is in memory is the open row group of each
+//! partition. Files aim at 128 MiB, row groups at 128 Ki rows (small enough to prune by, large enough to read fast).
+//!
+//! Conflicts: an append reads nothing, so it is retried against newer versions and fails only where the table's schema
+//! or protocol changed; an overwrite that met another commit is a conflict.
+//!
+//! Invariant: unless the answer is `Ok`, nothing was committed, save where the caller goes away, or storage fails, in the
+//! middle of putting the commit itself (then the outcome is unknown and no file is deleted).
+
+use std::num::NonZeroU64;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::{DataFusionError, Result as DataFusionResult};
+use datafusion_execution::TaskContext;
+use datafusion_physical_plan::streaming::PartitionStream;
+use datafusion_physical_plan::{RecordBatchStream, SendableRecordBatchStream};
+use deltalake::datafusion::catalog::streaming::StreamingTable;
+use deltalake::datafusion::datasource::provider_as_source;
+use deltalake::datafusion::execution::SessionStateBuilder;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use deltalake::datafusion::prelude::SessionConfig;
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::operations::write::WriteBuilder;
+use deltalake::protocol::SaveMode;
+use futures::{Stream, StreamExt};
+use lakeward_catalog::{CommitNote, StoreError, WriteMode, WriteResult};
+use parking_lot::Mutex;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::fault::{from_delta, input};
+use crate::location::Place;
+use crate::snapshots::Pinned;
+use crate::staging::StagingStore;
+
+const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+const WRITE_BATCH_ROWS: usize = 8192;
+
+/// How often a commit is tried again after another writer took its version.
+const COMMIT_RETRIES: usize = 64;
+
+/// Writes `rows` on top of `base` in one commit.
+pub(crate) async fn write(
+    place: &Place,
+    base: &Pinned,
+    mode: WriteMode,
+    rows: SendableRecordBatchStream,
+    note: &CommitNote,
+) -> Result<WriteResult, StoreError> {
+    let intake = Arc::new(Intake::new(Arc::clone(&base.declared), &rows.schema())?);
+    let staging = Abandoning(StagingStore::new(place.directory()));
+    let source = source(&intake, rows)?;
+    let written = WriteBuilder::new(place.log_store_over(Arc::new(staging.0.clone())), Some(base.snapshot.clone()))
+        .with_save_mode(match mode {
+            WriteMode::Append => SaveMode::Append,
+            WriteMode::Overwrite => SaveMode::Overwrite,
+        })
+        .with_input_plan(source)
+        .with_session_state(Arc::new(session()))
+        .with_target_file_size(Some(TARGET_FILE_BYTES))
+        .with_write_batch_size(WRITE_BATCH_ROWS)
+        .with_writer_properties(writer_properties())
+        .with_commit_properties(commit_properties(note))
+        .await;
+    // What follows a commit (checkpoint, clean-up) may fail: the commit stands all the same.
+    if let Some(version) = staging.0.committed() {
+        if written.is_err() {
+            tracing::warn!("upkeep of a table's log failed after a commit");
+        }
+        return Ok(WriteResult { version, rows: intake.rows.load(Ordering::Relaxed) });
+    }
+    let failure = match (intake.failure.lock().take(), written) {
+        (Some(failure), _) => StoreError::Input(failure),
+        (None, Err(error)) => from_delta(&error),
+        (None, Ok(_)) => input("the write ended without a commit"),
+    };
+    staging.0.delete(staging.0.abandon()).await;
+    Err(failure)
+}
+
+/// The properties of a commit: who made it and for which statement; never a literal.
+pub(crate) fn commit_properties(note: &CommitNote) -> CommitProperties {
+    let facts = [("userName", &note.user_name), ("statementId", &note.statement_id)];
+    CommitProperties::default()
+        .with_metadata(facts.map(|(key, value)| (key.to_owned(), serde_json::Value::String(value.clone()))))
+        .with_max_retries(COMMIT_RETRIES)
+}
+
+fn writer_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by(concat!("lakeward ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build()
+}
+
+/// One partition: the rows come as one stream, in order.
+fn session() -> SessionState {
+    SessionStateBuilder::new_with_default_features().with_config(SessionConfig::new().with_target_partitions(1)).build()
+}
+
+/// A write that is dropped before it has ended takes its files away.
+struct Abandoning(StagingStore);
+
+impl Drop for Abandoning {
+    fn drop(&mut self) {
+        let files = self.0.abandon();
+        if let (false, Ok(runtime)) = (files.is_empty(), tokio::runtime::Handle::try_current()) {
+            let store = self.0.clone();
+            runtime.spawn(async move { store.delete(files).await });
+        }
+    }
+}
+
+/// Checks and casts the rows on their way in, counts them, and keeps the error that stopped them.
+struct Intake {
+    schema: SchemaRef,
+    rows: AtomicU64,
+    failure: Mutex<Option<DataFusionError>>,
+}
+
+impl Intake {
+    fn new(schema: SchemaRef, rows: &SchemaRef) -> Result<Self, StoreError> {
+        let same_names = schema.fields().iter().map(|f| f.name()).eq(rows.fields().iter().map(|f| f.name()));
+        if !same_names {
+            return Err(input("the rows' columns are not the table's"));
+        }
+        let fits = |(to, from): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
+            fits(from.data_type(), to.data_type())
+        };
+        if !schema.fields().iter().zip(rows.fields()).all(fits) {
+            return Err(input("the rows' types are not the table's"));
+        }
+        Ok(Self { schema, rows: AtomicU64::new(0), failure: Mutex::new(None) })
+    }
+
+    fn admit(&self, batch: &RecordBatch) -> DataFusionResult<RecordBatch> {
+        let columns = self.schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| {
+            if !field.is_nullable() && column.null_count() > 0 {
+                return Err(DataFusionError::Execution(format!("null value in column \"{}\"", field.name())));
+            }
+            cast_exactly(column, field.data_type())
+        });
+        let admitted = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_, _>>()?)
+            .map_err(|_| DataFusionError::Execution("a batch does not fit the table".into()))?;
+        self.rows.fetch_add(admitted.num_rows() as u64, Ordering::Relaxed);
+        Ok(admitted)
+    }
+}
+
+/// Whether a value of the first type can be stored as the second without changing it.
+fn fits(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, Dictionary, LargeBinary, LargeUtf8, Null, Timestamp, Utf8, Utf8View};
+    match (from, to) {
+        (Utf8 | LargeUtf8 | Utf8View, Utf8) | (Binary | LargeBinary | BinaryView, Binary) | (Null, _) => true,
+        (Timestamp(a, zone_a), Timestamp(b, zone_b)) => a == b && zone_a.is_some() == zone_b.is_some(),
+        (Dictionary(_, value), to) => fits(value, to),
+        (from, to) => from == to,
+    }
+}
+
+fn cast_exactly(column: &ArrayRef, to: &DataType) -> DataFusionResult<ArrayRef> {
+    if column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    // The error's text could hold a value.
+    cast_with_options(column, to, &options)
+        .map_err(|_| DataFusionError::Execution("a value does not fit its column".into()))
+}
+
+fn source(intake: &Arc<Intake>, rows: SendableRecordBatchStream) -> Result<LogicalPlan, StoreError> {
+    let partition = Arc::new(OneShot { intake: Arc::clone(intake), rows: Mutex::new(Some(rows)) });
+    let table = StreamingTable::try_new(Arc::clone(&intake.schema), vec![partition]).map_err(StoreError::Input)?;
+    LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(StoreError::Input)
+}
+
+/// The incoming rows as a plan's leaf that can be executed once.
+struct OneShot {
+    intake: Arc<Intake>,
+    rows: Mutex<Option<SendableRecordBatchStream>>,
+}
+
+impl std::fmt::Debug for OneShot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OneShot")
+    }
+}
+
+impl PartitionStream for OneShot {
+    fn schema(&self) -> &SchemaRef {
+        &self.intake.schema
+    }
+
+    fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+        Box::pin(Admitted { intake: Arc::clone(&self.intake), rows: self.rows.lock().take() })
+    }
+}
+
+struct Admitted {
+    intake: Arc<Intake>,
+    rows: Option<SendableRecordBatchStream>,
+}
+
+impl Stream for Admitted {
+    type Item = DataFusionResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(rows) = self.rows.as_mut() else {
+            return Poll::Ready(Some(Err(DataFusionError::Internal("the rows were taken already".into()))));
+        };
+        let Poll::Ready(next) = rows.poll_next_unpin(cx) else { return Poll::Pending };
+        Poll::Ready(next.map(|batch| {
+            batch.and_then(|batch| self.intake.admit(&batch)).map_err(|failure| {
+                self.intake.failure.lock().get_or_insert(failure);
+                DataFusionError::Execution("the rows to be written failed".into())
+            })
+        }))
+    }
+}
+
+impl RecordBatchStream for Admitted {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.intake.schema)
+    }
+}

@@ -1,0 +1,77 @@
+//! The changes that the log records, and what each does to a snapshot.
+//!
+//! Invariant: drafts and replay both go through [`Snapshot::apply`], so that a replayed log is what its writers saw. A
+//! change carries the whole object as it is afterwards: replay needs no rule of the version that wrote it.
+
+use std::sync::Arc;
+
+use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::CatalogError;
+use crate::model::{MaskingPolicy, Relation, Role, Schema, Table, View};
+use crate::snapshot::Snapshot;
+
+/// One change. Putting adds an object or replaces the one with its identifier.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change {
+    PutRole(Arc<Role>),
+    DropRole(RoleId),
+    PutSchema(Arc<Schema>),
+    DropSchema(SchemaId),
+    PutTable(Arc<Table>),
+    PutView(Arc<View>),
+    DropRelation(TableId),
+    PutMaskingPolicy(Arc<MaskingPolicy>),
+    DropMaskingPolicy(MaskingPolicyId),
+}
+
+impl Snapshot {
+    /// Makes `change`, or fails and leaves the snapshot as it was.
+    pub(crate) fn apply(&mut self, change: &Change) -> Result<(), CatalogError> {
+        match change {
+            Change::PutRole(role) => {
+                self.check_given_out(role.id.0)?;
+                Arc::make_mut(&mut self.roles).put(Arc::clone(role))
+            }
+            Change::DropRole(id) => Arc::make_mut(&mut self.roles).remove(*id),
+            Change::PutSchema(schema) => {
+                self.check_given_out(schema.id.0)?;
+                Arc::make_mut(&mut self.schemas).put(Arc::clone(schema))
+            }
+            Change::DropSchema(id) => self.drop_empty_schema(*id),
+            Change::PutTable(table) => self.put_relation(Relation::Table(Arc::clone(table))),
+            Change::PutView(view) => self.put_relation(Relation::View(Arc::clone(view))),
+            Change::DropRelation(id) => Arc::make_mut(&mut self.relations).remove(*id),
+            Change::PutMaskingPolicy(policy) => {
+                self.check_given_out(policy.id.0)?;
+                Arc::make_mut(&mut self.masking_policies).put(Arc::clone(policy))
+            }
+            Change::DropMaskingPolicy(id) => Arc::make_mut(&mut self.masking_policies).remove(*id),
+        }
+    }
+
+    fn put_relation(&mut self, relation: Relation) -> Result<(), CatalogError> {
+        self.check_given_out(relation.id().0)?;
+        if self.schemas.get(relation.schema()).is_none() {
+            return Err(CatalogError::Inconsistent("a relation is in no schema"));
+        }
+        Arc::make_mut(&mut self.relations).put(relation)
+    }
+
+    fn drop_empty_schema(&mut self, id: SchemaId) -> Result<(), CatalogError> {
+        if self.relations.of_schema(id).next().is_some() {
+            return Err(CatalogError::Inconsistent("a schema that is dropped holds relations"));
+        }
+        Arc::make_mut(&mut self.schemas).remove(id)
+    }
+
+    fn check_given_out(&self, id: u64) -> Result<(), CatalogError> {
+        if id < self.counters.identifier {
+            Ok(())
+        } else {
+            Err(CatalogError::Inconsistent("an identifier was not given out"))
+        }
+    }
+}

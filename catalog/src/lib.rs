@@ -1,0 +1,33 @@
+//! The catalog: names, roles, grants, policies and view definitions, kept in a versioned log on an object store.
+//!
+//! [`Catalog`] opens the log and changes it; a [`Snapshot`] is everything the catalog holds at one epoch; a [`Draft`] is
+//! a snapshot being edited. [`TableStore`] and [`RawTable`] are the seam to the Delta tables themselves.
+//!
+//! Invariants: a snapshot never changes; the epoch is the log's version; identifiers are never used twice; an edit that
+//! breaks a rule is refused before anything is written; replaying the log gives exactly what its writers had.
+
+mod catalog;
+mod change;
+mod draft;
+mod error;
+mod index;
+mod location;
+mod log;
+mod model;
+mod name;
+mod scram;
+mod snapshot;
+mod store;
+
+pub use catalog::{Catalog, SNAPSHOT_INTERVAL};
+pub use draft::{CreatedPolicy, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewView};
+pub use error::{CatalogError, ObjectKind, StoreError};
+pub use location::canonical_location;
+pub use model::{
+    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
+    Schema, Securable, Table, View,
+};
+pub use name::quote_identifier;
+pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
+pub use snapshot::Snapshot;
+pub use store::{CommitNote, RawTable, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult};

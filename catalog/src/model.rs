@@ -1,0 +1,263 @@
+//! What the catalog knows: roles, schemas, tables, views, grants and policies, as plain data.
+//!
+//! Everything is bound by identifier, so that renaming changes no policy. A [`Snapshot`](crate::Snapshot) holds all of
+//! it at one epoch and is never changed. Invariant: these types are also the log's format, so an unknown field is an
+//! error (an older node must not skip what a newer one relies on).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, Redacted, RoleId, SchemaId, TableId};
+use serde::{Deserialize, Serialize};
+
+use crate::scram::ScramVerifier;
+
+/// Somebody, or a group of somebodies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Stable identifier.
+    pub id: RoleId,
+    /// Name, folded to lower case unless it was quoted.
+    pub name: String,
+    /// May connect.
+    pub login: bool,
+    /// Bypasses grants, row policies and masks.
+    pub superuser: bool,
+    /// Bypasses row policies only.
+    pub bypass_row_security: bool,
+    /// May create and alter roles.
+    pub create_role: bool,
+    /// The password's verifier; `None` means that no password is accepted.
+    pub verifier: Option<ScramVerifier>,
+    /// From when on the password is refused.
+    pub valid_until: Option<DateTime<Utc>>,
+    /// Attributes that policies may read. Not inherited.
+    pub attributes: BTreeMap<String, String>,
+    /// Roles that this role is a direct member of.
+    pub member_of: BTreeSet<RoleId>,
+    /// Built in: cannot be dropped or renamed.
+    pub built_in: bool,
+}
+
+/// A namespace for tables and views.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schema {
+    /// Stable identifier.
+    pub id: SchemaId,
+    /// Name.
+    pub name: String,
+    /// Who may create in it and drop it.
+    pub owner: RoleId,
+    /// What has been granted on it (`USAGE`, `CREATE`).
+    pub grants: Vec<Grant>,
+}
+
+/// What can be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privilege {
+    /// Read a table or view.
+    Select,
+    /// Append to a table.
+    Insert,
+    /// Change rows.
+    Update,
+    /// Remove rows.
+    Delete,
+    /// Name what is in a schema.
+    Usage,
+    /// Create in a schema.
+    Create,
+}
+
+/// To whom something applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grantee {
+    /// Everybody.
+    Public,
+    /// A role and its members.
+    Role(RoleId),
+}
+
+/// One privilege, given to one grantee.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// What.
+    pub privilege: Privilege,
+    /// To whom.
+    pub grantee: Grantee,
+    /// By whom.
+    pub grantor: RoleId,
+}
+
+/// A Delta table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Stable identifier.
+    pub id: TableId,
+    /// The schema that it is in.
+    pub schema: SchemaId,
+    /// Name within the schema.
+    pub name: String,
+    /// Owner: may grant, alter, drop; bypasses neither policies nor masks.
+    pub owner: RoleId,
+    /// Where its Delta log is, as an absolute URL with a trailing slash (`file:///…/`).
+    pub location: String,
+    /// Dropping the table deletes the files too: Lakeward made them.
+    pub managed: bool,
+    /// The columns in the order of the Delta schema when the catalog last looked.
+    pub columns: Vec<Column>,
+    /// Table privileges.
+    pub grants: Vec<Grant>,
+    /// Row level security is on: without a matching policy there are no rows.
+    pub row_security: bool,
+    /// Row policies, in the order of their making.
+    pub policies: Vec<RowPolicy>,
+    /// False for derived tables until lineage protects them: only the owner may read, and GRANT is refused.
+    pub grantable: bool,
+}
+
+/// A column of a table, as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Stable identifier within the table.
+    pub id: ColumnId,
+    /// Name, exactly as in the Delta schema.
+    pub name: String,
+    /// The SQL type as users write and see it, e.g. `bigint`, `timestamp`, `numeric(10,2)`.
+    pub sql_type: String,
+    /// The mask that is set on it.
+    pub mask: Option<MaskBinding>,
+}
+
+/// A masking policy set on a column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskBinding {
+    /// The policy.
+    pub policy: MaskingPolicyId,
+    /// The columns handed to the policy's parameters, in order; the first is the masked column itself.
+    pub arguments: Vec<ColumnId>,
+}
+
+/// Which commands a row policy covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyCommand {
+    /// Every command.
+    All,
+    /// SELECT.
+    Select,
+    /// INSERT.
+    Insert,
+    /// UPDATE.
+    Update,
+    /// DELETE.
+    Delete,
+}
+
+/// A row policy (PostgreSQL's `CREATE POLICY`).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowPolicy {
+    /// Stable identifier.
+    pub id: PolicyId,
+    /// Name, unique on its table.
+    pub name: String,
+    /// Permissive policies are ORed, restrictive ones ANDed.
+    pub permissive: bool,
+    /// The commands it covers.
+    pub command: PolicyCommand,
+    /// To whom it applies.
+    pub grantees: Vec<Grantee>,
+    /// SQL text of the USING expression.
+    pub using: Option<Redacted<String>>,
+    /// SQL text of the WITH CHECK expression.
+    pub with_check: Option<Redacted<String>>,
+    /// Who made it: keyed functions in it run with this role's rights.
+    pub owner: RoleId,
+}
+
+/// A masking policy (Snowflake's `CREATE MASKING POLICY`).
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskingPolicy {
+    /// Stable identifier.
+    pub id: MaskingPolicyId,
+    /// Name, unique in the catalog.
+    pub name: String,
+    /// Parameters, in order; the first is the masked value.
+    pub parameters: Vec<Parameter>,
+    /// SQL type of the result: the same as the first parameter's.
+    pub returns: String,
+    /// SQL text of the body.
+    pub body: Redacted<String>,
+    /// Who made it.
+    pub owner: RoleId,
+}
+
+/// A parameter of a masking policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// Name, as the body uses it.
+    pub name: String,
+    /// SQL type.
+    pub sql_type: String,
+}
+
+/// A view: its text is planned anew at every use.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Stable identifier (shared number range with tables).
+    pub id: TableId,
+    /// The schema that it is in.
+    pub schema: SchemaId,
+    /// Name within the schema.
+    pub name: String,
+    /// Whose table privileges the view uses; policies apply as the caller.
+    pub owner: RoleId,
+    /// The SELECT, as it was typed.
+    pub definition: Redacted<String>,
+    /// Output columns, name and SQL type.
+    pub columns: Vec<Column>,
+    /// Privileges on the view.
+    pub grants: Vec<Grant>,
+}
+
+/// What privileges can be granted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Securable {
+    /// A schema: `USAGE`, `CREATE`.
+    Schema(SchemaId),
+    /// A table or view: `SELECT`, `INSERT`, `UPDATE`, `DELETE`.
+    Relation(TableId),
+}
+
+/// What a name can stand for in FROM.
+#[derive(Debug, Clone)]
+pub enum Relation {
+    /// A table.
+    Table(Arc<Table>),
+    /// A view.
+    View(Arc<View>),
+}
+
+macro_rules! debug_by_name {
+    ($($type:ident),*) => {$(
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type)).field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+debug_by_name!(RowPolicy, MaskingPolicy, View);

@@ -1,0 +1,143 @@
+//! Making things: CREATE TABLE AS, and what DDL asks of the planner (a view's columns, whether a policy compiles).
+//!
+//! Invariant: a table that is made of rows is its maker's alone, and gone again where the rows fail.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::sqlparser::ast;
+use lakeward_catalog::{MaskingPolicy, Table, WriteMode};
+use lakeward_govern::CompileError;
+
+use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
+use crate::error::Error;
+use crate::execute::{Done, commit_note};
+use crate::policy::Compiler;
+use crate::query::{QueryPlan, QueryPlanner};
+use crate::response::Command;
+use crate::statement::CreateTableAs;
+use crate::vantage::Vantage;
+use crate::{output, publish, resolve, version, write};
+
+/// A CREATE TABLE AS that is ready to run.
+pub(crate) struct CreatePlan {
+    source: QueryPlan,
+    statement: CreateTableAs,
+    schema: arrow::datatypes::SchemaRef,
+}
+
+/// Plans a CREATE TABLE AS over its planned source.
+///
+/// # Errors
+/// 42601 where names and columns do not match, 0A000 where a column's type cannot be stored.
+pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan) -> Result<CreatePlan, Error> {
+    if create.columns.len() > source.schema.fields().len() {
+        return Err(Error::new(lakeward_base::SqlState::SYNTAX_ERROR, "too many column names were specified"));
+    }
+    let schema = write::storable_schema(&source.schema, &create.columns)?;
+    Ok(CreatePlan { source, statement: create.clone(), schema })
+}
+
+/// Runs a CREATE TABLE AS.
+pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done, Error> {
+    let CreatePlan { source, statement, schema } = plan;
+    let validator = Validator { vantage };
+    let search_path = vantage.session.settings().search_path();
+    let context = ddl_context(vantage, &search_path, &validator);
+    let creation = Creation {
+        name: &statement.table,
+        if_not_exists: statement.if_not_exists,
+        schema: Arc::clone(&schema),
+        partition_by: &statement.partition_by,
+        location: statement.location.as_deref(),
+        grantable: false,
+    };
+    let table = match ddl::create_table(&context, &creation).await? {
+        Created::Table(table) => table,
+        Created::Existed(notice) => {
+            let command = Command { tag: "CREATE TABLE AS".to_owned(), notices: vec![notice], ..Command::default() };
+            return Ok(Done { command, rows: 0 });
+        }
+    };
+    match fill(vantage, &table, source, &schema).await {
+        Ok(rows) => Ok(Done { command: Command { tag: format!("SELECT {rows}"), ..Command::default() }, rows }),
+        Err(error) => {
+            if ddl::undo_create(&context, &table).await.is_err() {
+                tracing::warn!(table = %table.id, "a table whose rows failed could not be removed");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn fill(vantage: &Vantage, table: &Table, source: QueryPlan, schema: &arrow::datatypes::SchemaRef) -> Result<u64, Error> {
+    let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
+    let checked = write::checked(rows, schema, None, &table.name);
+    let store = &vantage.session.engine().shared.parts.store;
+    let written = store.write(table, WriteMode::Append, checked, &commit_note(vantage)).await;
+    Ok(written.map_err(|error| publish::store(&error, &table.name))?.rows)
+}
+
+/// What DDL runs with, for this statement.
+pub(crate) fn ddl_context<'a>(vantage: &'a Vantage, search_path: &'a [String], validator: &'a Validator<'a>) -> DdlContext<'a> {
+    let parts = &vantage.session.engine().shared.parts;
+    DdlContext {
+        catalog: &parts.catalog,
+        store: parts.store.as_ref(),
+        principal: &vantage.principal,
+        search_path,
+        managed_root_url: &parts.managed_root_url,
+        note: commit_note(vantage),
+        validator,
+    }
+}
+
+/// Asks the planner.
+pub(crate) struct Validator<'a> {
+    pub(crate) vantage: &'a Vantage,
+}
+
+#[async_trait]
+impl DdlValidator for Validator<'_> {
+    async fn view_columns(&self, query: &ast::Query) -> Result<Vec<(String, String)>, Error> {
+        let mut query = query.clone();
+        version::mark(&mut query, &[])?;
+        let resolved = resolve::query(self.vantage, query).await?;
+        let compiler = Compiler(&self.vantage.state);
+        let decision = lakeward_govern::decide(&self.vantage.principal, &self.vantage.snapshot, &resolved.tables, &compiler)
+            .map_err(|error| Error::from_coded(&error))?;
+        let planner = QueryPlanner { vantage: self.vantage, resolved: &resolved, decision: &decision, text: "" };
+        let Some(query) = &resolved.query else { return Err(publish::incident("planning", "view")) };
+        let plan = planner.logical(query, Vec::new())?;
+        let fields = plan.schema().fields();
+        let names = output::column_names(query, fields.len());
+        let column = |(name, field): (Option<String>, &Arc<arrow::datatypes::Field>)| {
+            (name.unwrap_or_else(|| field.name().clone()), ddl::types::sql_type(field.data_type()))
+        };
+        Ok(names.into_iter().zip(fields.iter()).map(column).collect())
+    }
+
+    async fn check_policy(&self, table: &Table, sql: &str) -> Result<(), Error> {
+        let field = |column: &lakeward_catalog::Column| {
+            arrow::datatypes::Field::new(&column.name, ddl::types::arrow_type(&column.sql_type), true)
+        };
+        let schema = arrow::datatypes::Schema::new(table.columns.iter().map(field).collect::<Vec<_>>());
+        let qualified = DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &schema);
+        let schema = qualified.map_err(|error| publish::planning(&error, None))?;
+        lakeward_govern::check_row_policy(sql, &schema, &Compiler(&self.vantage.state)).map_err(|error| refused(&error))
+    }
+
+    async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
+        lakeward_govern::check_masking_policy(policy, None, &Compiler(&self.vantage.state)).map_err(|error| refused(&error))
+    }
+}
+
+/// Whoever makes a policy may see what the planner says of its text.
+fn refused(error: &CompileError) -> Error {
+    match error {
+        CompileError::Planner(error) => publish::planning(error, None),
+        other => Error::from_coded(other),
+    }
+}

@@ -1,0 +1,186 @@
+//! Making a change of the catalog: permissions, the change itself, the files that go with it.
+//!
+//! Invariants: the edit of the catalog looks everything up, and checks every permission, in the draft that it changes; a
+//! file is made before the entry that names it, and removed after the entry is gone.
+
+mod actor;
+mod grant;
+mod mask;
+mod policy;
+mod role;
+mod schema;
+mod table;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::sql::sqlparser::ast;
+use lakeward_base::{Coded, SqlState};
+use lakeward_catalog::{Catalog, CatalogError, CommitNote, Draft, MaskingPolicy, Snapshot, Table, TableStore};
+use lakeward_govern::Principal;
+
+use super::Ddl;
+use crate::error::Error;
+use crate::response::{Command, Notice};
+
+use actor::Actor;
+pub(crate) use table::{Created, Creation, create_table, undo_create};
+
+/// What a change of the catalog needs from the session that asks for it.
+pub(crate) struct DdlContext<'a> {
+    /// The catalog.
+    pub(crate) catalog: &'a Catalog,
+    /// Where tables are made and removed.
+    pub(crate) store: &'a dyn TableStore,
+    /// Who asks.
+    pub(crate) principal: &'a Principal,
+    /// Schemas in which names without one are looked for; new relations go into the first that exists.
+    pub(crate) search_path: &'a [String],
+    /// Below which managed tables lie: an absolute URL.
+    pub(crate) managed_root_url: &'a str,
+    /// What commits of Delta say.
+    pub(crate) note: CommitNote,
+    /// The planner's judgement of views and expressions.
+    pub(crate) validator: &'a dyn DdlValidator,
+}
+
+/// What only the planner can check.
+#[async_trait]
+pub(crate) trait DdlValidator: Send + Sync {
+    /// The columns of a view over `query`: names and SQL types.
+    ///
+    /// # Errors
+    /// The planner's: unknown names, missing privileges of the view's owner-to-be.
+    async fn view_columns(&self, query: &ast::Query) -> Result<Vec<(String, String)>, Error>;
+
+    /// Checks that `sql` is a boolean expression over a row of `table`.
+    ///
+    /// # Errors
+    /// 42703, 42883, 42804 and their like.
+    async fn check_policy(&self, table: &Table, sql: &str) -> Result<(), Error>;
+
+    /// Checks that the body is an expression over the parameters, of the type that the policy returns.
+    ///
+    /// # Errors
+    /// 42703, 42883, 42804 and their like.
+    async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error>;
+}
+
+impl fmt::Debug for DdlContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DdlContext").field("principal", &self.principal.current_user).finish_non_exhaustive()
+    }
+}
+
+/// What an edit answers: its notices.
+type Edited = Result<Vec<Notice>, CatalogError>;
+
+impl DdlContext<'_> {
+    /// Runs `edit` over the newest catalog, with the one who asks as that catalog knows them.
+    async fn change<T>(
+        &self,
+        edit: impl Fn(&mut Draft, &Actor) -> Result<T, CatalogError>,
+    ) -> Result<(T, Arc<Snapshot>), Error> {
+        let role = self.principal.current_role;
+        let outcome = self.catalog.change(&self.principal.session_user, |draft| {
+            let actor = Actor::of(draft, role, &self.principal.session_user)?;
+            edit(draft, &actor)
+        });
+        outcome.await.map_err(|error| Error::from_coded(&error))
+    }
+
+    /// The one who asks, for checks ahead of an edit.
+    fn actor(&self, snapshot: &Snapshot) -> Result<Actor, Error> {
+        Actor::of(snapshot, self.principal.current_role, &self.principal.session_user)
+            .map_err(|error| Error::from_coded(&error))
+    }
+
+    async fn command(&self, tag: &str, edit: impl Fn(&mut Draft, &Actor) -> Edited) -> Result<Command, Error> {
+        let (notices, _) = self.change(edit).await?;
+        Ok(command(tag, notices))
+    }
+}
+
+/// Makes a change of the catalog.
+///
+/// # Errors
+/// 42501 without the permission, else what the catalog, the table store and the planner say.
+pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Command, Error> {
+    match ddl {
+        Ddl::CreateRole(create) => role::create(context, create).await,
+        Ddl::AlterRole(alter) => role::alter(context, alter).await,
+        Ddl::RenameRole { role, to } => role::rename(context, role, to).await,
+        Ddl::SetAttribute { role, name, value } => role::set_attribute(context, role, name, value.as_ref()).await,
+        Ddl::DropRole(drop) => role::drop(context, drop).await,
+        Ddl::Membership(membership) => grant::membership(context, membership).await,
+        Ddl::Privileges(privileges) => grant::privileges(context, privileges).await,
+        Ddl::CreateSchema { name, if_not_exists, owner } => {
+            schema::create(context, name.as_deref(), *if_not_exists, owner.as_ref()).await
+        }
+        Ddl::DropSchema(drop) => schema::drop(context, drop).await,
+        Ddl::CreateTable(create) => table::create(context, create).await,
+        Ddl::RegisterTable(register) => table::register(context, register).await,
+        Ddl::DropTable(drop) => table::drop(context, drop).await,
+        Ddl::CreateView(create) => view::create(context, create).await,
+        Ddl::DropView(drop) => view::drop(context, drop).await,
+        Ddl::ChangeOwner { relation, if_exists, is_view, to } => {
+            view::change_owner(context, relation, *if_exists, *is_view, to).await
+        }
+        Ddl::RowSecurity { table, if_exists, enable } => {
+            policy::row_security(context, table, *if_exists, *enable).await
+        }
+        Ddl::CreatePolicy(create) => policy::create(context, create).await,
+        Ddl::AlterPolicy(alter) => policy::alter(context, alter).await,
+        Ddl::DropPolicy { name, table, if_exists } => policy::drop(context, name, table, *if_exists).await,
+        Ddl::CreateMaskingPolicy(create) => mask::create(context, create).await,
+        Ddl::AlterMaskingPolicy { name, body } => mask::alter(context, name, body).await,
+        Ddl::DropMaskingPolicy(drop) => mask::drop(context, drop).await,
+        Ddl::SetMask { table, column, mask } => mask::set(context, table, column, mask.as_ref()).await,
+    }
+}
+
+fn command(tag: &str, notices: Vec<Notice>) -> Command {
+    Command { tag: tag.to_owned(), notices, reported: Vec::new() }
+}
+
+fn notice(message: String) -> Notice {
+    Notice { severity: "NOTICE", sqlstate: SqlState::SUCCESS, message }
+}
+
+fn warning(message: String) -> Notice {
+    Notice { severity: "WARNING", sqlstate: SqlState::WARNING, message }
+}
+
+/// `IF EXISTS` makes of "does not exist" a notice.
+fn skip_missing<T>(
+    found: Result<T, CatalogError>,
+    if_exists: bool,
+    notices: &mut Vec<Notice>,
+) -> Result<Option<T>, CatalogError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if if_exists && is_missing(&error) => {
+            notices.push(notice(format!("{}, skipping", error.message())));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_missing(error: &CatalogError) -> bool {
+    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT, SqlState::INVALID_SCHEMA_NAME];
+    missing.contains(&error.sqlstate())
+}
+
+/// An error of ours, from within an edit.
+fn refused(error: Error) -> CatalogError {
+    CatalogError::refused(error)
+}
+
+fn coded(error: &(impl Coded + ?Sized)) -> Error {
+    Error::from_coded(error)
+}

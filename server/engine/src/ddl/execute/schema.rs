@@ -1,0 +1,67 @@
+//! Schemas.
+//!
+//! Invariant: see [`super`].
+
+use lakeward_base::SqlState;
+use lakeward_catalog::{CatalogError, Privilege};
+
+use super::actor::{self, Actor};
+use super::{DdlContext, notice, refused, skip_missing};
+use crate::ddl::{Drop, RoleName};
+use crate::error::Error;
+use crate::response::Command;
+
+pub(super) async fn create(
+    context: &DdlContext<'_>,
+    name: Option<&str>,
+    if_not_exists: bool,
+    owner: Option<&RoleName>,
+) -> Result<Command, Error> {
+    context
+        .command("CREATE SCHEMA", |draft, actor| {
+            must_create_schemas(actor)?;
+            let owner = actor.role(draft, owner.unwrap_or(&RoleName::Current))?;
+            actor.must_be_member_of(&owner)?;
+            let name = name.unwrap_or(&owner.name);
+            if if_not_exists && draft.schema_by_name(name).is_some() {
+                return Ok(vec![notice(format!("schema \"{name}\" already exists, skipping"))]);
+            }
+            draft.create_schema(name, owner.id)?;
+            Ok(Vec::new())
+        })
+        .await
+}
+
+/// PostgreSQL asks for CREATE on the database, which here nobody is granted.
+fn must_create_schemas(actor: &Actor) -> Result<(), CatalogError> {
+    if actor.superuser { Ok(()) } else { Err(refused(Error::denied("database", "lakeward"))) }
+}
+
+pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Result<Command, Error> {
+    context
+        .command("DROP SCHEMA", |draft, actor| {
+            let mut notices = Vec::new();
+            for name in &drop.names {
+                let Some(schema) = skip_missing(actor::schema(draft, name), drop.if_exists, &mut notices)? else {
+                    continue;
+                };
+                actor.must_own(schema.owner, "schema", &schema.name)?;
+                draft.drop_schema(schema.id)?;
+            }
+            Ok(notices)
+        })
+        .await
+}
+
+/// USAGE on the schema that a name was found in, which PostgreSQL asks for before anything in it is named.
+pub(super) fn must_use(
+    actor: &Actor,
+    snapshot: &lakeward_catalog::Snapshot,
+    schema: &lakeward_catalog::Schema,
+) -> Result<(), CatalogError> {
+    if actor.superuser || snapshot.holds(&actor.roles, schema.owner, &schema.grants, Privilege::Usage) {
+        return Ok(());
+    }
+    let error = Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for schema {}", schema.name));
+    Err(refused(error))
+}

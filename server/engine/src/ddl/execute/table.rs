@@ -1,0 +1,236 @@
+//! Tables: the Delta log first, then the catalog's entry; and back in the other order.
+//!
+//! Invariant: an entry never names files that are not there; files that no entry names were made by a statement that
+//! failed, and it removed them, or said that it could not.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
+use lakeward_base::{Coded, SqlState, TableId};
+use lakeward_catalog::{CatalogError, Draft, NewColumn, NewTable, ObjectKind, Snapshot, Table, canonical_location};
+use uuid::Uuid;
+
+use super::actor::{self, Actor};
+use super::{DdlContext, coded, command, notice, refused, skip_missing};
+use crate::ddl::{CreateTable, Drop, RegisterTable, types};
+use crate::error::Error;
+use crate::response::{Command, Notice};
+use crate::statement::Name;
+
+const TAG: &str = "CREATE TABLE";
+
+/// A table to be made.
+pub(crate) struct Creation<'a> {
+    /// Its name.
+    pub(crate) name: &'a Name,
+    /// No error where it exists.
+    pub(crate) if_not_exists: bool,
+    /// Its columns, as Arrow has them.
+    pub(crate) schema: SchemaRef,
+    /// Partition columns.
+    pub(crate) partition_by: &'a [String],
+    /// Where, if not below the data directory.
+    pub(crate) location: Option<&'a str>,
+    /// False for tables made from others.
+    pub(crate) grantable: bool,
+}
+
+/// What became of it.
+pub(crate) enum Created {
+    /// It was made.
+    Table(Arc<Table>),
+    /// It was there: the notice.
+    Existed(Notice),
+}
+
+pub(super) async fn create(context: &DdlContext<'_>, create: &CreateTable) -> Result<Command, Error> {
+    let fields: Vec<Field> = create
+        .columns
+        .iter()
+        .map(|column| Field::new(&column.name, column.arrow_type.clone(), !column.not_null))
+        .collect();
+    let creation = Creation {
+        name: &create.table,
+        if_not_exists: create.if_not_exists,
+        schema: Arc::new(ArrowSchema::new(fields)),
+        partition_by: &create.partition_by,
+        location: create.location.as_deref(),
+        grantable: true,
+    };
+    match create_table(context, &creation).await? {
+        Created::Table(_) => Ok(command(TAG, Vec::new())),
+        Created::Existed(notice) => Ok(command(TAG, vec![notice])),
+    }
+}
+
+/// Makes an empty Delta table and its entry. Also the first half of CREATE TABLE AS.
+///
+/// # Errors
+/// 42501, 42P07 and what the store says; nothing is left behind.
+pub(crate) async fn create_table(context: &DdlContext<'_>, creation: &Creation<'_>) -> Result<Created, Error> {
+    let snapshot = context.catalog.snapshot();
+    let actor = context.actor(&snapshot)?;
+    if let Some(existed) = check_new(context, &snapshot, &actor, creation).map_err(|error| coded(&error))? {
+        return Ok(Created::Existed(existed));
+    }
+    let location = match creation.location {
+        Some(location) => canonical_location(location),
+        // A name of its own, not the table's: that one may change hands.
+        None => canonical_location(&format!("{}/{}/", context.managed_root_url.trim_end_matches('/'), Uuid::now_v7())),
+    };
+    let place = Place { location: location.map_err(|error| coded(&error))?, managed: creation.location.is_none() };
+    let columns = columns_of(&creation.schema);
+    // Tried before a file is written: a Delta log within another table's directory would do harm there.
+    put(context, creation, &place, &columns, &mut Draft::new(&snapshot), &actor).map_err(|error| coded(&error))?;
+    let made =
+        context.store.create(&place.location, Arc::clone(&creation.schema), creation.partition_by, &context.note).await;
+    made.map_err(|error| coded(&error))?;
+    match enter(context, creation, &place, &columns).await {
+        Ok(table) => Ok(Created::Table(table)),
+        Err(error) => {
+            remove_files(context, &place).await;
+            Err(error)
+        }
+    }
+}
+
+/// Where a table lies.
+struct Place {
+    location: String,
+    managed: bool,
+}
+
+fn columns_of(schema: &SchemaRef) -> Vec<(String, String)> {
+    schema.fields().iter().map(|field| (field.name().clone(), types::sql_type(field.data_type()))).collect()
+}
+
+/// Removes what was made, if it is ours alone: below a LOCATION there may be others' files.
+async fn remove_files(context: &DdlContext<'_>, place: &Place) {
+    if !place.managed {
+        tracing::warn!("a table that was not created leaves an empty Delta log at its LOCATION");
+        return;
+    }
+    if let Err(failure) = context.store.remove(&place.location).await {
+        tracing::warn!(sqlstate = %failure.sqlstate(), "the files of a table that was not created could not be removed");
+    }
+}
+
+/// What can be refused before a file is written. A notice where the table exists and may.
+fn check_new(
+    context: &DdlContext<'_>,
+    snapshot: &Snapshot,
+    actor: &Actor,
+    creation: &Creation<'_>,
+) -> Result<Option<Notice>, CatalogError> {
+    let schema = actor::schema_for(snapshot, context.search_path, creation.name)?;
+    actor.must_create_in(snapshot, &schema)?;
+    if creation.location.is_some() {
+        actor.must_be_superuser("give a LOCATION")?;
+    }
+    match snapshot.relation(&schema.name, &creation.name.name) {
+        None => Ok(None),
+        Some(_) if creation.if_not_exists => {
+            Ok(Some(notice(format!("relation \"{}\" already exists, skipping", creation.name.name))))
+        }
+        Some(_) => Err(CatalogError::AlreadyExists { kind: ObjectKind::Relation, name: creation.name.name.clone() }),
+    }
+}
+
+async fn enter(
+    context: &DdlContext<'_>,
+    creation: &Creation<'_>,
+    place: &Place,
+    columns: &[(String, String)],
+) -> Result<Arc<Table>, Error> {
+    let (id, snapshot) = context.change(|draft, actor| put(context, creation, place, columns, draft, actor)).await?;
+    let gone = || Error::new(SqlState::UNDEFINED_TABLE, "the new table was dropped meanwhile");
+    snapshot.table(id).cloned().ok_or_else(gone)
+}
+
+fn put(
+    context: &DdlContext<'_>,
+    creation: &Creation<'_>,
+    place: &Place,
+    columns: &[(String, String)],
+    draft: &mut Draft,
+    actor: &Actor,
+) -> Result<TableId, CatalogError> {
+    let schema = actor::schema_for(draft, context.search_path, creation.name)?;
+    actor.must_create_in(draft, &schema)?;
+    if !place.managed {
+        actor.must_be_superuser("give a LOCATION")?;
+    }
+    draft.create_table(NewTable {
+        schema: schema.id,
+        name: creation.name.name.clone(),
+        owner: actor.role,
+        location: place.location.clone(),
+        managed: place.managed,
+        columns: columns
+            .iter()
+            .map(|(name, sql_type)| NewColumn { name: name.clone(), sql_type: sql_type.clone() })
+            .collect(),
+        grantable: creation.grantable,
+    })
+}
+
+pub(super) async fn register(context: &DdlContext<'_>, register: &RegisterTable) -> Result<Command, Error> {
+    let snapshot = context.catalog.snapshot();
+    let actor = context.actor(&snapshot)?;
+    let mut creation = Creation {
+        name: &register.table,
+        if_not_exists: register.if_not_exists,
+        schema: Arc::new(ArrowSchema::empty()),
+        partition_by: &[],
+        location: Some(&register.location),
+        grantable: true,
+    };
+    if let Some(existed) = check_new(context, &snapshot, &actor, &creation).map_err(|error| coded(&error))? {
+        return Ok(command(TAG, vec![existed]));
+    }
+    let location = canonical_location(&register.location).map_err(|error| coded(&error))?;
+    creation.schema = context.store.describe(&location).await.map_err(|error| coded(&error))?.schema;
+    let columns = columns_of(&creation.schema);
+    enter(context, &creation, &Place { location, managed: false }, &columns).await?;
+    Ok(command(TAG, Vec::new()))
+}
+
+pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<Command, Error> {
+    let ((mut notices, dropped), _) = context
+        .change(|draft, actor| {
+            let (mut notices, mut dropped) = (Vec::new(), Vec::new());
+            for name in &drop.names {
+                let found = actor::table(draft, context.search_path, name);
+                let Some(table) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
+                actor.must_own(table.owner, "table", &table.name)?;
+                draft.drop_table(table.id)?;
+                dropped.push(table);
+            }
+            Ok((notices, dropped))
+        })
+        .await?;
+    for table in dropped.iter().filter(|table| table.managed) {
+        if let Err(error) = context.store.remove(&table.location).await {
+            tracing::warn!(table = %table.id, sqlstate = %error.sqlstate(), "the files of a dropped table could not be removed");
+            notices.push(super::warning(format!("the files of table \"{}\" could not be removed", table.name)));
+        }
+    }
+    Ok(command("DROP TABLE", notices))
+}
+
+/// Takes back a table whose rows could not be written (CREATE TABLE AS): its entry, then its files, if they are ours.
+///
+/// # Errors
+/// The catalog's and the store's; the table is then still there, empty.
+pub(crate) async fn undo_create(context: &DdlContext<'_>, table: &Table) -> Result<(), Error> {
+    let edit = |draft: &mut Draft, actor: &Actor| match draft.table(table.id).cloned() {
+        Some(entry) if actor.owns(entry.owner) => draft.drop_table(entry.id),
+        Some(entry) => Err(refused(Error::denied("table", &entry.name))),
+        None => Ok(()),
+    };
+    context.change(edit).await?;
+    if !table.managed {
+        return Ok(());
+    }
+    context.store.remove(&table.location).await.map_err(|error| coded(&error))
+}

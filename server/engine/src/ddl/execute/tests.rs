@@ -1,0 +1,377 @@
+//! Who may change what, and what a change leaves behind; over a catalog in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::sql::sqlparser::ast;
+use lakeward_base::{Coded, Redacted, SqlState, SystemClock};
+use lakeward_catalog::{
+    Catalog, CommitNote, MaskingPolicy, Privilege, RawTable, ScramVerifier, StoreError, Table, TableDescription,
+    TableStore, VersionSelector, WriteMode, WriteResult,
+};
+use lakeward_govern::Principal;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use parking_lot::Mutex;
+
+use super::{DdlContext, DdlValidator, execute};
+use crate::error::Error;
+use crate::response::Command;
+use crate::statement::{Kind, parse};
+
+/// Remembers which tables stand where.
+#[derive(Debug, Default)]
+struct MemoryStore {
+    tables: Mutex<BTreeMap<String, SchemaRef>>,
+}
+
+#[async_trait]
+impl TableStore for MemoryStore {
+    async fn create(&self, location: &str, schema: SchemaRef, _: &[String], _: &CommitNote) -> Result<u64, StoreError> {
+        match self.tables.lock().insert(location.to_owned(), schema) {
+            None => Ok(0),
+            Some(_) => Err(StoreError::AlreadyExists),
+        }
+    }
+
+    async fn describe(&self, location: &str) -> Result<TableDescription, StoreError> {
+        let schema = self.tables.lock().get(location).cloned().ok_or(StoreError::NotFound)?;
+        Ok(TableDescription { version: 0, schema, partition_columns: Vec::new() })
+    }
+
+    async fn open(&self, _: &Table, _: VersionSelector) -> Result<RawTable, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn write(
+        &self,
+        _: &Table,
+        _: WriteMode,
+        _: SendableRecordBatchStream,
+        _: &CommitNote,
+    ) -> Result<WriteResult, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn remove(&self, location: &str) -> Result<(), StoreError> {
+        self.tables.lock().remove(location).map(drop).ok_or(StoreError::NotFound)
+    }
+}
+
+/// Takes every expression but `bad`.
+struct Planner;
+
+#[async_trait]
+impl DdlValidator for Planner {
+    async fn view_columns(&self, _: &ast::Query) -> Result<Vec<(String, String)>, Error> {
+        Ok(vec![("a".to_owned(), "bigint".to_owned())])
+    }
+
+    async fn check_policy(&self, _: &Table, sql: &str) -> Result<(), Error> {
+        if sql == "bad" { Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist")) } else { Ok(()) }
+    }
+
+    async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
+        if policy.body.expose() == "bad" {
+            Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+struct World {
+    catalog: Arc<Catalog>,
+    store: MemoryStore,
+}
+
+impl World {
+    async fn new() -> Self {
+        let memory: Arc<InMemory> = Arc::new(InMemory::new());
+        let verifier = ScramVerifier::mock(&[7; 32], "admin");
+        Catalog::initialise(memory.clone(), Path::from("catalog"), "admin", verifier, &SystemClock).await.unwrap();
+        let catalog = Catalog::open(memory, Path::from("catalog"), Arc::new(SystemClock)).await.unwrap();
+        let world = Self { catalog, store: MemoryStore::default() };
+        for sql in [
+            "CREATE ROLE owner LOGIN",
+            "CREATE ROLE maker CREATEROLE",
+            "CREATE ROLE governor IN ROLE policy_admin",
+            "CREATE ROLE nobody",
+            "CREATE SCHEMA s",
+            "GRANT USAGE, CREATE ON SCHEMA s TO owner",
+        ] {
+            world.run("admin", sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        world.run("owner", "CREATE TABLE s.t (a bigint NOT NULL, b text, c text)").await.unwrap();
+        world
+    }
+
+    async fn run(&self, user: &str, sql: &str) -> Result<Command, Error> {
+        let Kind::Ddl(ddl) = parse(sql)?.kind else { panic!("{sql}") };
+        let snapshot = self.catalog.snapshot();
+        let role = snapshot.role_by_name(user).unwrap();
+        let principal = Principal {
+            session_user: user.to_owned(),
+            current_user: user.to_owned(),
+            session_role: role.id,
+            current_role: role.id,
+            effective_roles: BTreeSet::new(),
+            role_names: BTreeSet::new(),
+            attributes: BTreeMap::new(),
+            // Wrong on purpose: what a role may do is asked of the catalog.
+            superuser: true,
+            bypass_row_security: true,
+            purpose: None,
+        };
+        let context = DdlContext {
+            catalog: &self.catalog,
+            store: &self.store,
+            principal: &principal,
+            search_path: &["s".to_owned(), "public".to_owned()],
+            managed_root_url: "memory://lake/tables",
+            note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
+            validator: &Planner,
+        };
+        execute(&context, &ddl).await
+    }
+
+    /// The code, or the tag.
+    async fn outcome(&self, user: &str, sql: &str) -> String {
+        match self.run(user, sql).await {
+            Ok(command) => command.tag,
+            Err(error) => error.sqlstate().as_str().to_owned(),
+        }
+    }
+
+    fn table(&self) -> Arc<Table> {
+        match self.catalog.snapshot().relation("s", "t") {
+            Some(lakeward_catalog::Relation::Table(table)) => table,
+            _ => panic!("no table s.t"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn permissions_are_those_of_postgresql() {
+    let world = World::new().await;
+    let table = [
+        ("nobody", "CREATE ROLE x", "42501"),
+        ("maker", "CREATE ROLE x", "CREATE ROLE"),
+        ("maker", "CREATE ROLE y SUPERUSER", "42501"),
+        ("maker", "CREATE ROLE y BYPASSRLS", "42501"),
+        ("maker", "CREATE ROLE y IN ROLE policy_admin", "42501"),
+        ("maker", "CREATE ROLE x", "42710"),
+        ("maker", "ALTER ROLE admin PASSWORD 'x'", "42501"),
+        ("maker", "ALTER ROLE x SUPERUSER", "42501"),
+        ("nobody", "ALTER ROLE nobody PASSWORD 'x'", "ALTER ROLE"),
+        ("nobody", "ALTER ROLE nobody VALID UNTIL 'infinity'", "42501"),
+        ("nobody", "ALTER ROLE nobody SET ATTRIBUTE h = '1'", "42501"),
+        ("maker", "ALTER ROLE nobody SET ATTRIBUTE h = '1'", "42501"),
+        ("governor", "ALTER ROLE nobody SET ATTRIBUTE h = '1'", "ALTER ROLE"),
+        ("maker", "GRANT admin TO maker", "42501"),
+        ("maker", "GRANT auditor TO maker", "42501"),
+        ("maker", "GRANT governor TO maker", "42501"),
+        ("maker", "GRANT x TO nobody", "GRANT ROLE"),
+        ("nobody", "GRANT x TO owner", "42501"),
+        ("admin", "GRANT missing TO owner", "42704"),
+        ("maker", "DROP ROLE admin", "42501"),
+        ("maker", "DROP ROLE maker", "2BP01"),
+        ("maker", "DROP ROLE x", "DROP ROLE"),
+        ("nobody", "CREATE SCHEMA z", "42501"),
+        ("nobody", "DROP SCHEMA s", "42501"),
+        ("admin", "DROP SCHEMA s", "2BP01"),
+        ("nobody", "CREATE TABLE s.x (a int)", "42501"),
+        ("nobody", "CREATE TABLE public.x (a int)", "42501"),
+        ("owner", "CREATE TABLE s.x (a int) LOCATION 'memory://lake/x'", "42501"),
+        ("owner", "CREATE EXTERNAL TABLE s.x STORED AS DELTA LOCATION 'memory://lake/x'", "42501"),
+        ("owner", "CREATE TABLE s.t (a int)", "42P07"),
+        ("owner", "CREATE TABLE z.t (a int)", "3F000"),
+        ("owner", "CREATE TABLE pg_catalog.t (a int)", "42501"),
+        ("nobody", "GRANT SELECT ON s.t TO nobody", "42501"),
+        ("owner", "GRANT SELECT ON s.t TO nobody", "GRANT"),
+        ("owner", "GRANT SELECT ON ALL TABLES IN SCHEMA s TO nobody", "GRANT"),
+        ("owner", "GRANT USAGE ON SCHEMA s TO nobody", "42501"),
+        ("owner", "GRANT SELECT ON s.missing TO nobody", "42P01"),
+        ("nobody", "CREATE POLICY p ON s.t USING (true)", "42501"),
+        ("nobody", "CREATE POLICY p ON s.t USING (bad)", "42501"),
+        ("owner", "CREATE POLICY p ON s.t USING (bad)", "42703"),
+        ("owner", "CREATE POLICY p ON s.t USING (true)", "CREATE POLICY"),
+        ("governor", "CREATE POLICY q ON s.t USING (true)", "CREATE POLICY"),
+        ("governor", "CREATE POLICY q ON s.t USING (true)", "42710"),
+        ("nobody", "DROP POLICY p ON s.t", "42501"),
+        ("nobody", "ALTER TABLE s.t DISABLE ROW LEVEL SECURITY", "42501"),
+        ("owner", "ALTER POLICY p ON s.t RENAME TO q", "42710"),
+        ("owner", "ALTER POLICY missing ON s.t TO nobody", "42704"),
+        ("owner", "CREATE MASKING POLICY m AS (v text) RETURNS text -> v", "42501"),
+        ("governor", "CREATE MASKING POLICY m AS (v text) RETURNS text -> bad", "42703"),
+        ("governor", "CREATE MASKING POLICY m AS (v text) RETURNS text -> v", "CREATE MASKING POLICY"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN a SET MASKING POLICY m", "42804"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN z SET MASKING POLICY m", "42703"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN b SET MASKING POLICY z", "42704"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN b SET MASKING POLICY m USING (c)", "42P17"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN b SET MASKING POLICY m USING (b, c)", "42P17"),
+        ("nobody", "ALTER TABLE s.t ALTER COLUMN b SET MASKING POLICY m", "42501"),
+        ("owner", "ALTER TABLE s.t ALTER COLUMN b SET MASKING POLICY m", "ALTER TABLE"),
+        ("owner", "DROP MASKING POLICY m", "42501"),
+        ("governor", "DROP MASKING POLICY m", "2BP01"),
+        ("governor", "ALTER MASKING POLICY m SET BODY -> 'x'", "ALTER MASKING POLICY"),
+        ("owner", "CREATE VIEW s.v AS SELECT 1", "CREATE VIEW"),
+        ("owner", "CREATE VIEW s.v AS SELECT 1", "42P07"),
+        ("owner", "CREATE OR REPLACE VIEW s.t AS SELECT 1", "42809"),
+        ("nobody", "CREATE VIEW s.w AS SELECT 1", "42501"),
+        ("nobody", "CREATE OR REPLACE VIEW s.v AS SELECT 1", "42501"),
+        ("owner", "DROP TABLE s.v", "42809"),
+        ("nobody", "DROP VIEW s.v", "42501"),
+        ("owner", "DROP VIEW s.v", "DROP VIEW"),
+        ("owner", "ALTER TABLE s.t OWNER TO nobody", "42501"),
+        ("nobody", "ALTER TABLE s.t OWNER TO nobody", "42501"),
+        ("nobody", "DROP TABLE s.t", "42501"),
+        ("admin", "ALTER TABLE s.t OWNER TO nobody", "ALTER TABLE"),
+        ("owner", "DROP TABLE s.t", "42501"),
+        ("nobody", "DROP TABLE s.t", "DROP TABLE"),
+    ];
+    for (user, sql, expected) in table {
+        assert_eq!(world.outcome(user, sql).await, expected, "{user}: {sql}");
+    }
+}
+
+#[tokio::test]
+async fn files_and_entries_go_together() {
+    let world = World::new().await;
+    let files = || world.store.tables.lock().keys().cloned().collect::<Vec<_>>();
+    let location = world.table().location.clone();
+    assert_eq!(files(), [location]);
+    assert!(world.table().managed && world.table().grantable);
+
+    // What can be known beforehand is refused before a file is made.
+    world.run("owner", "CREATE VIEW s.v AS SELECT 1").await.unwrap();
+    assert_eq!(world.outcome("owner", "CREATE TABLE s.v (a int)").await, "42P07");
+    assert_eq!(world.outcome("owner", "CREATE TABLE s.\"pg_x\" (a int)").await, "42939");
+    assert_eq!(files().len(), 1);
+
+    // Above another table's files: nothing may be made there, and above all nothing removed.
+    assert_eq!(world.outcome("admin", "CREATE TABLE s.x (a int) LOCATION 'memory://lake/'").await, "42710");
+    assert_eq!(files().len(), 1);
+
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("tags", DataType::new_list(DataType::Utf8, true), true),
+    ]));
+    world.store.tables.lock().insert("memory://lake/external/".to_owned(), schema);
+    world.run("admin", "CREATE EXTERNAL TABLE s.e STORED AS DELTA LOCATION 'memory://lake/external'").await.unwrap();
+    assert_eq!(
+        world.outcome("admin", "CREATE EXTERNAL TABLE s.f STORED AS DELTA LOCATION 'memory://lake/external/'").await,
+        "42710"
+    );
+    assert_eq!(
+        world.outcome("admin", "CREATE EXTERNAL TABLE s.f STORED AS DELTA LOCATION 'memory://lake/nothing'").await,
+        "58030"
+    );
+    let Some(lakeward_catalog::Relation::Table(external)) = world.catalog.snapshot().relation("s", "e") else {
+        panic!()
+    };
+    let columns: Vec<_> =
+        external.columns.iter().map(|column| (column.name.as_str(), column.sql_type.as_str())).collect();
+    assert_eq!((columns.as_slice(), external.managed), (&[("n", "bigint"), ("tags", "text[]")][..], false));
+
+    world.run("admin", "DROP TABLE s.e, s.t").await.unwrap();
+    assert_eq!(files(), ["memory://lake/external/"]);
+}
+
+#[tokio::test]
+async fn notices_are_those_of_postgresql() {
+    let world = World::new().await;
+    let table = [
+        ("CREATE TABLE IF NOT EXISTS s.t (a int)", "relation \"t\" already exists, skipping"),
+        ("CREATE SCHEMA IF NOT EXISTS s", "schema \"s\" already exists, skipping"),
+        ("DROP TABLE IF EXISTS s.x", "relation \"s.x\" does not exist, skipping"),
+        ("DROP VIEW IF EXISTS x", "relation \"x\" does not exist, skipping"),
+        ("DROP ROLE IF EXISTS x", "role \"x\" does not exist, skipping"),
+        ("DROP SCHEMA IF EXISTS x", "schema \"x\" does not exist, skipping"),
+        ("DROP POLICY IF EXISTS p ON s.t", "policy \"p\" for table \"t\" does not exist, skipping"),
+        ("DROP MASKING POLICY IF EXISTS m", "masking policy \"m\" does not exist, skipping"),
+        ("CREATE POLICY p ON s.t USING (true)", "row level security is now enabled on table \"t\""),
+        ("GRANT policy_admin TO governor", "role \"governor\" is already a member of role \"policy_admin\""),
+        ("REVOKE policy_admin FROM nobody", "role \"nobody\" is not a member of role \"policy_admin\""),
+    ];
+    for (sql, expected) in table {
+        let command = world.run("admin", sql).await.unwrap();
+        let messages: Vec<_> = command.notices.iter().map(|notice| notice.message.as_str()).collect();
+        assert_eq!(messages, [expected], "{sql}");
+    }
+    assert!(world.run("admin", "CREATE POLICY q ON s.t USING (true)").await.unwrap().notices.is_empty());
+}
+
+#[tokio::test]
+async fn changes_are_what_was_asked_for() {
+    let world = World::new().await;
+    for sql in [
+        "CREATE USER alice PASSWORD 'geheim' VALID UNTIL '2027-01-01' IN ROLE nobody",
+        "ALTER ROLE alice SET ATTRIBUTE hospital_id = '3'",
+        "GRANT ALL ON s.t TO alice",
+        "REVOKE DELETE ON s.t FROM alice",
+        "CREATE OR REPLACE POLICY p ON t FOR SELECT TO alice USING (a = 1)",
+        "CREATE OR REPLACE POLICY p ON t AS RESTRICTIVE USING (a = 2)",
+        "CREATE MASKING POLICY m AS (v text, w text) RETURNS text -> v",
+        "ALTER TABLE t ALTER COLUMN b SET MASKING POLICY m USING (b, c)",
+    ] {
+        world.run("admin", sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let snapshot = world.catalog.snapshot();
+    let alice = snapshot.role_by_name("alice").unwrap();
+    assert!(alice.login && alice.verifier.as_ref().unwrap().verify_password("geheim"));
+    assert_eq!(alice.attributes.get("hospital_id").map(String::as_str), Some("3"));
+    assert!(alice.member_of.contains(&snapshot.role_by_name("nobody").unwrap().id));
+    let table = world.table();
+    let mut privileges: Vec<_> = table.grants.iter().map(|grant| grant.privilege).collect();
+    privileges.sort();
+    assert_eq!(privileges, [Privilege::Select, Privilege::Insert, Privilege::Update]);
+    assert!(table.grants.iter().all(|grant| grant.grantor == table.owner));
+    assert_eq!(table.policies.len(), 1);
+    assert_eq!(table.policies[0].using.as_ref().map(Redacted::expose).map(String::as_str), Some("a = 2"));
+    assert!(!table.policies[0].permissive && table.row_security);
+    assert_eq!(table.columns[1].mask.as_ref().unwrap().arguments, [table.columns[1].id, table.columns[2].id]);
+
+    world.run("admin", "ALTER USER alice PASSWORD NULL NOLOGIN").await.unwrap();
+    world.run("admin", "ALTER TABLE t ALTER COLUMN b UNSET MASKING POLICY").await.unwrap();
+    world.run("admin", "ALTER TABLE t FORCE ROW LEVEL SECURITY").await.unwrap();
+    world.run("admin", "ALTER TABLE t DISABLE ROW LEVEL SECURITY").await.unwrap();
+    let snapshot = world.catalog.snapshot();
+    let alice = snapshot.role_by_name("alice").unwrap();
+    assert!(!alice.login && alice.verifier.is_none());
+    assert!(world.table().columns[1].mask.is_none() && !world.table().row_security);
+}
+
+#[tokio::test]
+async fn a_role_that_is_gone_changes_nothing() {
+    let world = World::new().await;
+    world.run("admin", "CREATE ROLE late CREATEROLE").await.unwrap();
+    let Kind::Ddl(ddl) = parse("CREATE ROLE x").unwrap().kind else { panic!() };
+    let late = world.catalog.snapshot().role_by_name("late").unwrap().id;
+    world.run("admin", "DROP ROLE late").await.unwrap();
+    let principal = Principal {
+        session_user: "late".to_owned(),
+        current_user: "late".to_owned(),
+        session_role: late,
+        current_role: late,
+        effective_roles: BTreeSet::new(),
+        role_names: BTreeSet::new(),
+        attributes: BTreeMap::new(),
+        superuser: true,
+        bypass_row_security: false,
+        purpose: None,
+    };
+    let context = DdlContext {
+        catalog: &world.catalog,
+        store: &world.store,
+        principal: &principal,
+        search_path: &[],
+        managed_root_url: "memory://lake/tables",
+        note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned() },
+        validator: &Planner,
+    };
+    assert_eq!(execute(&context, &ddl).await.unwrap_err().sqlstate(), SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+}

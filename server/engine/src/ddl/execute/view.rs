@@ -1,0 +1,130 @@
+//! Views, and who owns a relation.
+//!
+//! Invariant: see [`super`].
+
+use lakeward_base::SqlState;
+use lakeward_catalog::{CatalogError, NewColumn, NewView, Relation};
+
+use super::actor;
+use super::{DdlContext, coded, refused, skip_missing};
+use crate::ddl::{CreateView, Drop, RoleName};
+use crate::error::Error;
+use crate::response::Command;
+use crate::statement::Name;
+
+pub(super) async fn create(context: &DdlContext<'_>, create: &CreateView) -> Result<Command, Error> {
+    // Before the planner is asked, so that a missing permission is not answered with what the tables look like.
+    let snapshot = context.catalog.snapshot();
+    let acting = context.actor(&snapshot)?;
+    let target = actor::schema_for(&snapshot, context.search_path, &create.view).map_err(|error| coded(&error))?;
+    acting.must_create_in(&snapshot, &target).map_err(|error| coded(&error))?;
+    let columns = name_columns(context.validator.view_columns(&create.query).await?, &create.columns)?;
+    context
+        .command("CREATE VIEW", |draft, acting| {
+            let schema = actor::schema_for(draft, context.search_path, &create.view)?;
+            acting.must_create_in(draft, &schema)?;
+            let columns = columns.clone();
+            match draft.relation(&schema.name, &create.view.name) {
+                Some(Relation::View(view)) if create.or_replace => {
+                    acting.must_own(view.owner, "view", &view.name)?;
+                    draft.replace_view(view.id, create.definition.clone(), columns)?;
+                }
+                Some(Relation::Table(table)) if create.or_replace => {
+                    let message = format!("\"{}\" is not a view", table.name);
+                    return Err(refused(Error::new(SqlState::WRONG_OBJECT_TYPE, message)));
+                }
+                Some(_) | None => {
+                    let (name, definition) = (create.view.name.clone(), create.definition.clone());
+                    draft.create_view(NewView { schema: schema.id, name, owner: acting.role, definition, columns })?;
+                }
+            }
+            Ok(Vec::new())
+        })
+        .await
+}
+
+/// The query's names, as far as the statement gives no others.
+fn name_columns(columns: Vec<(String, String)>, names: &[String]) -> Result<Vec<NewColumn>, Error> {
+    if names.len() > columns.len() {
+        return Err(Error::new(SqlState::SYNTAX_ERROR, "CREATE VIEW specifies more column names than columns"));
+    }
+    let mut named: Vec<NewColumn> = columns.into_iter().map(|(name, sql_type)| NewColumn { name, sql_type }).collect();
+    for (column, name) in named.iter_mut().zip(names) {
+        column.name.clone_from(name);
+    }
+    Ok(named)
+}
+
+pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<Command, Error> {
+    context
+        .command("DROP VIEW", |draft, acting| {
+            let mut notices = Vec::new();
+            for name in &drop.names {
+                let found = actor::view(draft, context.search_path, name);
+                let Some(view) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
+                acting.must_own(view.owner, "view", &view.name)?;
+                draft.drop_view(view.id)?;
+            }
+            Ok(notices)
+        })
+        .await
+}
+
+/// `OWNER TO`: by the owner, to a role that it is a member of and that may create in the schema; or by a superuser.
+pub(super) async fn change_owner(
+    context: &DdlContext<'_>,
+    name: &Name,
+    if_exists: bool,
+    is_view: bool,
+    to: &RoleName,
+) -> Result<Command, Error> {
+    let tag = if is_view { "ALTER VIEW" } else { "ALTER TABLE" };
+    context
+        .command(tag, |draft, acting| {
+            let mut notices = Vec::new();
+            let found = actor::relation(draft, context.search_path, name);
+            let Some(relation) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
+            let to = acting.role(draft, to)?;
+            let (kind, owner, schema) = match &relation {
+                Relation::Table(table) => ("table", table.owner, table.schema),
+                Relation::View(view) => ("view", view.owner, view.schema),
+            };
+            acting.must_own(owner, kind, &name.name)?;
+            acting.must_be_member_of(&to)?;
+            if !acting.superuser {
+                must_create_as(draft, &to, schema)?;
+            }
+            match relation {
+                Relation::Table(_) if is_view => {
+                    return Err(refused(Error::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("\"{}\" is not a view", name.name),
+                    )));
+                }
+                Relation::Table(table) if !table.grantable && table.owner != to.id => {
+                    let error = Error::unsupported(format!(
+                        "OWNER TO for \"{}\", which was made from other tables,",
+                        table.name
+                    ));
+                    return Err(refused(error.with_hint("Let the new owner make it.")));
+                }
+                Relation::Table(table) => draft.alter_table(table.id, |table| table.owner = to.id)?,
+                Relation::View(view) => draft.alter_view(view.id, |view| view.owner = to.id)?,
+            }
+            Ok(notices)
+        })
+        .await
+}
+
+fn must_create_as(
+    draft: &lakeward_catalog::Draft,
+    role: &lakeward_catalog::Role,
+    schema: lakeward_base::SchemaId,
+) -> Result<(), CatalogError> {
+    let Some(schema) = draft.schema(schema) else { return Ok(()) };
+    let roles = draft.effective_roles(role.id);
+    if role.superuser || draft.holds(&roles, schema.owner, &schema.grants, lakeward_catalog::Privilege::Create) {
+        return Ok(());
+    }
+    Err(refused(Error::denied("schema", &schema.name)))
+}

@@ -1,0 +1,375 @@
+//! Changes of the catalog: roles, schemas, tables, views, grants, policies and masks.
+//!
+//! [`parse()`] reads them by hand, over sqlparser's tokens (sqlparser drops clauses, `OR REPLACE` of `CREATE POLICY`
+//! among them); [`execute()`] checks permissions and makes the change. Invariants: a clause is kept or refused; passwords
+//! stand in [`Redacted`] from the first token on; every permission is checked in the draft that is changed.
+
+mod execute;
+mod parse;
+pub(crate) mod types;
+
+use arrow::datatypes::DataType;
+use chrono::{DateTime, Utc};
+use datafusion::sql::sqlparser::ast;
+use lakeward_base::Redacted;
+use lakeward_catalog::{PolicyCommand, Privilege};
+
+use crate::statement::Name;
+
+pub(crate) use execute::{Created, Creation, DdlContext, DdlValidator, create_table, execute, undo_create};
+pub(crate) use parse::parse;
+
+/// A change of the catalog.
+pub enum Ddl {
+    /// CREATE ROLE | USER
+    CreateRole(CreateRole),
+    /// ALTER ROLE with options
+    AlterRole(AlterRole),
+    /// ALTER ROLE … RENAME TO
+    RenameRole {
+        /// The role.
+        role: String,
+        /// Its new name.
+        to: String,
+    },
+    /// ALTER ROLE … SET | RESET ATTRIBUTE
+    SetAttribute {
+        /// The role.
+        role: RoleName,
+        /// The attribute's name.
+        name: String,
+        /// Its value; `None` takes it away.
+        value: Option<Redacted<String>>,
+    },
+    /// DROP ROLE | USER
+    DropRole(Drop<String>),
+    /// GRANT | REVOKE role
+    Membership(Membership),
+    /// GRANT | REVOKE privileges
+    Privileges(Privileges),
+    /// CREATE SCHEMA
+    CreateSchema {
+        /// Its name; `None` takes the owner's.
+        name: Option<String>,
+        /// No error where it exists.
+        if_not_exists: bool,
+        /// AUTHORIZATION
+        owner: Option<RoleName>,
+    },
+    /// DROP SCHEMA
+    DropSchema(Drop<String>),
+    /// CREATE TABLE with columns
+    CreateTable(CreateTable),
+    /// CREATE EXTERNAL TABLE … STORED AS DELTA LOCATION
+    RegisterTable(RegisterTable),
+    /// DROP TABLE
+    DropTable(Drop<Name>),
+    /// CREATE VIEW
+    CreateView(Box<CreateView>),
+    /// DROP VIEW
+    DropView(Drop<Name>),
+    /// ALTER TABLE | VIEW … OWNER TO
+    ChangeOwner {
+        /// The relation.
+        relation: Name,
+        /// No error where it does not exist.
+        if_exists: bool,
+        /// It was called a view.
+        is_view: bool,
+        /// The new owner.
+        to: RoleName,
+    },
+    /// ALTER TABLE … ENABLE | DISABLE | FORCE ROW LEVEL SECURITY
+    RowSecurity {
+        /// The table.
+        table: Name,
+        /// No error where it does not exist.
+        if_exists: bool,
+        /// ENABLE or DISABLE; `None` is FORCE, which policies are anyhow.
+        enable: Option<bool>,
+    },
+    /// CREATE POLICY
+    CreatePolicy(CreatePolicy),
+    /// ALTER POLICY
+    AlterPolicy(AlterPolicy),
+    /// DROP POLICY
+    DropPolicy {
+        /// The policy.
+        name: String,
+        /// Its table.
+        table: Name,
+        /// No error where it does not exist.
+        if_exists: bool,
+    },
+    /// CREATE MASKING POLICY
+    CreateMaskingPolicy(CreateMaskingPolicy),
+    /// ALTER MASKING POLICY … SET BODY
+    AlterMaskingPolicy {
+        /// The policy.
+        name: String,
+        /// Its new body.
+        body: Redacted<String>,
+    },
+    /// DROP MASKING POLICY
+    DropMaskingPolicy(Drop<String>),
+    /// ALTER TABLE … ALTER COLUMN … SET | UNSET MASKING POLICY
+    SetMask {
+        /// The table.
+        table: Name,
+        /// The column.
+        column: String,
+        /// The policy and the columns handed to it; `None` takes the mask away.
+        mask: Option<Mask>,
+    },
+}
+
+/// A role, as statements name one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleName {
+    /// CURRENT_ROLE, CURRENT_USER.
+    Current,
+    /// SESSION_USER.
+    Session,
+    /// By name.
+    Named(String),
+}
+
+/// Whom a grant or a policy is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GranteeName {
+    /// PUBLIC.
+    Public,
+    /// A role.
+    Role(RoleName),
+}
+
+/// CREATE ROLE.
+#[derive(Debug)]
+pub struct CreateRole {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub options: RoleOptions,
+    /// Roles that it becomes a member of.
+    pub in_roles: Vec<RoleName>,
+    /// Roles that become members of it.
+    pub members: Vec<RoleName>,
+}
+
+/// ALTER ROLE.
+#[derive(Debug)]
+pub struct AlterRole {
+    /// The role.
+    pub role: RoleName,
+    /// What changes.
+    pub options: RoleOptions,
+}
+
+/// Options of a role; `None` leaves one as it is.
+#[derive(Debug, Default)]
+pub struct RoleOptions {
+    /// LOGIN
+    pub login: Option<bool>,
+    /// SUPERUSER
+    pub superuser: Option<bool>,
+    /// BYPASSRLS
+    pub bypass_row_security: Option<bool>,
+    /// CREATEROLE
+    pub create_role: Option<bool>,
+    /// PASSWORD: text or verifier; `Some(None)` is PASSWORD NULL.
+    pub password: Option<Option<Redacted<String>>>,
+    /// VALID UNTIL; `Some(None)` is 'infinity'.
+    pub valid_until: Option<Option<DateTime<Utc>>>,
+}
+
+/// DROP of several things.
+#[derive(Debug)]
+pub struct Drop<T> {
+    /// Their names.
+    pub names: Vec<T>,
+    /// No error where one does not exist.
+    pub if_exists: bool,
+}
+
+/// GRANT | REVOKE role, … TO | FROM role, …
+#[derive(Debug)]
+pub struct Membership {
+    /// GRANT.
+    pub grant: bool,
+    /// The roles.
+    pub roles: Vec<String>,
+    /// Their members.
+    pub members: Vec<RoleName>,
+}
+
+/// GRANT | REVOKE privileges ON … TO | FROM …
+#[derive(Debug)]
+pub struct Privileges {
+    /// GRANT.
+    pub grant: bool,
+    /// What; empty is ALL.
+    pub privileges: Vec<Privilege>,
+    /// On what.
+    pub on: GrantTarget,
+    /// To whom.
+    pub grantees: Vec<GranteeName>,
+}
+
+/// What privileges are granted on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum GrantTarget {
+    /// Tables and views.
+    Relations(Vec<Name>),
+    /// All that are in these schemas now.
+    AllInSchemas(Vec<String>),
+    /// Schemas.
+    Schemas(Vec<String>),
+}
+
+/// CREATE TABLE.
+#[derive(Debug)]
+pub struct CreateTable {
+    /// Its name.
+    pub table: Name,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Its columns.
+    pub columns: Vec<ColumnDefinition>,
+    /// Partition columns.
+    pub partition_by: Vec<String>,
+    /// Where, if not below the data directory.
+    pub location: Option<String>,
+}
+
+/// A column of CREATE TABLE.
+#[derive(Debug)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Lakeward writes it.
+    pub sql_type: String,
+    /// The same to Arrow.
+    pub arrow_type: DataType,
+    /// NOT NULL
+    pub not_null: bool,
+}
+
+/// CREATE EXTERNAL TABLE.
+#[derive(Debug)]
+pub struct RegisterTable {
+    /// Its name.
+    pub table: Name,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Where its Delta log is.
+    pub location: String,
+}
+
+/// CREATE VIEW.
+pub struct CreateView {
+    /// Its name.
+    pub view: Name,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// Names for the columns; empty keeps the query's.
+    pub columns: Vec<String>,
+    /// The query, as it was typed.
+    pub definition: Redacted<String>,
+    /// The query, parsed.
+    pub query: Box<ast::Query>,
+}
+
+/// CREATE POLICY.
+#[derive(Debug)]
+pub struct CreatePolicy {
+    /// Its name.
+    pub name: String,
+    /// Its table.
+    pub table: Name,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// Not AS RESTRICTIVE.
+    pub permissive: bool,
+    /// FOR
+    pub command: PolicyCommand,
+    /// TO; PUBLIC unless given.
+    pub grantees: Vec<GranteeName>,
+    /// USING
+    pub using: Option<Redacted<String>>,
+    /// WITH CHECK
+    pub with_check: Option<Redacted<String>>,
+}
+
+/// ALTER POLICY.
+#[derive(Debug)]
+pub struct AlterPolicy {
+    /// The policy.
+    pub name: String,
+    /// Its table.
+    pub table: Name,
+    /// RENAME TO
+    pub rename: Option<String>,
+    /// TO
+    pub grantees: Option<Vec<GranteeName>>,
+    /// USING
+    pub using: Option<Redacted<String>>,
+    /// WITH CHECK
+    pub with_check: Option<Redacted<String>>,
+}
+
+/// CREATE MASKING POLICY.
+#[derive(Debug)]
+pub struct CreateMaskingPolicy {
+    /// Its name.
+    pub name: String,
+    /// OR REPLACE
+    pub or_replace: bool,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Parameters, name and SQL type; the first is the value.
+    pub parameters: Vec<(String, String)>,
+    /// The result's SQL type.
+    pub returns: String,
+    /// The expression.
+    pub body: Redacted<String>,
+}
+
+/// A mask to be set.
+#[derive(Debug)]
+pub struct Mask {
+    /// The policy.
+    pub policy: String,
+    /// Columns handed to it, the masked one first; empty: the masked one alone.
+    pub arguments: Vec<String>,
+}
+
+/// Says which statement it is; its parts may hold expressions.
+impl std::fmt::Debug for Ddl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::CreateRole(_) => "CreateRole",
+            Self::AlterRole(_) => "AlterRole",
+            Self::RenameRole { .. } => "RenameRole",
+            Self::SetAttribute { .. } => "SetAttribute",
+            Self::DropRole(_) => "DropRole",
+            Self::Membership(_) => "Membership",
+            Self::Privileges(_) => "Privileges",
+            Self::CreateSchema { .. } => "CreateSchema",
+            Self::DropSchema(_) => "DropSchema",
+            Self::CreateTable(_) => "CreateTable",
+            Self::RegisterTable(_) => "RegisterTable",
+            Self::DropTable(_) => "DropTable",
+            Self::CreateView(_) => "CreateView",
+            Self::DropView(_) => "DropView",
+            Self::ChangeOwner { .. } => "ChangeOwner",
+            Self::RowSecurity { .. } => "RowSecurity",
+            Self::CreatePolicy(_) => "CreatePolicy",
+            Self::AlterPolicy(_) => "AlterPolicy",
+            Self::DropPolicy { .. } => "DropPolicy",
+            Self::CreateMaskingPolicy(_) => "CreateMaskingPolicy",
+            Self::AlterMaskingPolicy { .. } => "AlterMaskingPolicy",
+            Self::DropMaskingPolicy(_) => "DropMaskingPolicy",
+            Self::SetMask { .. } => "SetMask",
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Stage 7: starting what was planned. Takes the audit token of a begun statement by value.
+//!
+//! Invariant: no row is handed out and no change is made before the BEGIN record is durable.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use lakeward_audit::{Audit, Begun};
+use lakeward_base::{Coded, SqlState};
+use lakeward_catalog::{CommitNote, WriteMode};
+
+use crate::error::Error;
+use crate::explain;
+use crate::plan::{Planned, Work};
+use crate::query::QueryPlan;
+use crate::response::{Command, Notice, Response, RowTag};
+use crate::session::Session;
+use crate::statement::{Kind, Setting, Statement};
+use crate::stream::{self, Deadline, Ending};
+use crate::vantage::Vantage;
+use crate::write::{self, InsertPlan};
+use crate::{create, ddl, publish};
+
+/// Starts a statement.
+pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
+    let Planned { waited, work, vantage, .. } = planned;
+    match work {
+        Work::Rows(plan) => start_rows(*plan, &vantage, audit, waited, deadline),
+        Work::Explain(plan, form) => {
+            let rows = explain::rows(plan.physical, plan.task, form);
+            Ok(hand_out(rows, explain::schema(), RowTag::Explain, audit, waited, deadline, &vantage))
+        }
+        Work::Insert(plan) => finish(audit, true, insert(&vantage, *plan, commit_note(&vantage))).await,
+        Work::CreateTable(plan) => finish(audit, true, create::table_as(&vantage, *plan)).await,
+        Work::Command(statement) => match &statement.kind {
+            Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
+                let (schema, batch) = match shown(&vantage.session, setting) {
+                    Ok(shown) => shown,
+                    Err(error) => return Err(refuse(audit, error)),
+                };
+                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+                Ok(hand_out(Box::pin(rows), schema, RowTag::Show, audit, waited, deadline, &vantage))
+            }
+            _ => finish(audit, waited, command(&vantage, &statement)).await,
+        },
+    }
+}
+
+fn start_rows(plan: QueryPlan, vantage: &Vantage, audit: Audit<Begun>, waited: bool, deadline: Deadline) -> Result<Response, Error> {
+    match execute_stream(plan.physical, plan.task) {
+        Ok(rows) => Ok(hand_out(rows, plan.schema, RowTag::Select, audit, waited, deadline, vantage)),
+        Err(error) => Err(refuse(audit, publish::execution(&error))),
+    }
+}
+
+/// Ends a begun statement with an error.
+fn refuse(audit: Audit<Begun>, error: Error) -> Error {
+    Ending::new(audit).finish(error.sqlstate());
+    error
+}
+
+fn hand_out(
+    rows: datafusion::physical_plan::SendableRecordBatchStream,
+    schema: SchemaRef,
+    tag: RowTag,
+    audit: Audit<Begun>,
+    waited: bool,
+    deadline: Deadline,
+    vantage: &Vantage,
+) -> Response {
+    let runtime = &vantage.session.engine().shared.parts.query_runtime;
+    Response::Rows(stream::start(rows, schema, tag, audit, waited, deadline, runtime))
+}
+
+/// What a command did: its answer, and the rows it wrote.
+pub(crate) struct Done {
+    pub(crate) command: Command,
+    pub(crate) rows: u64,
+}
+
+/// Does `work` once the record is durable, and ends the record either way.
+async fn finish(audit: Audit<Begun>, waited: bool, work: impl Future<Output = Result<Done, Error>>) -> Result<Response, Error> {
+    let durable = audit.durable();
+    let mut ending = Ending::new(audit);
+    if waited && let Err(error) = durable.await {
+        ending.finish(error.sqlstate());
+        return Err(Error::from_coded(&error));
+    }
+    match work.await {
+        Ok(done) => {
+            ending.wrote(done.rows);
+            Ok(if done.command.tag.is_empty() { Response::Empty } else { Response::Command(done.command) })
+        }
+        Err(error) => {
+            ending.finish(error.sqlstate());
+            Err(error)
+        }
+    }
+}
+
+/// What a commit made by this statement says of itself.
+pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
+    CommitNote { user_name: vantage.principal.session_user.clone(), statement_id: vantage.stamp.statement.to_string() }
+}
+
+async fn insert(vantage: &Vantage, plan: InsertPlan, note: CommitNote) -> Result<Done, Error> {
+    let table = &plan.target.table;
+    let rows = execute_stream(plan.source.physical, plan.source.task).map_err(|error| publish::execution(&error))?;
+    let checked = write::checked(rows, &plan.target.raw.schema(), plan.predicate, &table.name);
+    let store = &vantage.session.engine().shared.parts.store;
+    let written = store.write(table, WriteMode::Append, checked, &note).await;
+    let written = written.map_err(|error| publish::store(&error, &table.name))?;
+    let command = Command { tag: format!("INSERT 0 {}", written.rows), ..Command::default() };
+    Ok(Done { command, rows: written.rows })
+}
+
+async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, Error> {
+    let command = match &statement.kind {
+        Kind::Ddl(change) => ddl_command(vantage, change).await?,
+        Kind::Setting(setting) => set(&vantage.session, setting)?,
+        Kind::Transaction(transaction) => {
+            let (tag, warning) = vantage.session.transaction().execute(*transaction);
+            let notice = |(sqlstate, message): (SqlState, &str)| Notice { severity: "WARNING", sqlstate, message: message.to_owned() };
+            Command { tag: tag.to_owned(), notices: warning.map(notice).into_iter().collect(), reported: Vec::new() }
+        }
+        // An empty statement has no tag.
+        Kind::Empty | Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) => Command::default(),
+    };
+    Ok(Done { command, rows: 0 })
+}
+
+async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Error> {
+    let validator = create::Validator { vantage };
+    let search_path = vantage.session.settings().search_path();
+    let context = create::ddl_context(vantage, &search_path, &validator);
+    ddl::execute(&context, change).await
+}
+
+fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
+    let mut command = Command { tag: "SET".to_owned(), ..Command::default() };
+    match setting {
+        Setting::Set { name, value, .. } => command.reported.extend(session.settings().set(name, value.as_deref())?),
+        Setting::Reset(Some(name)) => {
+            command.tag = "RESET".to_owned();
+            command.reported.extend(session.settings().set(name, None)?);
+        }
+        Setting::Reset(None) => {
+            command.tag = "RESET".to_owned();
+            session.settings().reset_all();
+        }
+        Setting::Role(name) => session.set_role(name.as_deref())?,
+        Setting::Discard => {
+            command.tag = "DISCARD ALL".to_owned();
+            session.settings().reset_all();
+            session.set_role(None)?;
+        }
+        Setting::Show(_) | Setting::ShowAll => {}
+    }
+    Ok(command)
+}
+
+/// The columns of SHOW.
+pub(crate) fn show_schema(setting: &Setting) -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    match setting {
+        Setting::Show(name) => Arc::new(Schema::new(vec![text(name)])),
+        _ => Arc::new(Schema::new(vec![text("name"), text("setting")])),
+    }
+}
+
+fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch), Error> {
+    let schema = show_schema(setting);
+    let columns: Vec<Arc<dyn arrow::array::Array>> = match setting {
+        Setting::Show(name) => vec![Arc::new(StringArray::from(vec![session.settings().show(name)?]))],
+        _ => {
+            let (names, values): (Vec<_>, Vec<_>) = session.settings().all().into_iter().unzip();
+            vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))]
+        }
+    };
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| publish::execution(&error.into()))?;
+    Ok((schema, batch))
+}

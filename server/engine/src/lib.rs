@@ -1,0 +1,49 @@
+//! The engine: the one way from a request to rows, for every protocol.
+//!
+//! [`run`] is the whole of it: received, parsed, resolved, decided, planned, begun, started. Adapters hand in a
+//! [`Request`] of a [`Session`] and encode the [`Response`]; they decide nothing.
+//!
+//! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
+//! library's execution error leaves.
+
+mod create;
+mod ddl;
+mod engine;
+mod error;
+mod execute;
+mod explain;
+mod functions;
+mod metadata;
+mod names;
+mod output;
+mod plan;
+mod policy;
+mod position;
+mod prepare;
+mod publish;
+mod query;
+mod request;
+mod resolve;
+mod response;
+mod run;
+mod session;
+mod settings;
+pub mod statement;
+mod stream;
+mod system;
+mod template;
+mod transaction;
+mod vantage;
+mod version;
+mod write;
+
+pub use engine::{Engine, Limits, Login, Parts, Protocol, Verifier};
+pub use error::Error;
+pub use metadata::{VisibleTable, visible_tables};
+pub use prepare::prepare;
+pub use request::{Prepared, Request, Source};
+pub use response::{Command, Notice, Response, RowStream, RowTag};
+pub use run::run;
+pub use session::Session;
+pub use statement::split;
+pub use transaction::TransactionStatus;

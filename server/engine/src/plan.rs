@@ -1,0 +1,95 @@
+//! Stage 5: from a resolved and decided statement to work that can be started, and to what the audit keeps of it.
+
+use lakeward_audit::BeginFacts;
+use lakeward_govern::Decision;
+
+use datafusion::common::ScalarValue;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::explain;
+use crate::query::{QueryPlan, QueryPlanner};
+use crate::resolve::Resolved;
+use crate::statement::{Kind, Statement};
+use crate::vantage::Vantage;
+use crate::create::{self, CreatePlan};
+use crate::write::{self, InsertPlan};
+
+/// A statement that is ready to be begun and started.
+pub(crate) struct Planned {
+    /// For the audit's BEGIN record.
+    pub(crate) facts: BeginFacts,
+    /// Whether that record is waited for: always, unless the statement touches neither the lake nor the audit.
+    pub(crate) waited: bool,
+    /// What to do.
+    pub(crate) work: Work,
+    /// Who does it.
+    pub(crate) vantage: Vantage,
+}
+
+/// What a statement does.
+pub(crate) enum Work {
+    /// Return rows.
+    Rows(Box<QueryPlan>),
+    /// Show a plan.
+    Explain(Box<QueryPlan>, explain::Form),
+    /// Append rows.
+    Insert(Box<InsertPlan>),
+    /// Make a table of rows.
+    CreateTable(Box<CreatePlan>),
+    /// Change the catalog, the session, or nothing; the statement says how.
+    Command(Arc<Statement>),
+}
+
+/// Stage 5.
+pub(crate) async fn build(
+    vantage: Vantage,
+    statement: &Arc<Statement>,
+    resolved: Resolved,
+    decision: Decision,
+    parameters: &[ScalarValue],
+) -> Result<Planned, Error> {
+    let planner = QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
+    let mut facts = BeginFacts {
+        objects: Vec::new(),
+        policies: decision.policies(),
+        policy_epoch: vantage.snapshot.epoch(),
+        bypass: decision.bypass(),
+    };
+    let work = match &statement.kind {
+        Kind::Query(_) => {
+            let plan = plan_query(&planner, parameters).await?;
+            facts.objects = planner.objects(&plan.logical);
+            Work::Rows(Box::new(plan))
+        }
+        Kind::Explain { analyze, verbose, json, .. } => {
+            let plan = plan_query(&planner, parameters).await?;
+            facts.objects = planner.objects(&plan.logical);
+            Work::Explain(Box::new(plan), explain::Form { analyze: *analyze, verbose: *verbose, json: *json })
+        }
+        Kind::Insert(insert) => {
+            let plan = write::plan_insert(&planner, insert, parameters).await?;
+            facts.objects = planner.objects(&plan.source.logical);
+            facts.objects.push(plan.object(&vantage));
+            facts.policies.extend(plan.check.policies.iter().cloned());
+            facts.bypass |= plan.check.bypass;
+            Work::Insert(Box::new(plan))
+        }
+        Kind::CreateTableAs(create) => {
+            let source = plan_query(&planner, parameters).await?;
+            facts.objects = planner.objects(&source.logical);
+            Work::CreateTable(Box::new(create::plan(create, source)?))
+        }
+        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => Work::Command(Arc::clone(statement)),
+    };
+    let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
+    Ok(Planned { facts, waited, work, vantage })
+}
+
+async fn plan_query(planner: &QueryPlanner<'_>, parameters: &[ScalarValue]) -> Result<QueryPlan, Error> {
+    let Some(query) = &planner.resolved.query else {
+        return Err(crate::publish::incident("planning", "query"));
+    };
+    let logical = planner.logical(query, Vec::new())?;
+    planner.physical(logical, parameters, query).await
+}

@@ -1,0 +1,133 @@
+//! Preparing a statement: its parameters' types and its columns, without running it.
+//!
+//! Nothing of the plan is kept: names, policies and versions are taken anew at each execution. Invariant: what fails
+//! here leaves a record in the audit as a refused statement does; what succeeds is recorded when it is executed.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+use lakeward_base::{Coded, SqlState, StatementId};
+
+use crate::error::Error;
+use crate::policy::Compiler;
+use crate::query::{QueryPlanner, with_names};
+use crate::request::Prepared;
+use crate::resolve::{self, Resolved};
+use crate::session::Session;
+use crate::statement::{Insert, Kind, Setting, Statement};
+use crate::vantage::Vantage;
+use crate::{execute, explain, output, publish, run, write};
+
+/// Prepares one statement. `parameter_types` are the types that the client has named, by position.
+///
+/// # Errors
+/// As [`run`](crate::run) before it reads anything; 42P18 where a parameter's type cannot be told.
+pub async fn prepare(session: &Arc<Session>, sql: &str, parameter_types: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
+    let runtime = session.engine().shared.parts.query_runtime.clone();
+    let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
+    let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move { described(&owner, &sql, &types).await }));
+    let outcome = (&mut task.0).await.unwrap_or_else(|_| Err((String::new(), "PREPARE", publish::incident("planning", "panic"))));
+    let (normalized, class, error) = match outcome {
+        Ok(prepared) => return Ok(Arc::new(prepared)),
+        Err(refused) => refused,
+    };
+    let mut audit = run::receive(session)?;
+    audit.describe(class, &normalized);
+    audit.deny(error.sqlstate(), session.epoch());
+    Err(error)
+}
+
+type Refused = (String, &'static str, Error);
+
+async fn described(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Refused> {
+    let statement = crate::statement::parse(sql).map_err(|error| {
+        let (class, normalized) = crate::statement::describe(sql);
+        (normalized, class, error)
+    })?;
+    let refused = |error| (statement.normalized.clone(), statement.class, error);
+    session.transaction().admit(&statement).map_err(refused)?;
+    let shape = shape(session, &statement, types).await.map_err(refused)?;
+    Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })
+}
+
+/// Parameter types, and columns where there are rows.
+async fn shape(
+    session: &Arc<Session>,
+    statement: &Statement,
+    types: &[Option<DataType>],
+) -> Result<(Vec<DataType>, Option<SchemaRef>), Error> {
+    if statement.query().is_none() {
+        return Ok((Vec::new(), columns_without_query(&statement.kind)));
+    }
+    let vantage = Vantage::take(session, StatementId::generate())?;
+    let resolved = resolve::tables(&vantage, statement, &[]).await?;
+    let compiler = Compiler(&vantage.state);
+    let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
+        .map_err(|error| Error::from_coded(&error))?;
+    let planner = QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
+    let Some(query) = &resolved.query else { return Err(publish::incident("planning", "query")) };
+    let plan = match &statement.kind {
+        Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, types, statement.parameter_count)?,
+        _ => planner.logical(query, hints(types, statement.parameter_count))?,
+    };
+    let parameters = parameter_types(&plan, types, statement.parameter_count)?;
+    let columns = match &statement.kind {
+        Kind::Query(_) => Some(result_columns(&plan, query)),
+        Kind::Explain { .. } => Some(explain::schema()),
+        _ => None,
+    };
+    Ok((parameters, columns))
+}
+
+fn columns_without_query(kind: &Kind) -> Option<SchemaRef> {
+    match kind {
+        Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => Some(execute::show_schema(setting)),
+        _ => None,
+    }
+}
+
+fn insert_plan(
+    planner: &QueryPlanner<'_>,
+    insert: &Insert,
+    resolved: &Resolved,
+    query: &ast::Query,
+    types: &[Option<DataType>],
+    count: usize,
+) -> Result<LogicalPlan, Error> {
+    let Some(target) = &resolved.target else { return Err(publish::incident("planning", "insert")) };
+    let schema = target.raw.schema();
+    let columns = write::written_columns(&schema, insert)?;
+    let mut hints = hints(types, count);
+    for (place, index) in write::placeholders(query) {
+        let field = columns.get(place).and_then(|column| schema.fields().get(*column));
+        if let (Some(hint @ None), Some(field)) = (hints.get_mut(index), field) {
+            *hint = Some(Arc::new(field.as_ref().clone().with_nullable(true)));
+        }
+    }
+    write::logical_insert(planner, query, &schema, &columns, hints)
+}
+
+fn hints(types: &[Option<DataType>], count: usize) -> Vec<Option<FieldRef>> {
+    let hint = |index: usize| types.get(index).cloned().flatten().map(|data_type| Arc::new(Field::new("", data_type, true)));
+    (0..count).map(hint).collect()
+}
+
+/// What the client said, else what the plan says, else text, as PostgreSQL does for `unknown`.
+fn parameter_types(plan: &LogicalPlan, types: &[Option<DataType>], count: usize) -> Result<Vec<DataType>, Error> {
+    let inferred = plan.get_parameter_types().map_err(|error| publish::planning(&error, None))?;
+    let known = |index: usize| {
+        let said = types.get(index).cloned().flatten();
+        said.or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten()).unwrap_or(DataType::Utf8)
+    };
+    if count > usize::from(u16::MAX) {
+        return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a statement takes at most 65535 parameters"));
+    }
+    Ok((0..count).map(known).collect())
+}
+
+fn result_columns(plan: &LogicalPlan, query: &ast::Query) -> SchemaRef {
+    let schema: &Schema = plan.schema().as_arrow();
+    Arc::new(with_names(schema, &output::column_names(query, schema.fields().len())))
+}

@@ -1,0 +1,200 @@
+//! Queries: from a syntax tree and its Decision to a physical plan over governed leaves.
+//!
+//! Invariant: the only table sources handed to the planner are [`GovernedTable`]s, system tables and views over them,
+//! and [`LeafGuard`] checks it three times.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::view::ViewTable;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, ParamValues, ScalarValue, TableReference};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource, col};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use lakeward_audit::ObjectFacts;
+use lakeward_govern::{Decision, GovernedTable, LeafGuard};
+
+use crate::error::Error;
+use crate::functions::substitute;
+use crate::names::Names;
+use crate::output;
+use crate::publish;
+use crate::resolve::{Resolved, Scope, Target};
+use crate::template;
+use crate::vantage::Vantage;
+
+/// What planning a query needs besides its syntax tree.
+pub(crate) struct QueryPlanner<'a> {
+    pub(crate) vantage: &'a Vantage,
+    pub(crate) resolved: &'a Resolved,
+    pub(crate) decision: &'a Decision,
+    /// The statement's text, for positions of errors.
+    pub(crate) text: &'a str,
+}
+
+/// A query that is ready to run.
+pub(crate) struct QueryPlan {
+    /// The optimised logical plan.
+    pub(crate) logical: LogicalPlan,
+    /// The physical plan.
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    /// What it runs with.
+    pub(crate) task: Arc<TaskContext>,
+    /// The result's columns, named as PostgreSQL names them.
+    pub(crate) schema: SchemaRef,
+}
+
+impl QueryPlanner<'_> {
+    /// The logical plan of `query`, before its parameters have values.
+    pub(crate) fn logical(&self, query: &ast::Query, parameter_types: Vec<Option<FieldRef>>) -> Result<LogicalPlan, Error> {
+        let context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
+        self.scoped(query, &self.resolved.scope, context).map_err(|error| publish::planning(&error, Some(self.text)))
+    }
+
+    /// The same for rows that go into columns of these types: a bare `VALUES` and its parameters take them over.
+    pub(crate) fn logical_typed(
+        &self,
+        query: &ast::Query,
+        fields: &[FieldRef],
+        parameter_types: Vec<Option<FieldRef>>,
+    ) -> Result<LogicalPlan, Error> {
+        let plan = || {
+            let mut context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
+            let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+            if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) {
+                let schema = DFSchema::from_unqualified_fields(nullable.into(), std::collections::HashMap::new())?;
+                context.set_table_schema(Some(Arc::new(schema)));
+            }
+            self.scoped(query, &self.resolved.scope, context)
+        };
+        plan().map_err(|error| publish::planning(&error, Some(self.text)))
+    }
+
+    fn scoped(&self, query: &ast::Query, scope: &Scope, mut context: PlannerContext) -> Result<LogicalPlan, DataFusionError> {
+        let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
+        let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);
+        let planner = SqlToRel::new_with_options(&names, options);
+        let statement = ast::Statement::Query(Box::new(query.clone()));
+        let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
+        self.substituted(plan)
+    }
+
+    fn sources(&self, scope: &Scope) -> Result<HashMap<TableReference, Arc<dyn TableSource>>, DataFusionError> {
+        let source = |target: &Target| -> Result<Arc<dyn TableSource>, DataFusionError> {
+            let provider: Arc<dyn TableProvider> = match target {
+                Target::Table(index) => self.governed(*index)?,
+                Target::System(provider) => Arc::clone(provider),
+                Target::View { query, scope, columns, .. } => {
+                    let plan = self.scoped(query, scope, PlannerContext::new())?;
+                    Arc::new(ViewTable::new(renamed(plan, columns)?, None))
+                }
+            };
+            Ok(provider_as_source(provider))
+        };
+        scope.targets.iter().map(|(name, target)| Ok((name.clone(), source(target)?))).collect()
+    }
+
+    fn governed(&self, index: usize) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let (Some(resolved), Some(decision)) = (self.resolved.tables.get(index), self.decision.tables().get(index)) else {
+            return Err(DataFusionError::Internal("a table without a decision".to_owned()));
+        };
+        let raw = resolved.raw.clone();
+        let privileged = Arc::clone(&self.vantage.privileged);
+        let table = GovernedTable::new(raw, Arc::clone(decision), *self.vantage.stamp, privileged);
+        Ok(Arc::new(table))
+    }
+
+    /// Functions about the session become literals, under the names that they had.
+    fn substituted(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let replaced = plan.transform_up_with_subqueries(|node| {
+            let preserver = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = preserver.save(&expr);
+                let replaced = substitute(expr, &self.vantage.facts())?;
+                Ok(Transformed::yes(name.restore(replaced)))
+            })
+        })?;
+        Ok(replaced.data)
+    }
+
+    /// Binds parameters, optimises, and makes the physical plan.
+    pub(crate) async fn physical(&self, logical: LogicalPlan, parameters: &[ScalarValue], query: &ast::Query) -> Result<QueryPlan, Error> {
+        let names = output::column_names(query, logical.schema().fields().len());
+        let planned = self.optimised(logical, parameters).await;
+        let (logical, physical) = planned.map_err(|error| publish::planning(&error, Some(self.text)))?;
+        let schema = Arc::new(with_names(physical.schema().as_ref(), &names));
+        Ok(QueryPlan { logical, physical, task: self.vantage.state.task_ctx(), schema })
+    }
+
+    async fn optimised(
+        &self,
+        logical: LogicalPlan,
+        parameters: &[ScalarValue],
+    ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
+        let bound = if parameters.is_empty() { logical } else { logical.with_param_values(ParamValues::from(parameters.to_vec()))? };
+        let guard = LeafGuard::new(*self.vantage.stamp, self.decision);
+        guard.check_logical(&bound)?;
+        let state = template::guarded(&self.vantage.state, &guard);
+        let optimised = state.optimize(&bound)?;
+        let physical = state.query_planner().create_physical_plan(&optimised, &state).await?;
+        Ok((optimised, physical))
+    }
+
+    /// What the audit keeps of the tables read: versions, and columns by what was done with them.
+    pub(crate) fn objects(&self, optimised: &LogicalPlan) -> Vec<ObjectFacts> {
+        let mut scanned: Vec<ObjectFacts> = Vec::new();
+        // The closure never fails, so neither does the walk.
+        let _ = optimised.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Ok(provider) = source_as_provider(&scan.source)
+                && let Some(table) = provider.downcast_ref::<GovernedTable>()
+            {
+                let projected = scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+                let filtered = scan.filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone()).collect();
+                let decision = table.decision();
+                let masked = decision.masked.iter().filter(|name| projected.contains(name)).cloned().collect();
+                let (name, version) = (decision.qualified_name.clone(), i64::try_from(decision.version).ok());
+                scanned.push(ObjectFacts { name, version, projected, filtered, masked });
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        for table in &self.resolved.tables {
+            let name = self.vantage.snapshot.qualified_name(table.table.id);
+            // The optimiser may have proved that a table need not be read: it was named all the same.
+            if !scanned.iter().any(|object| object.name == name) {
+                let version = i64::try_from(table.raw.version()).ok();
+                scanned.push(ObjectFacts { name, version, projected: Vec::new(), filtered: Vec::new(), masked: Vec::new() });
+            }
+        }
+        scanned
+    }
+}
+
+/// A view's plan under the column names that the view was made with.
+fn renamed(plan: LogicalPlan, columns: &[String]) -> Result<LogicalPlan, DataFusionError> {
+    if plan.schema().fields().len() != columns.len() {
+        return Err(DataFusionError::Plan("a view's tables have changed: create it again".to_owned()));
+    }
+    let fields = plan.schema().columns();
+    let renamed = fields.into_iter().zip(columns).map(|(field, name)| col(field).alias(name)).collect::<Vec<_>>();
+    LogicalPlanBuilder::from(plan).project(renamed)?.build()
+}
+
+/// `schema` under these names; `None` keeps a name.
+pub(crate) fn with_names(schema: &Schema, names: &[Option<String>]) -> Schema {
+    let rename = |(index, field): (usize, &FieldRef)| -> Field {
+        let field = field.as_ref().clone();
+        match names.get(index).and_then(Option::as_ref) {
+            Some(name) => field.with_name(name),
+            None => field,
+        }
+    };
+    Schema::new(schema.fields().iter().enumerate().map(rename).collect::<Vec<_>>())
+}

@@ -1,0 +1,267 @@
+//! Stage 3: names to tables, each pinned at one version, and views to their definitions.
+//!
+//! A name in FROM becomes a [`Target`]. Views are scopes of their own: the names in a view are checked with its owner's
+//! privileges, while policies apply as the caller. Invariant: whatever is planned later was opened here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lakeward_base::SqlState;
+use lakeward_catalog::{Privilege, RawTable, Relation, Snapshot, Table, VersionSelector, View};
+use lakeward_govern::{ResolvedTable, RoleSet};
+
+use crate::error::Error;
+use crate::session::Session;
+use crate::statement::{Kind, Name, Statement};
+use crate::vantage::Vantage;
+use crate::{position, system, version};
+
+/// Views may stand on views, but not without end.
+const MAX_VIEW_DEPTH: usize = 32;
+
+/// Everything that a statement names.
+#[derive(Default)]
+pub(crate) struct Resolved {
+    /// The statement's query, with versions folded into names.
+    pub(crate) query: Option<ast::Query>,
+    /// Every table that is read, once per version and reader.
+    pub(crate) tables: Vec<ResolvedTable>,
+    /// The outermost names of the query.
+    pub(crate) scope: Scope,
+    /// The table that is written.
+    pub(crate) target: Option<ResolvedTable>,
+    /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
+    pub(crate) touches_data: bool,
+}
+
+/// The names of one query or one view.
+#[derive(Default)]
+pub(crate) struct Scope {
+    pub(crate) targets: HashMap<TableReference, Target>,
+}
+
+/// What a name stands for.
+pub(crate) enum Target {
+    /// `Resolved::tables[n]`.
+    Table(usize),
+    /// A view, with the scope of its own names.
+    View { name: String, query: Box<ast::Query>, scope: Box<Scope>, columns: Vec<String> },
+    /// A system table, made for this principal.
+    System(Arc<dyn TableProvider>),
+}
+
+impl Statement {
+    /// The query that the statement runs, if it runs one.
+    pub(crate) fn query(&self) -> Option<&ast::Query> {
+        match &self.kind {
+            Kind::Query(query) => Some(query),
+            Kind::Insert(insert) => Some(&insert.source),
+            Kind::CreateTableAs(create) => Some(&create.source),
+            Kind::Explain { statement, .. } => statement.query(),
+            Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
+        }
+    }
+}
+
+/// Stage 3 for one statement with these parameters.
+pub(crate) async fn tables(vantage: &Vantage, statement: &Statement, parameters: &[ScalarValue]) -> Result<Resolved, Error> {
+    let mut resolver = Resolver { vantage, statement: Some(statement), resolved: Resolved::default() };
+    if let Kind::Insert(insert) = &statement.kind {
+        resolver.write_target(&insert.table).await?;
+    }
+    if let Some(query) = statement.query() {
+        let mut query = query.clone();
+        version::mark(&mut query, parameters)?;
+        resolver.read(query).await?;
+    }
+    Ok(resolver.resolved)
+}
+
+/// Resolves a query that stands within a statement, such as a view's; its versions are folded already.
+pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolved, Error> {
+    let mut resolver = Resolver { vantage, statement: None, resolved: Resolved::default() };
+    resolver.read(query).await?;
+    Ok(resolver.resolved)
+}
+
+struct Resolver<'a> {
+    vantage: &'a Vantage,
+    /// For positions of errors.
+    statement: Option<&'a Statement>,
+    resolved: Resolved,
+}
+
+impl Resolver<'_> {
+    async fn read(&mut self, query: ast::Query) -> Result<(), Error> {
+        let reader = self.vantage.principal.role_set();
+        self.resolved.scope = self.scope(&query, &reader, 0).await?;
+        self.resolved.query = Some(query);
+        Ok(())
+    }
+
+    fn scope<'b>(&'b mut self, query: &'b ast::Query, reader: &'b RoleSet, depth: usize) -> BoxFuture<'b, Result<Scope, Error>> {
+        async move {
+            let mut scope = Scope::default();
+            for name in names_in(query)? {
+                let target = self.target(&name, reader, depth).await?;
+                scope.targets.insert(name, target);
+            }
+            Ok(scope)
+        }
+        .boxed()
+    }
+
+    async fn target(&mut self, marked: &TableReference, reader: &RoleSet, depth: usize) -> Result<Target, Error> {
+        let (name, at) = version::unmark(marked)?;
+        if let Some(provider) = self.system_table(&name)? {
+            return if at == VersionSelector::Latest { Ok(Target::System(provider)) } else { Err(no_versions(name.table())) };
+        }
+        match self.relation(&name) {
+            Some(Relation::Table(table)) => self.table(table, at, reader).await,
+            Some(Relation::View(view)) if at == VersionSelector::Latest => self.view(&view, reader, depth).await,
+            Some(Relation::View(view)) => Err(no_versions(&view.name)),
+            None => Err(self.unknown(&name, depth)),
+        }
+    }
+
+    fn system_table(&mut self, name: &TableReference) -> Result<Option<Arc<dyn TableProvider>>, Error> {
+        let Some(found) = system::table(self.vantage, name)? else { return Ok(None) };
+        self.resolved.touches_data |= found.holds_data;
+        Ok(Some(found.provider))
+    }
+
+    fn relation(&self, name: &TableReference) -> Option<Relation> {
+        match name.schema() {
+            Some(schema) => self.vantage.snapshot.relation(schema, name.table()),
+            None => {
+                let path = self.vantage.session.settings().search_path();
+                path.iter().find_map(|schema| self.vantage.snapshot.relation(schema, name.table()))
+            }
+        }
+    }
+
+    async fn table(&mut self, table: Arc<Table>, at: VersionSelector, reader: &RoleSet) -> Result<Target, Error> {
+        // Refused before the table is opened: a stranger does not learn whether its storage is well.
+        if !may(&self.vantage.snapshot, reader, &table, Privilege::Select) {
+            return Err(Error::denied("table", &table.name));
+        }
+        let raw = open(&self.vantage.session, &table, at).await?;
+        self.resolved.touches_data = true;
+        let version = raw.version();
+        let same = |known: &ResolvedTable| {
+            known.table.id == table.id && known.raw.version() == version && known.reader == *reader
+        };
+        if let Some(index) = self.resolved.tables.iter().position(same) {
+            return Ok(Target::Table(index));
+        }
+        self.resolved.tables.push(ResolvedTable { table, raw, reader: reader.clone() });
+        Ok(Target::Table(self.resolved.tables.len() - 1))
+    }
+
+    async fn write_target(&mut self, name: &Name) -> Result<(), Error> {
+        let reference = match &name.schema {
+            Some(schema) => TableReference::partial(schema.as_str(), name.name.as_str()),
+            None => TableReference::bare(name.name.as_str()),
+        };
+        let table = match self.relation(&reference) {
+            Some(Relation::Table(table)) => table,
+            Some(Relation::View(view)) => {
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("cannot insert into view \"{}\"", view.name)));
+            }
+            None => return Err(self.unknown(&reference, 0).at(name.position)),
+        };
+        let reader = self.vantage.principal.role_set();
+        if !may(&self.vantage.snapshot, &reader, &table, Privilege::Insert) {
+            return Err(Error::denied("table", &table.name));
+        }
+        let raw = open(&self.vantage.session, &table, VersionSelector::Latest).await?;
+        self.resolved.touches_data = true;
+        self.resolved.target = Some(ResolvedTable { table, raw, reader });
+        Ok(())
+    }
+
+    async fn view(&mut self, view: &Arc<View>, reader: &RoleSet, depth: usize) -> Result<Target, Error> {
+        if depth >= MAX_VIEW_DEPTH {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "views are nested too deeply"));
+        }
+        let may = reader.superuser || self.vantage.snapshot.holds(&reader.roles, view.owner, &view.grants, Privilege::Select);
+        if !may {
+            return Err(Error::denied("view", &view.name));
+        }
+        let mut query = view_query(view)?;
+        version::mark(&mut query, &[])?;
+        let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
+        let scope = self.scope(&query, &owner, depth + 1).await?;
+        let columns = view.columns.iter().map(|column| column.name.clone()).collect();
+        Ok(Target::View { name: view.name.clone(), query: Box::new(query), scope: Box::new(scope), columns })
+    }
+
+    fn unknown(&self, name: &TableReference, depth: usize) -> Error {
+        let shown = name.schema().map_or_else(|| name.table().to_owned(), |schema| format!("{schema}.{}", name.table()));
+        let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+        // Within a view the position would point into somebody else's text.
+        let statement = self.statement.filter(|_| depth == 0);
+        let place = statement.and_then(|statement| position::of_relation(statement, name));
+        match place {
+            Some(place) => error.with_position(place),
+            None => error,
+        }
+    }
+}
+
+/// Opens a table at the version asked for, or at the one that the transaction block has pinned.
+pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
+    let pinned = session.transaction().pinned(table.id);
+    let wanted = match (at, pinned) {
+        (VersionSelector::Latest, Some(version)) => VersionSelector::Exact(version),
+        (asked, _) => asked,
+    };
+    let store = &session.engine().shared.parts.store;
+    let raw = store.open(table, wanted).await.map_err(|error| crate::publish::store(&error, &table.name))?;
+    if at == VersionSelector::Latest {
+        session.transaction().pin(table.id, raw.version());
+    }
+    Ok(raw)
+}
+
+/// Whether `reader` holds a privilege on a table.
+pub(crate) fn may(snapshot: &Snapshot, reader: &RoleSet, table: &Table, privilege: Privilege) -> bool {
+    reader.superuser || snapshot.holds(&reader.roles, table.owner, &table.grants, privilege)
+}
+
+fn view_query(view: &View) -> Result<ast::Query, Error> {
+    let broken = || Error::new(SqlState::INTERNAL_ERROR, format!("the definition of view \"{}\" cannot be read", view.name));
+    match crate::statement::parse(view.definition.expose()).map_err(|_| broken())?.kind {
+        Kind::Query(query) => Ok(*query),
+        _ => Err(broken()),
+    }
+}
+
+fn no_versions(name: &str) -> Error {
+    Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table and has no versions"))
+}
+
+/// Every name that FROM clauses use, common table expressions apart.
+fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
+    let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
+    let (names, _) = resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;
+    Ok(names.into_iter().map(without_database).collect())
+}
+
+/// `lakeward.schema.table` is `schema.table`; other databases stay as they are and are not found.
+pub(crate) fn without_database(name: TableReference) -> TableReference {
+    match name {
+        TableReference::Full { catalog, schema, table } if &*catalog == crate::functions::DATABASE => {
+            TableReference::Partial { schema, table }
+        }
+        name => name,
+    }
+}

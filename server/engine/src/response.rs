@@ -1,0 +1,98 @@
+//! What [`run`](crate::run) answers.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::Stream;
+use futures::stream::BoxStream;
+use lakeward_base::SqlState;
+
+use crate::error::Error;
+
+/// The answer to one statement.
+#[derive(Debug)]
+pub enum Response {
+    /// Rows, as they come.
+    Rows(RowStream),
+    /// Done, without rows.
+    Command(Command),
+    /// The text held no statement.
+    Empty,
+}
+
+/// What a statement without rows did.
+#[derive(Debug, Clone, Default)]
+pub struct Command {
+    /// PostgreSQL's command tag, e.g. `INSERT 0 5`.
+    pub tag: String,
+    /// Notices and warnings, in order.
+    pub notices: Vec<Notice>,
+    /// Settings that changed and that PostgreSQL reports (`ParameterStatus`), name and value.
+    pub reported: Vec<(String, String)>,
+}
+
+/// A notice or a warning.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// `NOTICE` or `WARNING`.
+    pub severity: &'static str,
+    /// Its code; `00000` for a notice.
+    pub sqlstate: SqlState,
+    /// One line.
+    pub message: String,
+}
+
+/// What the command tag of a row-returning statement says before the number of rows, if it says that number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowTag {
+    /// `SELECT n`
+    Select,
+    /// `SHOW`
+    Show,
+    /// `EXPLAIN`
+    Explain,
+}
+
+/// Batches of rows. Owns the statement's audit token: dropping the stream ends the statement, and cancels it if it is
+/// still running.
+pub struct RowStream {
+    schema: SchemaRef,
+    tag: RowTag,
+    batches: BoxStream<'static, Result<RecordBatch, Error>>,
+}
+
+impl RowStream {
+    /// Wraps a stream of batches of `schema`.
+    pub fn new(schema: SchemaRef, tag: RowTag, batches: BoxStream<'static, Result<RecordBatch, Error>>) -> Self {
+        Self { schema, tag, batches }
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The kind of command tag.
+    #[must_use]
+    pub fn tag(&self) -> RowTag {
+        self.tag
+    }
+}
+
+impl Stream for RowStream {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for RowStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowStream").field("tag", &self.tag).finish_non_exhaustive()
+    }
+}

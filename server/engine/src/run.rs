@@ -1,0 +1,71 @@
+//! The way of every statement, on every protocol: received, parsed, resolved, decided, planned, begun, started.
+//!
+//! Invariant: [`execute::start`] takes the audit token of a begun statement, so nothing runs unaudited; whatever is
+//! refused on the way is recorded as denied.
+
+use std::sync::Arc;
+
+use lakeward_audit::{Audit, Received};
+use lakeward_base::Coded;
+
+use crate::error::Error;
+use crate::plan::{self, Planned};
+use crate::policy::Compiler;
+use crate::request::Request;
+use crate::response::Response;
+use crate::session::Session;
+use crate::stream::Deadline;
+use crate::vantage::Vantage;
+use crate::{execute, resolve};
+
+/// Runs one statement of a session. Dropping the future, or the rows it answers, cancels the statement.
+///
+/// # Errors
+/// What PostgreSQL would say, under its SQLSTATE; 58030 where the statement could not be audited.
+pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, Error> {
+    let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
+    let runtime = session.engine().shared.parts.query_runtime.clone();
+    let stages = stages(Arc::clone(session), request, deadline.clone());
+    let task = runtime.spawn(async move { deadline.enforce(stages).await });
+    let mut task = crate::stream::AbortOnDrop(task);
+    match (&mut task.0).await {
+        Ok(response) => response,
+        Err(_) => Err(crate::publish::incident("planning", "panic")),
+    }
+}
+
+async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {
+    let mut audit = receive(&session)?;
+    match build(&session, &request, &mut audit).await {
+        Ok(planned) => {
+            let audit = audit.begin(planned.facts.clone()).map_err(|error| Error::from_coded(&error))?;
+            execute::start(planned, audit, deadline).await
+        }
+        Err(error) => {
+            audit.deny(error.sqlstate(), session.epoch());
+            Err(error)
+        }
+    }
+}
+
+/// Stage 1: nothing is looked at before the audit knows that somebody asked.
+pub(crate) fn receive(session: &Session) -> Result<Audit<Received>, Error> {
+    let who = session.who();
+    session.engine().audit().receive(&who).map_err(|error| Error::from_coded(&error))
+}
+
+/// Stages 2 to 5.
+async fn build(session: &Arc<Session>, request: &Request, audit: &mut Audit<Received>) -> Result<Planned, Error> {
+    let statement = request.statement().inspect_err(|_| {
+        let (class, normalized) = request.refused();
+        audit.describe(class, &normalized);
+    })?;
+    audit.describe(statement.class, &statement.normalized);
+    session.transaction().admit(&statement)?;
+    let vantage = Vantage::take(session, audit.statement_id())?;
+    let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;
+    let compiler = Compiler(&vantage.state);
+    let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
+        .map_err(|error| Error::from_coded(&error))?;
+    plan::build(vantage, &statement, resolved, decision, &request.parameters).await
+}

@@ -1,0 +1,211 @@
+//! Sessions: who is connected, with which settings, in which transaction state.
+//!
+//! Invariant: the principal is made anew from the catalog for each statement, so that a revoked role or attribute is
+//! gone from the next statement on.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lakeward_audit::Who;
+use lakeward_base::{Epoch, RoleId, SessionId, SqlState};
+use lakeward_catalog::Snapshot;
+use lakeward_govern::Principal;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, Login};
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::transaction::{TransactionState, TransactionStatus};
+
+/// One client's session.
+pub struct Session {
+    id: SessionId,
+    secret: u32,
+    login_role: RoleId,
+    login: Login,
+    engine: Engine,
+    settings: Mutex<Settings>,
+    current_role: Mutex<Option<RoleId>>,
+    transaction: Mutex<TransactionState>,
+    running: Arc<Mutex<CancellationToken>>,
+}
+
+/// What the engine keeps of a session, to cancel it.
+#[derive(Debug)]
+pub(crate) struct SessionHandle {
+    secret: u32,
+    running: Arc<Mutex<CancellationToken>>,
+}
+
+impl SessionHandle {
+    pub(crate) fn cancel(&self, secret: i32) -> bool {
+        let fits = self.secret == u32::from_ne_bytes(secret.to_ne_bytes());
+        if fits {
+            self.running.lock().cancel();
+        }
+        fits
+    }
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, secret: u32, role: RoleId, login: Login, settings: Settings, engine: Engine) -> Self {
+        Self {
+            id,
+            secret,
+            login_role: role,
+            login,
+            engine,
+            settings: Mutex::new(settings),
+            current_role: Mutex::new(None),
+            transaction: Mutex::default(),
+            running: Arc::default(),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> SessionHandle {
+        SessionHandle { secret: self.secret, running: Arc::clone(&self.running) }
+    }
+
+    /// The session's number.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Process id and secret key, as the PostgreSQL protocol's `BackendKeyData` gives them.
+    #[must_use]
+    pub fn cancel_key(&self) -> (i32, i32) {
+        (i32::try_from(self.id.0).unwrap_or(i32::MAX), i32::from_ne_bytes(self.secret.to_ne_bytes()))
+    }
+
+    /// The name that the client logged in with.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.login.user
+    }
+
+    /// What the protocol reports at start (`ParameterStatus`), name and value.
+    #[must_use]
+    pub fn parameter_status(&self) -> Vec<(String, String)> {
+        let snapshot = self.engine.shared.parts.catalog.snapshot();
+        let superuser = snapshot.role(self.login_role).is_some_and(|role| role.superuser);
+        self.settings.lock().reported(&self.login.user, superuser)
+    }
+
+    /// Where the session stands in a transaction block.
+    #[must_use]
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.transaction.lock().status()
+    }
+
+    /// Marks an open transaction block as failed. To be called on every error that is sent to the client.
+    pub fn fail_transaction(&self) {
+        self.transaction.lock().fail();
+    }
+
+    /// A setting's value.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.settings.lock().get(name)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn settings(&self) -> parking_lot::MutexGuard<'_, Settings> {
+        self.settings.lock()
+    }
+
+    pub(crate) fn transaction(&self) -> parking_lot::MutexGuard<'_, TransactionState> {
+        self.transaction.lock()
+    }
+
+    /// A fresh token by which the next statement can be cancelled.
+    pub(crate) fn start_statement(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        *self.running.lock() = token.clone();
+        token
+    }
+
+    /// `SET ROLE`: the login role's own memberships decide.
+    pub(crate) fn set_role(&self, name: Option<&str>) -> Result<(), Error> {
+        let Some(name) = name else {
+            *self.current_role.lock() = None;
+            return Ok(());
+        };
+        let snapshot = self.engine.shared.parts.catalog.snapshot();
+        let unknown = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist"));
+        let role = snapshot.role_by_name(name).ok_or_else(unknown)?;
+        let superuser = snapshot.role(self.login_role).is_some_and(|login| login.superuser);
+        if !superuser && !snapshot.effective_roles(self.login_role).contains(&role.id) {
+            let message = format!("permission denied to set role \"{name}\"");
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        }
+        *self.current_role.lock() = Some(role.id);
+        Ok(())
+    }
+
+    /// Who the session is at this moment of the catalog.
+    ///
+    /// # Errors
+    /// 28000 where the role is gone or may no longer log in.
+    pub(crate) fn principal(&self, snapshot: &Snapshot) -> Result<Principal, Error> {
+        let revoked = || {
+            Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "the session's role no longer exists or may no longer log in")
+        };
+        let login = snapshot.role(self.login_role).filter(|role| role.login).ok_or_else(revoked)?;
+        let current_id = self.current_role.lock().unwrap_or(self.login_role);
+        let current = snapshot.role(current_id).ok_or_else(revoked)?;
+        let effective_roles = snapshot.effective_roles(current.id);
+        let role_names = effective_roles.iter().filter_map(|id| snapshot.role(*id)).map(|role| role.name.clone()).collect();
+        Ok(Principal {
+            session_user: login.name.clone(),
+            current_user: current.name.clone(),
+            session_role: login.id,
+            current_role: current.id,
+            effective_roles,
+            role_names,
+            attributes: login.attributes.clone(),
+            superuser: current.superuser,
+            bypass_row_security: current.bypass_row_security,
+            purpose: self.settings.lock().get("purpose_of_use").filter(|purpose| !purpose.is_empty()),
+        })
+    }
+
+    /// Who the session is, for the audit: recorded even where the role is gone meanwhile.
+    pub(crate) fn who(&self) -> Who {
+        let snapshot = self.engine.shared.parts.catalog.snapshot();
+        let current = self.current_role.lock().unwrap_or(self.login_role);
+        let names = snapshot.effective_roles(current).into_iter().filter_map(|id| snapshot.role(id).map(|role| role.name.clone()));
+        let settings = self.settings.lock();
+        Who {
+            session_user: self.login.user.clone(),
+            roles: names.collect(),
+            auth_method: self.login.auth_method.to_owned(),
+            client_addr: self.login.client_addr.clone(),
+            application_name: settings.get("application_name").unwrap_or_default(),
+            protocol: self.login.protocol,
+            purpose_of_use: settings.get("purpose_of_use").filter(|purpose| !purpose.is_empty()),
+        }
+    }
+
+    /// The policy epoch of this moment.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.engine.shared.parts.catalog.snapshot().epoch()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.running.lock().cancel();
+        self.engine.forget(self.id);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! How large and how deep a statement may be.
+//!
+//! sqlparser limits recursion, but `1+1+1+…` makes a tree as deep as it is long without recursing, and dropping that tree
+//! recurses. Invariant: no tree made from a text that passed is deeper than a small thread's stack carries.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use lakeward_base::SqlState;
+
+use super::lex::{Lexed, Lexeme, keyword_of};
+use super::syntax;
+use crate::error::Error;
+
+/// The longest text.
+pub(crate) const TEXT_BYTES: usize = 16 << 20;
+/// The most tokens, white space included.
+pub(crate) const TOKENS: usize = 1 << 20;
+/// How deep parentheses, brackets and braces may nest.
+pub(crate) const NESTING: usize = 100;
+/// sqlparser's own limit of recursion.
+pub(crate) const RECURSION: usize = 100;
+/// How many operators may stand in one row, without parentheses or commas between them.
+pub(crate) const OPERATORS: usize = 1_500;
+/// How many UNION, EXCEPT, INTERSECT may stand in one row.
+pub(crate) const SET_OPERATIONS: usize = 200;
+
+/// Checks a text before it is read.
+pub(crate) fn check_text(source: &str) -> Result<(), Error> {
+    if source.len() > TEXT_BYTES {
+        return Err(too_complex("the statement is too long").with_detail(format!("The limit is {TEXT_BYTES} bytes.")));
+    }
+    if source.len() > TOKENS && count_tokens(source) > TOKENS {
+        return Err(too_complex("the statement is too long")
+            .with_detail(format!("The limit is {TOKENS} words, numbers and signs."))
+            .with_hint("Insert fewer rows with each statement."));
+    }
+    Ok(())
+}
+
+/// Checks the shape of what was read.
+pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
+    let mut levels = vec![Level::default()];
+    for (index, lexeme) in lexed.lexemes.iter().enumerate() {
+        match &lexeme.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                levels.last_mut().map(Level::operator);
+                levels.push(Level::default());
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if levels.len() > 1 => {
+                levels.pop();
+            }
+            Token::Comma => levels.last_mut().map(Level::comma).unwrap_or_default(),
+            Token::SemiColon => levels = vec![Level::default()],
+            token if is_set_operator(token) => levels.last_mut().map(Level::set_operation).unwrap_or_default(),
+            token if is_operator(token) => levels.last_mut().map(Level::operator).unwrap_or_default(),
+            _ => {}
+        }
+        let level = levels.last().copied().unwrap_or_default();
+        if levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS {
+            return Err(nested_too_deeply().with_position(lexed.position(lexeme.bytes.start)));
+        }
+        if level.operators > OPERATORS {
+            return Err(too_complex("the expression is too long")
+                .with_detail(format!("The limit is {OPERATORS} operators in a row."))
+                .with_hint("Use IN (…) or a join with VALUES instead of many conditions.")
+                .with_position(lexed.position(lexeme.bytes.start)));
+        }
+        if index > 0 && recurses_unseen(&lexed.lexemes[index - 1], lexeme) {
+            return Err(syntax::near_lexeme(lexed.source, lexeme));
+        }
+    }
+    Ok(())
+}
+
+/// `ARRAY<ARRAY<…` and `INTERVAL INTERVAL …` are no SQL, and sqlparser recurses into them without counting.
+fn recurses_unseen(last: &Lexeme, next: &Lexeme) -> bool {
+    (last.is_word("array") && next.token == Token::Lt) || (last.is_word("interval") && next.is_word("interval"))
+}
+
+/// What a parse that ran into a limit answers.
+pub(crate) fn nested_too_deeply() -> Error {
+    too_complex("the statement is nested too deeply").with_hint("Use WITH or views for its parts.")
+}
+
+fn too_complex(message: &str) -> Error {
+    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+/// What was counted within one pair of parentheses.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    operators: usize,
+    set_operations: usize,
+}
+
+impl Level {
+    fn operator(&mut self) {
+        self.operators += 1;
+    }
+
+    fn comma(&mut self) {
+        self.operators = 0;
+    }
+
+    fn set_operation(&mut self) {
+        self.set_operations += 1;
+    }
+}
+
+fn is_set_operator(token: &Token) -> bool {
+    matches!(keyword_of(token), Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS)
+}
+
+/// Everything that is neither operand nor separator, and every word that sqlparser reads as an operator.
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Word(word) if word.quote_style.is_some() => false,
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::OR
+                | Keyword::AND
+                | Keyword::XOR
+                | Keyword::AT
+                | Keyword::NOT
+                | Keyword::NOTNULL
+                | Keyword::IS
+                | Keyword::IN
+                | Keyword::BETWEEN
+                | Keyword::OVERLAPS
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::MATCH
+                | Keyword::SIMILAR
+                | Keyword::MEMBER
+                | Keyword::OPERATOR
+                | Keyword::DIV
+                | Keyword::COLLATE
+                | Keyword::PIVOT
+                | Keyword::UNPIVOT
+                | Keyword::JOIN
+        ),
+        Token::Number(..)
+        | Token::Placeholder(_)
+        | Token::Period
+        | Token::RParen
+        | Token::RBracket
+        | Token::RBrace
+        | Token::EOF => false,
+        token => !super::lex::is_string(token),
+    }
+}
+
+/// How many tokens a text has, about: what sqlparser's tokenizer would make needs a hundred times the text's memory.
+fn count_tokens(source: &str) -> usize {
+    let bytes = source.as_bytes();
+    let (mut at, mut tokens) = (0, 0);
+    while at < bytes.len() {
+        at = skip_token(bytes, at);
+        tokens += 1;
+    }
+    tokens
+}
+
+fn skip_token(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    match rest {
+        [b'\'', ..] => at + skip_quoted(rest, b'\'', false),
+        [b'"', ..] => at + skip_quoted(rest, b'"', false),
+        [b'e' | b'E', b'\'', ..] => at + 1 + skip_quoted(&rest[1..], b'\'', true),
+        [b'-', b'-', ..] => {
+            at + rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).map_or(rest.len(), |end| end + 1)
+        }
+        [b'/', b'*', ..] => at + skip_comment(rest),
+        [b'$', ..] => at + skip_dollar(rest),
+        [first, ..] if is_word_byte(*first) => {
+            at + rest.iter().position(|byte| !is_word_byte(*byte)).unwrap_or(rest.len())
+        }
+        _ => at + 1,
+    }
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// The length of a quoted thing: doubled quotes read as two of them, which is near enough.
+fn skip_quoted(rest: &[u8], quote: u8, backslash: bool) -> usize {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            b'\\' if backslash => at += 2,
+            byte if byte == quote => return at + 1,
+            _ => at += 1,
+        }
+    }
+    rest.len()
+}
+
+fn skip_comment(rest: &[u8]) -> usize {
+    let (mut at, mut depth) = (2, 1);
+    while at < rest.len() && depth > 0 {
+        match &rest[at..] {
+            [b'/', b'*', ..] => (at, depth) = (at + 2, depth + 1),
+            [b'*', b'/', ..] => (at, depth) = (at + 2, depth - 1),
+            _ => at += 1,
+        }
+    }
+    at.min(rest.len())
+}
+
+fn skip_dollar(rest: &[u8]) -> usize {
+    let tag_end = 1 + rest[1..].iter().position(|byte| !is_word_byte(*byte)).unwrap_or(rest.len() - 1);
+    if rest.get(tag_end) != Some(&b'$') {
+        return tag_end;
+    }
+    let tag = &rest[..=tag_end];
+    rest[tag.len()..].windows(tag.len()).position(|window| window == tag).map_or(rest.len(), |at| at + 2 * tag.len())
+}

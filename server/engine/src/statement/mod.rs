@@ -1,0 +1,203 @@
+//! A statement: parsed once, never printed again.
+//!
+//! The front parser tries Lakeward's own statements first, over sqlparser's tokens, and hands everything else to
+//! sqlparser. Invariant: every statement kind, and every field of its syntax tree that the planner would ignore, is
+//! allowed by name or refused with `0A000`.
+
+mod allow;
+pub(crate) mod cursor;
+mod dialect;
+mod explain;
+mod front;
+mod insert;
+mod lex;
+mod limits;
+mod normalize;
+mod refuse;
+mod reserved;
+mod rewrite;
+mod setting;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use datafusion::sql::sqlparser::ast;
+use lakeward_base::{Redacted, SqlState};
+
+use crate::ddl::Ddl;
+use crate::error::Error;
+
+pub(crate) use allow::{AggregateSyntax, aggregate_syntax};
+pub use normalize::normalize;
+
+/// One parsed statement.
+pub struct Statement {
+    /// Its own text, from the beginning of what was parsed (so that positions and spans are places in it) to its end.
+    pub text: Redacted<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// The audit's statement class, e.g. `SELECT`, `INSERT`, `CREATE POLICY`.
+    pub class: &'static str,
+    /// The text with every literal replaced by `?`, comments and spare white space removed; safe to store.
+    pub normalized: String,
+    /// The highest `$n`, 0 without parameters.
+    pub parameter_count: usize,
+}
+
+/// The kinds of statement that the engine runs.
+pub enum Kind {
+    /// White space and comments only.
+    Empty,
+    /// SELECT, VALUES, WITH, TABLE, set operations.
+    Query(Box<ast::Query>),
+    /// EXPLAIN of a query.
+    Explain {
+        /// With ANALYZE: it is run.
+        analyze: bool,
+        /// With VERBOSE.
+        verbose: bool,
+        /// FORMAT JSON rather than text.
+        json: bool,
+        /// The statement explained: always [`Kind::Query`].
+        statement: Box<Statement>,
+    },
+    /// INSERT INTO … VALUES | SELECT.
+    Insert(Box<Insert>),
+    /// CREATE TABLE … AS SELECT.
+    CreateTableAs(Box<CreateTableAs>),
+    /// A change of the catalog.
+    Ddl(Box<Ddl>),
+    /// SET, SHOW, RESET, DISCARD.
+    Setting(Setting),
+    /// BEGIN, COMMIT, ROLLBACK.
+    Transaction(Transaction),
+}
+
+/// `INSERT INTO table [(columns)] query`. Everything else that sqlparser accepts there was refused.
+#[derive(Clone)]
+pub struct Insert {
+    /// The target as written: `[schema.]name`, identifiers folded.
+    pub table: Name,
+    /// Columns as written, folded; empty means all, in order.
+    pub columns: Vec<String>,
+    /// What is inserted.
+    pub source: Box<ast::Query>,
+}
+
+/// `CREATE TABLE [IF NOT EXISTS] table AS query`.
+#[derive(Clone)]
+pub struct CreateTableAs {
+    /// The new table.
+    pub table: Name,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Names for the columns; empty keeps the query's.
+    pub columns: Vec<String>,
+    /// Partition columns.
+    pub partition_by: Vec<String>,
+    /// Where, if not below the data directory.
+    pub location: Option<String>,
+    /// The rows.
+    pub source: Box<ast::Query>,
+}
+
+/// A possibly qualified name, folded as PostgreSQL folds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// The schema, where one was written.
+    pub schema: Option<String>,
+    /// The object.
+    pub name: String,
+    /// Where it stands in the text that was parsed, in characters from 1; 0 where that is not known.
+    pub position: usize,
+}
+
+/// A statement about settings.
+#[derive(Debug, Clone)]
+pub enum Setting {
+    /// `SET [SESSION | LOCAL] name = value`; `None` is DEFAULT.
+    Set {
+        /// Name, folded.
+        name: String,
+        /// Value as text.
+        value: Option<String>,
+        /// SET LOCAL.
+        local: bool,
+    },
+    /// `SHOW name`.
+    Show(String),
+    /// `SHOW ALL`.
+    ShowAll,
+    /// `RESET name`; `None` is ALL.
+    Reset(Option<String>),
+    /// `SET ROLE name`; `None` is `RESET ROLE`, `SET ROLE NONE`.
+    Role(Option<String>),
+    /// `DISCARD ALL`.
+    Discard,
+}
+
+/// A statement about the transaction block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+}
+
+/// Parses exactly one statement; text without one is [`Kind::Empty`].
+///
+/// # Errors
+/// `42601` with a position, `0A000` for what is not supported, `54000` for what is too large or too deep.
+pub fn parse(sql: &str) -> Result<Statement, Error> {
+    let lexed = lex::Lexed::read(sql)?;
+    let statements = lexed.statements();
+    match statements.as_slice() {
+        [] => Ok(Statement {
+            text: Redacted::new(String::new()),
+            kind: Kind::Empty,
+            class: "EMPTY",
+            normalized: String::new(),
+            parameter_count: 0,
+        }),
+        [range] => front::parse(&lexed, range.clone()),
+        _ => Err(Error::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement")),
+    }
+}
+
+/// The statements of a simple query, each without what stands around it; none where there are only comments.
+///
+/// # Errors
+/// As for [`parse`], of what cannot be read at all; the position is that in `sql`.
+pub fn split(sql: &str) -> Result<Vec<String>, Error> {
+    let lexed = lex::Lexed::read(sql)?;
+    Ok(lexed.statements().iter().map(|range| lexed.text(range).to_owned()).collect())
+}
+
+/// Parses one expression, as policies and masks hold them.
+pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr, Error> {
+    let lexed = lex::Lexed::read(sql)?;
+    let mut cursor = cursor::Cursor::new(&lexed, 0..lexed.lexemes.len());
+    let expression = cursor.expression()?;
+    cursor.finish()?;
+    Ok(expression)
+}
+
+/// What can be said of a text that [`parse`] refused: the audit's statement class, and the normalized text.
+#[must_use]
+pub fn describe(sql: &str) -> (&'static str, String) {
+    let (lexed, _) = match limits::check_text(sql) {
+        Ok(()) => lex::Lexed::read_prefix(sql),
+        Err(_) => lex::Lexed::read_prefix(""),
+    };
+    (front::class(&lexed), normalize(sql))
+}
+
+impl std::fmt::Debug for Statement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Statement").field("class", &self.class).finish_non_exhaustive()
+    }
+}

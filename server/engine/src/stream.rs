@@ -1,0 +1,204 @@
+//! Rows on their way out: held until the audit record is durable, counted, and ended exactly once.
+//!
+//! The query runs on the query runtime and fills a short queue, so that reading starts at once; the queue is not
+//! emptied before the BEGIN record is durable. Invariant: no batch leaves before that; end, error and drop all end the
+//! audit token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use lakeward_audit::{Audit, Begun, Outcome};
+use lakeward_base::{Coded, SqlState};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::publish;
+use crate::response::{RowStream, RowTag};
+
+/// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
+const QUEUE_BATCHES: usize = 2;
+
+/// When a statement must stop: its time-out, and the user's cancel.
+#[derive(Clone)]
+pub(crate) struct Deadline {
+    pub(crate) at: Option<Instant>,
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl Deadline {
+    pub(crate) fn new(timeout: Option<Duration>, cancelled: CancellationToken) -> Self {
+        Self { at: timeout.map(|timeout| Instant::now() + timeout), cancelled }
+    }
+
+    /// Runs `work` until it is done, cancelled or too late.
+    pub(crate) async fn enforce<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = async {
+            match self.at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(cancelled("canceling statement due to user request")),
+            () = late => Err(cancelled("canceling statement due to statement timeout")),
+            done = work => done,
+        }
+    }
+}
+
+fn cancelled(message: &str) -> Error {
+    Error::new(SqlState::QUERY_CANCELED, message)
+}
+
+/// The audit's end of a statement, whichever way it ends.
+pub(crate) struct Ending {
+    audit: Option<Audit<Begun>>,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Ending {
+    pub(crate) fn new(audit: Audit<Begun>) -> Self {
+        Self { audit: Some(audit), rows: 0, bytes: 0 }
+    }
+
+    fn count(&mut self, batch: &RecordBatch) {
+        self.rows += batch.num_rows() as u64;
+        self.bytes += batch.get_array_memory_size() as u64;
+    }
+
+    pub(crate) fn finish(&mut self, sqlstate: SqlState) {
+        if let Some(audit) = self.audit.take() {
+            audit.end(Outcome { sqlstate, rows: self.rows, bytes: self.bytes });
+        }
+    }
+
+    /// Ends a statement that wrote rows rather than returning them.
+    pub(crate) fn wrote(&mut self, rows: u64) {
+        self.rows = rows;
+        self.finish(SqlState::SUCCESS);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.finish(SqlState::QUERY_CANCELED);
+    }
+}
+
+/// A task that stops when nobody wants its rows any more.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the query's task hands over. The end is said in so many words: a queue that closes without it means that the
+/// task died, and must not look like a shorter result.
+type Step = Result<Option<RecordBatch>, DataFusionError>;
+
+struct Outgoing {
+    queue: mpsc::Receiver<Step>,
+    _task: AbortOnDrop<()>,
+    durable: Option<lakeward_audit::Durable>,
+    deadline: Deadline,
+    ending: Ending,
+    schema: SchemaRef,
+    done: bool,
+}
+
+impl Outgoing {
+    async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        if self.done {
+            return None;
+        }
+        let deadline = self.deadline.clone();
+        let step = deadline.enforce(self.step()).await;
+        match &step {
+            Ok(Some(batch)) => self.ending.count(batch),
+            Ok(None) => self.finish(SqlState::SUCCESS),
+            Err(error) => self.finish(error.sqlstate()),
+        }
+        step.transpose()
+    }
+
+    async fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
+        if let Some(durable) = &self.durable {
+            durable.clone().await.map_err(|error| Error::from_coded(&error))?;
+            self.durable = None;
+        }
+        match self.queue.recv().await {
+            None => Err(publish::incident("execution", "panic")),
+            Some(Err(error)) => Err(publish::execution(&error)),
+            Some(Ok(None)) => Ok(None),
+            Some(Ok(Some(batch))) => self.published(&batch).map(Some),
+        }
+    }
+
+    /// Nothing but the rows themselves leaves: no bytes of filtered rows behind a slice, a view or a dictionary.
+    fn published(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+        let compact = lakeward_govern::scrub::compact_batch(batch).map_err(|error| publish::execution(&error.into()))?;
+        let columns = compact.columns().to_vec();
+        let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(compact.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
+            .map_err(|error| publish::execution(&error.into()))
+    }
+
+    fn finish(&mut self, sqlstate: SqlState) {
+        self.done = true;
+        self.queue.close();
+        self.ending.finish(sqlstate);
+    }
+}
+
+/// Starts `rows` on the query runtime and hands out its batches once the audit record is durable. Where `waited` is
+/// false, neither the lake nor the audit is read, and the record is queued but not waited for.
+pub(crate) fn start(
+    rows: SendableRecordBatchStream,
+    schema: SchemaRef,
+    tag: RowTag,
+    audit: Audit<Begun>,
+    waited: bool,
+    deadline: Deadline,
+    runtime: &tokio::runtime::Handle,
+) -> RowStream {
+    let durable = waited.then(|| audit.durable());
+    let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
+    let task = runtime.spawn(pump(rows, sender));
+    let outgoing = Outgoing {
+        queue,
+        _task: AbortOnDrop(task),
+        durable,
+        deadline,
+        ending: Ending::new(audit),
+        schema: Arc::clone(&schema),
+        done: false,
+    };
+    let batches = futures::stream::unfold(outgoing, |mut outgoing| async move {
+        let item = outgoing.next().await?;
+        Some((item, outgoing))
+    });
+    RowStream::new(schema, tag, batches.boxed())
+}
+
+async fn pump(mut rows: SendableRecordBatchStream, sender: mpsc::Sender<Step>) {
+    while let Some(batch) = rows.next().await {
+        let failed = batch.is_err();
+        if sender.send(batch.map(Some)).await.is_err() || failed {
+            return;
+        }
+    }
+    // Nobody listens any more: nothing to tell.
+    let _ = sender.send(Ok(None)).await;
+}

@@ -1,0 +1,47 @@
+//! Where a statement stands: one catalog snapshot, one principal, one stamp, one planning session.
+//!
+//! Invariant: all stages of one statement see the same policy epoch.
+
+use std::sync::Arc;
+
+use datafusion::execution::context::SessionState;
+use lakeward_base::StatementId;
+use lakeward_catalog::Snapshot;
+use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
+
+use crate::error::Error;
+use crate::functions::SessionFacts;
+use crate::session::Session;
+
+/// See the module.
+pub(crate) struct Vantage {
+    pub(crate) session: Arc<Session>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) principal: Principal,
+    pub(crate) stamp: Arc<Stamp>,
+    pub(crate) state: SessionState,
+    pub(crate) privileged: Arc<dyn PrivilegedSessions>,
+}
+
+impl Vantage {
+    /// Takes the snapshot of this moment for `statement`.
+    ///
+    /// # Errors
+    /// 28000 where the session's role is gone.
+    pub(crate) fn take(session: &Arc<Session>, statement: StatementId) -> Result<Self, Error> {
+        let shared = &session.engine().shared;
+        let snapshot = shared.parts.catalog.snapshot();
+        let principal = session.principal(&snapshot)?;
+        let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement });
+        let time_zone = session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
+        let state = shared.templates.user_session(&stamp, &time_zone);
+        let privileged = shared.templates.privileged_sessions();
+        Ok(Self { session: Arc::clone(session), snapshot, principal, stamp, state, privileged })
+    }
+
+    /// What the functions about the session answer.
+    pub(crate) fn facts(&self) -> SessionFacts<'_> {
+        let schema = self.session.settings().search_path().into_iter().next().unwrap_or_default();
+        SessionFacts { principal: &self.principal, schema, process_id: self.session.cancel_key().0 }
+    }
+}

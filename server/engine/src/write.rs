@@ -1,0 +1,224 @@
+//! Writing rows: INSERT, and the rows of CREATE TABLE AS.
+//!
+//! Invariant: every row was checked against NOT NULL and WITH CHECK before the store sees it, and the store commits
+//! nothing of a statement that fails.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+use lakeward_audit::ObjectFacts;
+use lakeward_base::SqlState;
+use lakeward_govern::{ResolvedTable, WriteDecision};
+
+use crate::error::Error;
+use crate::policy::Compiler;
+use crate::publish;
+use crate::query::{QueryPlan, QueryPlanner};
+use crate::statement::Insert;
+use crate::vantage::Vantage;
+
+/// An INSERT that is ready to run.
+pub(crate) struct InsertPlan {
+    /// Rows in the target's columns and types.
+    pub(crate) source: QueryPlan,
+    /// Where they go.
+    pub(crate) target: ResolvedTable,
+    /// What each of them must satisfy.
+    pub(crate) check: WriteDecision,
+    /// The check, compiled.
+    pub(crate) predicate: Option<Arc<dyn PhysicalExpr>>,
+}
+
+impl InsertPlan {
+    /// What the audit keeps of the target.
+    pub(crate) fn object(&self, vantage: &Vantage) -> ObjectFacts {
+        ObjectFacts { name: vantage.snapshot.qualified_name(self.target.table.id), ..ObjectFacts::default() }
+    }
+}
+
+/// Plans an INSERT: decides, types the source by the target, and adds what the statement leaves out as NULL.
+pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, parameters: &[ScalarValue]) -> Result<InsertPlan, Error> {
+    let (Some(target), Some(query)) = (&planner.resolved.target, &planner.resolved.query) else {
+        return Err(publish::incident("planning", "insert"));
+    };
+    let vantage = planner.vantage;
+    let schema = target.raw.schema();
+    let columns = written_columns(&schema, insert)?;
+    let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
+    let compiler = Compiler(&vantage.state);
+    let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
+        .map_err(|error| Error::from_coded(&error))?;
+    let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
+    let source = planner.physical(logical, parameters, query).await?;
+    let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
+    Ok(InsertPlan { source, target: target.clone(), check, predicate })
+}
+
+/// The source of an INSERT, in the target's columns and types.
+pub(crate) fn logical_insert(
+    planner: &QueryPlanner<'_>,
+    query: &ast::Query,
+    schema: &SchemaRef,
+    columns: &[usize],
+    parameter_types: Vec<Option<FieldRef>>,
+) -> Result<LogicalPlan, Error> {
+    let fields = columns.iter().filter_map(|index| schema.fields().get(*index)).cloned().collect::<Vec<_>>();
+    let source = planner.logical_typed(query, &fields, parameter_types)?;
+    let width = source.schema().fields().len();
+    if width != columns.len() {
+        let which = if width > columns.len() { "expressions than target columns" } else { "target columns than expressions" };
+        return Err(Error::new(SqlState::SYNTAX_ERROR, format!("INSERT has more {which}")));
+    }
+    let project = || {
+        let expr = |(index, field): (usize, &Arc<Field>)| match columns.iter().position(|column| *column == index) {
+            Some(place) => {
+                let column = Expr::Column(source.schema().columns().swap_remove(place));
+                Ok(column.cast_to(field.data_type(), source.schema())?.alias(field.name()))
+            }
+            None => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),
+        };
+        let exprs = schema.fields().iter().enumerate().map(expr).collect::<Result<Vec<_>, DataFusionError>>()?;
+        LogicalPlanBuilder::from(source.clone()).project(exprs)?.build()
+    };
+    project().map_err(|error| publish::planning(&error, Some(planner.text)))
+}
+
+/// The indices of the columns that an INSERT names, in the order in which it names them.
+pub(crate) fn written_columns(schema: &SchemaRef, insert: &Insert) -> Result<Vec<usize>, Error> {
+    if insert.columns.is_empty() {
+        return Ok((0..schema.fields().len()).collect());
+    }
+    let mut indices = Vec::with_capacity(insert.columns.len());
+    for name in &insert.columns {
+        let missing = || {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", insert.table.name);
+            Error::new(SqlState::UNDEFINED_COLUMN, message)
+        };
+        let index = schema.index_of(name).map_err(|_| missing())?;
+        if indices.contains(&index) {
+            return Err(Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")));
+        }
+        indices.push(index);
+    }
+    Ok(indices)
+}
+
+/// The bare parameters of a `VALUES`: in which column each stands, and its index from 0.
+pub(crate) fn placeholders(query: &ast::Query) -> Vec<(usize, usize)> {
+    let ast::SetExpr::Values(values) = query.body.as_ref() else { return Vec::new() };
+    let cells = values.rows.iter().flat_map(|row| row.content.iter().enumerate());
+    let index = |(place, expr): (usize, &ast::Expr)| match expr {
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) => {
+            let number: usize = name.trim_start_matches('$').parse().ok()?;
+            Some((place, number.checked_sub(1)?))
+        }
+        _ => None,
+    };
+    cells.filter_map(index).collect()
+}
+
+fn compiled(vantage: &Vantage, check: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>, Error> {
+    let compile = || {
+        let schema = DFSchema::try_from(schema.as_ref().clone())?;
+        vantage.state.create_physical_expr(check.clone(), &schema)
+    };
+    // A policy's text must not show through an error.
+    compile().map_err(|_| Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "a policy of the table could not be applied"))
+}
+
+/// Rows on their way into `table`: checked one batch at a time, as the store's schema has them.
+pub(crate) fn checked(
+    rows: SendableRecordBatchStream,
+    schema: &SchemaRef,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    table: &str,
+) -> SendableRecordBatchStream {
+    let table = table.to_owned();
+    let target = Arc::clone(schema);
+    let checked = rows.map(move |batch| {
+        let batch = conformed(&batch?, &target)?;
+        check_not_null(&batch, &target, &table)?;
+        if let Some(predicate) = &predicate {
+            check_policy(&batch, predicate, &table)?;
+        }
+        Ok(batch)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(nullable(schema), checked))
+}
+
+/// The batch under `schema`'s names and types; a value that does not fit is an error, never NULL.
+fn conformed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let columns = batch.columns().iter().zip(schema.fields());
+    let cast = columns.map(|(column, field)| cast_with_options(column, field.data_type(), &strict));
+    Ok(RecordBatch::try_new(nullable(schema), cast.collect::<Result<Vec<_>, _>>()?)?)
+}
+
+/// NOT NULL is checked here, with PostgreSQL's error, rather than by Arrow with its own.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn check_not_null(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<(), DataFusionError> {
+    let required = schema.fields().iter().zip(batch.columns()).find(|(field, column)| !field.is_nullable() && column.null_count() > 0);
+    let Some((field, _)) = required else { return Ok(()) };
+    let message = format!("null value in column \"{}\" of relation \"{table}\" violates not-null constraint", field.name());
+    Err(external(Error::new(SqlState::NOT_NULL_VIOLATION, message)))
+}
+
+fn check_policy(batch: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>, table: &str) -> Result<(), DataFusionError> {
+    let refused = || {
+        let message = format!("new row violates row-level security policy for table \"{table}\"");
+        external(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message))
+    };
+    // An expression that fails refuses, and says nothing of the value that it failed on.
+    let evaluated = predicate.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(|_| refused())?;
+    let Some(passes) = evaluated.as_boolean_opt() else { return Err(refused()) };
+    if passes.true_count() == batch.num_rows() { Ok(()) } else { Err(refused()) }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The schema that a query's result has as a table.
+///
+/// # Errors
+/// 0A000 where a column's type cannot be stored.
+pub(crate) fn storable_schema(schema: &SchemaRef, names: &[String]) -> Result<SchemaRef, Error> {
+    let field = |(index, field): (usize, &Arc<Field>)| {
+        let name = names.get(index).unwrap_or(field.name());
+        match storable(field.data_type()) {
+            Some(data_type) => Ok(Field::new(name, data_type, true)),
+            None => Err(Error::unsupported(format!("storing column \"{name}\" of this type")).with_hint("Cast it to a type that tables have.")),
+        }
+    };
+    Ok(Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Result<Vec<_>, Error>>()?)))
+}
+
+fn storable(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 => data_type.clone(),
+        DataType::Float32 | DataType::Float64 | DataType::Date32 => data_type.clone(),
+        DataType::Decimal128(..) => data_type.clone(),
+        DataType::Int8 | DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
+        DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::Dictionary(_, values) => storable(values)?,
+        _ => return None,
+    })
+}

@@ -1,0 +1,209 @@
+//! The decision: a pure function from who asks, what the catalog says and which tables are read, to what may be seen.
+//!
+//! Invariant: every error denies; nothing is read but the arguments, and no time, so that equal arguments always give
+//! an equal decision.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, TableReference};
+use datafusion_expr::Expr;
+use lakeward_base::IncidentId;
+use lakeward_catalog::{Column, MaskBinding, Privilege, RawTable, Snapshot, Table};
+
+use crate::access::{Access, Decision, TableDecision};
+use crate::compile::{CompileError, PolicyCompiler};
+use crate::error::DecideError;
+use crate::mask::{Arguments, compile_mask};
+use crate::principal::{Principal, RoleSet};
+use crate::row_policy::{RowCondition, Use, combine};
+
+/// A table of a statement, pinned at a version.
+#[derive(Debug, Clone)]
+pub struct ResolvedTable {
+    /// What the catalog says of it.
+    pub table: Arc<Table>,
+    /// The pinned version.
+    pub raw: RawTable,
+    /// Whose SELECT privilege counts: the caller's, or that of the owner of the view through which it is read.
+    pub reader: RoleSet,
+}
+
+/// Decides what `principal` may see of each of `tables`.
+///
+/// # Errors
+/// [`DecideError`]: the privilege is missing, or a policy cannot be applied.
+pub fn decide(
+    principal: &Principal,
+    snapshot: &Snapshot,
+    tables: &[ResolvedTable],
+    compiler: &dyn PolicyCompiler,
+) -> Result<Decision, DecideError> {
+    let decided = tables
+        .iter()
+        .map(|resolved| decide_table(principal, snapshot, resolved, compiler).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Decision::new(snapshot.epoch(), principal.fingerprint(), decided))
+}
+
+fn decide_table(
+    principal: &Principal,
+    snapshot: &Snapshot,
+    resolved: &ResolvedTable,
+    compiler: &dyn PolicyCompiler,
+) -> Result<TableDecision, DecideError> {
+    require_privilege(snapshot, &resolved.table, &resolved.reader, Privilege::Select)?;
+    let subject = Subject::new(snapshot, resolved, compiler)?;
+    let masks = if principal.superuser { Vec::new() } else { subject.masks(principal)? };
+    let exempt_from_rows = principal.superuser || principal.bypass_row_security || !resolved.table.row_security;
+    let rows = if exempt_from_rows {
+        RowCondition { filter: None, policies: Vec::new() }
+    } else {
+        subject.rows(principal, Use::Read)?
+    };
+    let mut policies: Vec<_> = rows.policies.iter().map(|policy| format!("{policy} on {}", subject.qualified_name)).collect();
+    policies.extend(masks.iter().flatten().map(|mask| mask.policy.clone()));
+    let masked = masks.iter().flatten().map(|mask| mask.column.clone()).collect();
+    let access = if rows.filter.is_none() && masks.iter().all(Option::is_none) {
+        Access::Open
+    } else {
+        let masks = subject.visible.fields().iter().enumerate().map(|(at, _)| masks.get(at).and_then(|mask| Some(mask.as_ref()?.expr.clone())));
+        Access::Governed { row_filter: rows.filter, masks: masks.collect() }
+    };
+    Ok(TableDecision {
+        table: resolved.table.id,
+        name: resolved.table.name.clone(),
+        version: resolved.raw.version(),
+        epoch: snapshot.epoch(),
+        access,
+        schema: published_schema(&subject.visible),
+        policies,
+        masked,
+        bypass: principal.superuser || (principal.bypass_row_security && resolved.table.row_security),
+        qualified_name: subject.qualified_name,
+    })
+}
+
+/// Refuses unless `reader` holds `privilege` on `table`.
+pub(crate) fn require_privilege(snapshot: &Snapshot, table: &Table, reader: &RoleSet, privilege: Privilege) -> Result<(), DecideError> {
+    let held = if table.grantable {
+        snapshot.holds(&reader.roles, table.owner, &table.grants, privilege)
+    } else {
+        reader.roles.contains(&table.owner)
+    };
+    if reader.superuser || held {
+        return Ok(());
+    }
+    Err(DecideError::Privilege { table: table.name.clone() })
+}
+
+/// A mask in effect.
+pub(crate) struct Mask {
+    pub(crate) column: String,
+    pub(crate) policy: String,
+    pub(crate) expr: Expr,
+}
+
+/// One table under decision.
+pub(crate) struct Subject<'a> {
+    snapshot: &'a Snapshot,
+    resolved: &'a ResolvedTable,
+    compiler: &'a dyn PolicyCompiler,
+    qualifier: TableReference,
+    schema: Arc<DFSchema>,
+    /// The raw fields that today's catalog knows.
+    pub(crate) visible: SchemaRef,
+    pub(crate) qualified_name: String,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, resolved: &'a ResolvedTable, compiler: &'a dyn PolicyCompiler) -> Result<Self, DecideError> {
+        let table = &resolved.table;
+        let raw = resolved.raw.schema();
+        let known = raw.fields().iter().filter(|field| table.columns.iter().any(|column| column.name == *field.name()));
+        let visible = Arc::new(Schema::new(known.cloned().collect::<Vec<_>>()));
+        let qualifier = TableReference::Bare { table: table.name.as_str().into() };
+        let schema = DFSchema::try_from_qualified_schema(qualifier.clone(), &visible).map_err(|error| denied(table, 0, &error.into()))?;
+        let qualified_name = snapshot.qualified_name(table.id);
+        Ok(Self { snapshot, resolved, compiler, qualifier, schema: Arc::new(schema), visible, qualified_name })
+    }
+
+    /// The condition that row policies put on the table.
+    pub(crate) fn rows(&self, principal: &Principal, applies_to: Use) -> Result<RowCondition, DecideError> {
+        let table = &self.resolved.table;
+        combine(&table.policies, applies_to, principal, &self.schema, &self.qualifier, self.compiler)
+            .map_err(|(policy, error)| denied(table, policy.0, &error))
+    }
+
+    /// Per visible column, the mask in effect for `principal`.
+    pub(crate) fn masks(&self, principal: &Principal) -> Result<Vec<Option<Mask>>, DecideError> {
+        for column in self.resolved.table.columns.iter().filter(|column| column.mask.is_some()) {
+            self.visible.field_with_name(&column.name).map_err(|_| self.missing_column())?;
+        }
+        self.visible.fields().iter().map(|field| self.mask(field, principal)).collect()
+    }
+
+    fn mask(&self, field: &Field, principal: &Principal) -> Result<Option<Mask>, DecideError> {
+        let table = &self.resolved.table;
+        let column = table.columns.iter().find(|column| column.name == *field.name());
+        let Some((column, binding)) = column.and_then(|column| Some((column, column.mask.as_ref()?))) else {
+            return Ok(None);
+        };
+        let arguments = self.arguments(column, binding)?;
+        let Some(policy) = self.snapshot.masking_policy(binding.policy) else {
+            return Err(denied(table, binding.policy.0, &CompileError::Unsupported));
+        };
+        let expr = compile_mask(policy, &arguments, principal, &self.schema, &self.qualifier, self.compiler)
+            .map_err(|error| denied(table, policy.id.0, &error))?;
+        let applied = format!("{} on {}.{}", policy.name, self.qualified_name, column.name);
+        Ok(expr.map(|expr| Mask { column: column.name.clone(), policy: applied, expr }))
+    }
+
+    fn arguments(&self, column: &Column, binding: &MaskBinding) -> Result<Arguments, DecideError> {
+        // The first argument is the masked column, whatever the binding says: it decides the type and the identity.
+        if binding.arguments.first() != Some(&column.id) {
+            return Err(denied(&self.resolved.table, binding.policy.0, &CompileError::UnknownColumn(column.name.clone())));
+        }
+        let mut arguments = Arguments { names: Vec::new(), types: Vec::new() };
+        for id in &binding.arguments {
+            let name = self.resolved.table.columns.iter().find(|column| column.id == *id).map(|column| column.name.clone());
+            let name = name.ok_or_else(|| self.missing_column())?;
+            let field = self.visible.field_with_name(&name).map_err(|_| self.missing_column())?;
+            arguments.types.push(field.data_type().clone());
+            arguments.names.push(name);
+        }
+        Ok(arguments)
+    }
+
+    fn missing_column(&self) -> DecideError {
+        DecideError::MissingColumn { table: self.resolved.table.name.clone(), version: self.resolved.raw.version() }
+    }
+}
+
+/// Denies because of a policy, and tells the operator which one. The text of the error may quote the policy: only its
+/// kind is logged.
+fn denied(table: &Table, policy: u64, error: &CompileError) -> DecideError {
+    let incident = IncidentId::generate();
+    let kind = match error {
+        CompileError::Subquery => "subquery",
+        CompileError::Aggregate => "aggregate",
+        CompileError::Parameter => "parameter",
+        CompileError::Unsupported => "unsupported expression",
+        CompileError::UnknownColumn(_) => "unknown column",
+        CompileError::Type { .. } => "type",
+        CompileError::Arguments { .. } => "arguments",
+        CompileError::Planner(_) => "planner",
+    };
+    tracing::error!(%incident, table = %table.id, policy, kind, "a policy could not be compiled; access was denied");
+    DecideError::Policy { table: table.name.clone(), incident }
+}
+
+/// What users see: the same for every role, so every field is nullable and carries no metadata.
+fn published_schema(visible: &Schema) -> SchemaRef {
+    let fields = visible.fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,298 @@
+//! The barrier: a leaf that runs the governed plan of one table inside itself.
+//!
+//! To the user's optimizer it has no children, no column statistics and no predicate to absorb; what comes out of it
+//! is what the principal may see.
+//!
+//! Invariants: it runs only under its own stamp; every parent filter is answered `No`; only dynamic filters over
+//! pass-through columns go inside; its row count is an estimate from the whole table, the same for every role.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::stats::Precision;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::{Result, Statistics, internal_err};
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_plan::execution_plan::{apply_expression_roots, replace_children_if_necessary, reset_plan_states};
+use datafusion_physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
+use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion_physical_plan::statistics::StatisticsArgs;
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use lakeward_base::TableId;
+
+use crate::access::TableDecision;
+use crate::dynamic_filter::{is_consumed, offer};
+use crate::incident::redacted;
+use crate::inner_plan::projected_schema;
+use crate::leakproof::is_forwardable;
+use crate::scan_context::ScanContext;
+use crate::scan_stream::{Egress, ScanMetrics, ScanStream};
+use crate::stamp::Stamp;
+
+/// One governed scan.
+#[derive(Clone)]
+pub struct GovernedScanExec {
+    /// The governed plan, without `fetch`.
+    inner: Arc<dyn ExecutionPlan>,
+    /// The governed plan that runs: `inner`, with `fetch` as far down as it may go.
+    running: Arc<dyn ExecutionPlan>,
+    decision: Arc<TableDecision>,
+    egress: Arc<[Egress]>,
+    rows: Precision<usize>,
+    context: Arc<ScanContext>,
+    forwarded: Vec<Arc<dyn PhysicalExpr>>,
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl GovernedScanExec {
+    /// Wraps `inner`, whose first columns are those at `projection`.
+    pub(crate) fn try_new(
+        inner: Arc<dyn ExecutionPlan>,
+        decision: Arc<TableDecision>,
+        projection: Option<&[usize]>,
+        table_rows: Precision<usize>,
+        filtered: bool,
+        context: ScanContext,
+    ) -> Result<Self> {
+        let schema = projected_schema(&decision, projection)?;
+        let inner_schema = inner.schema();
+        for (index, field) in schema.fields().iter().enumerate() {
+            if inner_schema.fields().get(index).map(|inner| inner.data_type()) != Some(field.data_type()) {
+                return internal_err!("a governed plan does not yield the table's types");
+            }
+        }
+        let egress = match projection {
+            None => (0..decision.schema.fields().len()).map(|index| egress(&decision, index)).collect(),
+            Some(projection) => projection.iter().map(|&index| egress(&decision, index)).collect(),
+        };
+        Ok(Self {
+            running: Arc::clone(&inner),
+            properties: published_properties(&inner, schema),
+            inner,
+            decision,
+            egress,
+            rows: estimate(table_rows, filtered),
+            context: Arc::new(context),
+            forwarded: Vec::new(),
+            fetch: None,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The statement that it was made for.
+    #[must_use]
+    pub fn stamp(&self) -> &Stamp {
+        self.context.stamp()
+    }
+
+    /// The table that it reads.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.decision.table
+    }
+
+    /// The plan inside, for tests that look at pruning.
+    #[cfg(test)]
+    pub(crate) fn inner_for_tests(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.inner
+    }
+
+    /// The same scan over another inner plan and limit.
+    fn with_inner(&self, inner: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Result<Self> {
+        let running = match fetch {
+            Some(rows) => limited(&inner, rows)?,
+            None => Arc::clone(&inner),
+        };
+        Ok(Self {
+            properties: published_properties(&inner, self.schema()),
+            inner,
+            running,
+            fetch,
+            metrics: ExecutionPlanMetricsSet::new(),
+            ..self.clone()
+        })
+    }
+
+    /// The filters from above that may go inside.
+    fn forwardable(&self, result: &ChildPushdownResult) -> Vec<Arc<dyn PhysicalExpr>> {
+        let schema = self.schema();
+        let shows_raw = |index: usize| self.egress.get(index) == Some(&Egress::PassThrough);
+        let filters = result.parent_filters.iter().map(|parent| &parent.filter);
+        filters.filter(|filter| is_forwardable(filter, &schema, shows_raw)).cloned().collect()
+    }
+
+    /// The scan with `filters` inside; `None` where nothing inside would use them.
+    fn with_dynamic_filters(&self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Result<Option<Self>> {
+        let config = self.context.config().options();
+        let (inner, _) = offer(&self.inner, filters.clone(), FilterPushdownPhase::Post, config)?;
+        let mut scan = self.with_inner(inner, self.fetch)?;
+        for filter in filters {
+            if is_consumed(&scan.inner, &filter)? {
+                scan.forwarded.push(filter);
+            }
+        }
+        Ok((scan.forwarded.len() > self.forwarded.len()).then_some(scan))
+    }
+}
+
+fn egress(decision: &TableDecision, index: usize) -> Egress {
+    if decision.passes_through(index) { Egress::PassThrough } else { Egress::Masked }
+}
+
+/// What the user's optimizer may know: how many partitions, and how they run. No orderings, no equivalences: those
+/// would tell of the policy, and of hidden rows.
+fn published_properties(inner: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Arc<PlanProperties> {
+    let own = inner.properties();
+    Arc::new(
+        PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(own.output_partitioning().partition_count()),
+            own.emission_type,
+            own.boundedness,
+        )
+        .with_scheduling_type(own.scheduling_type)
+        .with_evaluation_type(own.evaluation_type),
+    )
+}
+
+/// The published row count: the whole table's, rounded up to a power of two. Leakproof predicates, which the user knows
+/// of, make it a quarter.
+fn estimate(table_rows: Precision<usize>, filtered: bool) -> Precision<usize> {
+    match table_rows.get_value().map(|rows| rows.max(&1).checked_next_power_of_two()) {
+        Some(Some(rows)) => Precision::Inexact(if filtered { (rows / 4).max(1) } else { rows }),
+        Some(None) | None => Precision::Absent,
+    }
+}
+
+/// Puts a limit on each partition of `plan`, below nodes that keep each row, so that a filter stops early.
+fn limited(plan: &Arc<dyn ExecutionPlan>, rows: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(limited) = plan.with_fetch(Some(rows)) {
+        return Ok(limited);
+    }
+    let children = plan.children();
+    match (children.as_slice(), plan.supports_limit_pushdown()) {
+        ([child], true) => replace_children_if_necessary(Arc::clone(plan), vec![limited(child, rows)?]),
+        _ => Ok(Arc::clone(plan)),
+    }
+}
+
+impl ExecutionPlan for GovernedScanExec {
+    fn name(&self) -> &'static str {
+        "GovernedScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    /// Visits the forwarded dynamic filters only: they are the user's plan's own.
+    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        apply_expression_roots(self.forwarded.iter(), f)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let inner = reset_plan_states(Arc::clone(&self.inner)).map_err(|error| redacted(&error, &self.decision.table))?;
+        Ok(Arc::new(self.with_inner(inner, self.fetch)?))
+    }
+
+    /// Splits files further, where the inner plan is nothing but the raw scan.
+    fn repartitioned(&self, target_partitions: usize, _: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if !self.inner.children().is_empty() {
+            return Ok(None);
+        }
+        match self.inner.repartitioned(target_partitions, self.context.config().options()) {
+            Ok(Some(inner)) => Ok(Some(Arc::new(self.with_inner(inner, self.fetch)?))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(redacted(&error, &self.decision.table)),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let context = self.context.inner(&context)?;
+        let inner = self.running.execute(partition, context).map_err(|error| redacted(&error, &self.decision.table))?;
+        Ok(Box::pin(ScanStream {
+            inner,
+            schema: self.schema(),
+            egress: Arc::clone(&self.egress),
+            table: Arc::new(self.decision.table),
+            remaining: self.fetch,
+            metrics: ScanMetrics::new(&self.metrics, partition),
+        }))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let partitions = self.properties.output_partitioning().partition_count().max(1);
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = match (self.rows, args.partition()) {
+            (Precision::Inexact(rows), Some(_)) => Precision::Inexact((rows / partitions).max(1)),
+            (rows, _) => rows,
+        };
+        Ok(Arc::new(statistics))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        self.with_inner(Arc::clone(&self.inner), limit).ok().map(|scan| Arc::new(scan) as _)
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let refused = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; result.parent_filters.len()]);
+        if phase != FilterPushdownPhase::Post {
+            return Ok(refused);
+        }
+        let filters = self.forwardable(&result);
+        if filters.is_empty() {
+            return Ok(refused);
+        }
+        match self.with_dynamic_filters(filters) {
+            Ok(Some(scan)) => Ok(refused.with_updated_node(Arc::new(scan))),
+            Ok(None) => Ok(refused),
+            Err(error) => Err(redacted(&error, &self.decision.table)),
+        }
+    }
+}
+
+impl DisplayAs for GovernedScanExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        match format {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "GovernedScan: {} policy=v{}", self.decision.name, self.decision.epoch)?;
+                self.fetch.map_or(Ok(()), |rows| write!(f, ", fetch={rows}"))
+            }
+            DisplayFormatType::TreeRender => write!(f, "{} policy=v{}", self.decision.name, self.decision.epoch),
+        }
+    }
+}
+
+/// The inner plan holds policy expressions: it does not print.
+impl fmt::Debug for GovernedScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types: Vec<DataType> = self.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+        f.debug_struct("GovernedScanExec").field("decision", &self.decision).field("types", &types).finish_non_exhaustive()
+    }
+}

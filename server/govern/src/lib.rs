@@ -1,0 +1,62 @@
+//! Governance: who sees which rows and columns of a table, and the barrier that holds it.
+//!
+//! [`decide`] turns a principal, a catalog snapshot and the tables of a statement into a [`Decision`]; a
+//! [`GovernedTable`] holds its part of the decision and is the only kind of lake table that a user's plan can name;
+//! [`GovernedScanExec`] and [`OpenScanExec`] are the leaves that it scans into; [`LeafGuard`] refuses every other leaf.
+//!
+//! Invariant: no row and no cell that a decision hides crosses from below a scan to above it, by value, by error text,
+//! by statistics or by bytes under nulls.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod access;
+#[cfg(test)]
+mod barrier_tests;
+mod compile;
+#[cfg(any(test, feature = "control"))]
+mod control;
+mod decide;
+mod dynamic_filter;
+mod error;
+mod governed_scan;
+mod governed_table;
+mod incident;
+mod inner_plan;
+mod leaf_guard;
+mod leakproof;
+mod mask;
+mod open_scan;
+mod principal;
+mod privileged;
+mod row_policy;
+mod scan_context;
+mod scan_stream;
+pub mod scrub;
+mod session_functions;
+mod stamp;
+mod system_table;
+#[cfg(test)]
+mod testing;
+mod write_check;
+
+pub use access::{Access, Decision, TableDecision};
+pub use compile::{CompileError, PolicyCompiler, check_row_policy};
+#[cfg(any(test, feature = "control"))]
+pub use control::{NaiveTable, naive_inline};
+pub use decide::{ResolvedTable, decide};
+pub use error::{BarrierError, DecideError, FailureKind};
+pub use governed_scan::GovernedScanExec;
+pub use governed_table::GovernedTable;
+pub use leaf_guard::{LeafGuard, LeafGuardRule};
+pub use leakproof::{PassThrough, is_leakproof};
+pub use mask::check_masking_policy;
+pub use open_scan::OpenScanExec;
+pub use principal::{Fingerprint, Principal, RoleSet};
+pub use privileged::PrivilegedSessions;
+pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
+pub use stamp::Stamp;
+pub use system_table::{SystemScanExec, SystemTable};
+pub use write_check::{WriteDecision, decide_check};

@@ -1,0 +1,160 @@
+//! From a column's masking policy to the expression that stands in the column's place.
+//!
+//! Invariant: a mask keeps its column's Arrow type exactly, for every principal.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{Column, DFSchema, TableReference};
+use datafusion_expr::{Cast, Expr, ExprSchemable};
+use lakeward_catalog::{MaskingPolicy, Parameter};
+
+use crate::compile::{CompileError, PolicyCompiler, coerced, compiled, simplified};
+use crate::principal::Principal;
+use crate::session_functions::substitute_session_functions;
+
+/// Checks a masking policy when it is made, and, with the types of the columns it is bound to, when it is set.
+///
+/// # Errors
+/// [`CompileError`], with the code that the statement answers.
+pub fn check_masking_policy(
+    policy: &MaskingPolicy,
+    argument_types: Option<&[DataType]>,
+    compiler: &dyn PolicyCompiler,
+) -> Result<(), CompileError> {
+    let declared = policy.parameters.iter().map(|parameter| sql_type(&parameter.sql_type, compiler)).collect::<Result<Vec<_>, _>>()?;
+    let returns = sql_type(&policy.returns, compiler)?;
+    let target = declared.first().ok_or(CompileError::Arguments { expected: 1, actual: 0 })?;
+    require("a masking policy's result", &returns, target)?;
+    let types = match argument_types {
+        Some(types) => {
+            bindable(&declared, types)?;
+            types
+        }
+        None => &declared,
+    };
+    let body = body(policy, types, &Principal::nobody(), compiler)?;
+    let schema = parameter_schema(&policy.parameters, types)?;
+    let target = types.first().ok_or(CompileError::Arguments { expected: 1, actual: 0 })?;
+    fitted(coerced(body, &schema)?, &schema, target).map(drop)
+}
+
+/// The columns that a mask reads: names and types, the masked column first.
+pub(crate) struct Arguments {
+    pub(crate) names: Vec<String>,
+    pub(crate) types: Vec<DataType>,
+}
+
+/// Compiles a mask for `principal`. `None`: the raw value is shown.
+pub(crate) fn compile_mask(
+    policy: &MaskingPolicy,
+    arguments: &Arguments,
+    principal: &Principal,
+    schema: &Arc<DFSchema>,
+    qualifier: &TableReference,
+    compiler: &dyn PolicyCompiler,
+) -> Result<Option<Expr>, CompileError> {
+    let declared = policy.parameters.iter().map(|parameter| sql_type(&parameter.sql_type, compiler)).collect::<Result<Vec<_>, _>>()?;
+    bindable(&declared, &arguments.types)?;
+    let body = body(policy, &arguments.types, principal, compiler)?;
+    let bound = coerced(bound(body, &policy.parameters, &arguments.names, qualifier)?, schema)?;
+    let (Some(column), Some(target)) = (arguments.names.first(), arguments.types.first()) else {
+        return Err(CompileError::Arguments { expected: policy.parameters.len(), actual: 0 });
+    };
+    let mask = fitted(simplified(bound, schema)?, schema, target)?;
+    let mask = simplified(mask, schema)?.unalias_nested().data;
+    let identity = matches!(&mask, Expr::Column(shown) if shown.name == *column);
+    Ok((!identity).then_some(mask))
+}
+
+/// The body over the parameters, with session functions replaced.
+fn body(policy: &MaskingPolicy, types: &[DataType], principal: &Principal, compiler: &dyn PolicyCompiler) -> Result<Expr, CompileError> {
+    let schema = parameter_schema(&policy.parameters, types)?;
+    let expr = compiled(policy.body.expose(), &schema, compiler)?;
+    Ok(substitute_session_functions(expr, principal)?)
+}
+
+fn parameter_schema(parameters: &[Parameter], types: &[DataType]) -> Result<DFSchema, CompileError> {
+    let fields = parameters.iter().zip(types).map(|(parameter, data_type)| Field::new(&parameter.name, data_type.clone(), true));
+    Ok(DFSchema::try_from(Schema::new(fields.collect::<Vec<_>>()))?)
+}
+
+/// Puts the table's columns in place of the parameters.
+fn bound(body: Expr, parameters: &[Parameter], names: &[String], qualifier: &TableReference) -> Result<Expr, CompileError> {
+    let mut unknown = None;
+    let expr = body
+        .transform(|node| match node {
+            Expr::Column(column) => {
+                let bound = parameters.iter().position(|parameter| parameter.name == column.name).and_then(|at| names.get(at));
+                match bound {
+                    Some(name) => Ok(Transformed::yes(Expr::Column(Column::new(Some(qualifier.clone()), name)))),
+                    None => {
+                        unknown = Some(column.name.clone());
+                        Ok(Transformed::no(Expr::Column(column)))
+                    }
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .data()?;
+    match unknown {
+        Some(name) => Err(CompileError::UnknownColumn(name)),
+        None => Ok(expr),
+    }
+}
+
+/// Makes `mask` exactly of type `target`, where the difference is one of representation only.
+fn fitted(mask: Expr, schema: &DFSchema, target: &DataType) -> Result<Expr, CompileError> {
+    let actual = mask.get_type(schema)?;
+    if actual == *target {
+        return Ok(mask);
+    }
+    if actual != DataType::Null && !(actual.is_integer() && target.is_integer()) {
+        require("a masking policy's result", target, &actual)?;
+    }
+    Ok(Expr::Cast(Cast::new(Box::new(mask), target.clone())))
+}
+
+/// The Arrow type of an SQL type, as the planner sees it.
+fn sql_type(name: &str, compiler: &dyn PolicyCompiler) -> Result<DataType, CompileError> {
+    let schema = DFSchema::empty();
+    Ok(compiler.compile(&format!("CAST(NULL AS {name})"), &schema)?.get_type(&schema)?)
+}
+
+fn bindable(declared: &[DataType], actual: &[DataType]) -> Result<(), CompileError> {
+    if declared.len() != actual.len() {
+        return Err(CompileError::Arguments { expected: declared.len(), actual: actual.len() });
+    }
+    declared.iter().zip(actual).try_for_each(|(declared, actual)| require("a masked column", declared, actual))
+}
+
+fn require(subject: &'static str, expected: &DataType, actual: &DataType) -> Result<(), CompileError> {
+    if same_sql_type(expected, actual) {
+        return Ok(());
+    }
+    Err(CompileError::Type { subject, expected: expected.to_string(), actual: actual.to_string() })
+}
+
+/// Whether two Arrow types hold the same SQL type in different representations.
+fn same_sql_type(left: &DataType, right: &DataType) -> bool {
+    if left == right || (is_text(left) && is_text(right)) || (is_binary(left) && is_binary(right)) {
+        return true;
+    }
+    match (left, right) {
+        (DataType::Timestamp(_, left), DataType::Timestamp(_, right)) => left.is_some() == right.is_some(),
+        (left, right) => left.is_decimal() && right.is_decimal(),
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}

@@ -1,0 +1,81 @@
+//! Which row policies apply to a principal, and what they amount to together.
+//!
+//! Invariant: where row level security is on, a principal with no matching permissive policy gets no rows.
+
+use std::sync::Arc;
+
+use datafusion_common::{DFSchema, ScalarValue, TableReference};
+use datafusion_expr::{Expr, lit};
+use lakeward_base::{PolicyId, Redacted};
+use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy};
+
+use crate::compile::{CompileError, PolicyCompiler, compile_predicate, simplified};
+use crate::principal::Principal;
+
+/// What a statement does to the rows that a policy speaks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Rows are read: USING of policies for SELECT and ALL.
+    Read,
+    /// Rows are added: WITH CHECK of policies for INSERT and ALL (USING where an ALL policy has no WITH CHECK).
+    Insert,
+}
+
+/// The combined condition, and the names of the policies in it.
+pub(crate) struct RowCondition {
+    /// `None`: every row passes.
+    pub(crate) filter: Option<Expr>,
+    /// Names of the policies that took part.
+    pub(crate) policies: Vec<String>,
+}
+
+/// Combines the policies that apply: permissive ones ORed, restrictive ones ANDed.
+pub(crate) fn combine(
+    policies: &[RowPolicy],
+    applies_to: Use,
+    principal: &Principal,
+    schema: &Arc<DFSchema>,
+    qualifier: &TableReference,
+    compiler: &dyn PolicyCompiler,
+) -> Result<RowCondition, (PolicyId, CompileError)> {
+    let mut permissive = lit(false);
+    let mut restrictive = lit(true);
+    let mut names = Vec::new();
+    for policy in policies.iter().filter(|policy| matches(policy, applies_to, principal)) {
+        let Some(sql) = text(policy, applies_to) else { continue };
+        let expr = compile_predicate(sql.expose(), principal, schema, qualifier, compiler).map_err(|error| (policy.id, error))?;
+        names.push(policy.name.clone());
+        if policy.permissive {
+            permissive = permissive.or(expr);
+        } else {
+            restrictive = restrictive.and(expr);
+        }
+    }
+    let filter = simplified(permissive.and(restrictive), schema).map_err(|error| (PolicyId(0), error))?;
+    Ok(RowCondition { filter: if is_true(&filter) { None } else { Some(filter) }, policies: names })
+}
+
+fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
+    let command = match policy.command {
+        PolicyCommand::All => true,
+        PolicyCommand::Select => applies_to == Use::Read,
+        PolicyCommand::Insert => applies_to == Use::Insert,
+        PolicyCommand::Update | PolicyCommand::Delete => false,
+    };
+    command
+        && policy.grantees.iter().any(|grantee| match grantee {
+            Grantee::Public => true,
+            Grantee::Role(role) => principal.effective_roles.contains(role),
+        })
+}
+
+fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
+    match applies_to {
+        Use::Read => policy.using.as_ref(),
+        Use::Insert => policy.with_check.as_ref().or(policy.using.as_ref()),
+    }
+}
+
+fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
+}

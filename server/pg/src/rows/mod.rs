@@ -1,0 +1,201 @@
+//! Rows: Arrow batches to DataRow messages, written straight into the send buffer.
+//!
+//! One writer per column is chosen for each piece of a batch; no memory is taken per row or value, nested values
+//! apart. Invariant: a row is written whole or not at all; the error of a row never holds a value of it.
+
+mod binary;
+mod json;
+mod list;
+mod number;
+mod numeric;
+mod temporal;
+mod text;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{ArrowPrimitiveType, DataType};
+use bytes::{BufMut, BytesMut};
+
+use crate::error::PgError;
+use crate::types::Formats;
+pub(crate) use temporal::Zone;
+
+/// PostgreSQL's limit on one message, and so on one row.
+const MAX_ROW_BYTES: usize = 0x3fff_ffff;
+
+/// Writes the value of a row, which is not NULL, without its length.
+type Writer<'a> = Box<dyn Fn(usize, &mut BytesMut) -> Result<(), PgError> + 'a>;
+
+/// An array is not of the type that it says it is.
+const MISMATCH: PgError = PgError::Internal("a column's data does not match its type");
+
+/// How a result's rows are encoded.
+#[derive(Clone)]
+pub(crate) struct RowEncoder {
+    formats: Formats,
+    zone: Zone,
+}
+
+/// One column of a batch, ready to be written.
+struct Column<'a> {
+    nulls: Option<NullBuffer>,
+    write: Writer<'a>,
+}
+
+impl RowEncoder {
+    /// An encoder for these formats, showing `timestamptz` in `zone`.
+    pub(crate) fn new(formats: Formats, zone: Zone) -> Self {
+        Self { formats, zone }
+    }
+
+    /// Encodes rows from `first` to before `end` until the buffer holds `enough_bytes`; answers the first row that is
+    /// not encoded.
+    pub(crate) fn encode(
+        &self,
+        batch: &RecordBatch,
+        first: usize,
+        end: usize,
+        enough_bytes: usize,
+        out: &mut BytesMut,
+    ) -> Result<usize, PgError> {
+        let columns = self.columns(batch)?;
+        let count = i16::try_from(columns.len()).map_err(|_| PgError::LimitExceeded("too many columns"))?;
+        let mut row = first;
+        while row < end && out.len() < enough_bytes {
+            let start = out.len();
+            write_row(&columns, count, row, out).inspect_err(|_| out.truncate(start))?;
+            row += 1;
+        }
+        Ok(row)
+    }
+
+    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, PgError> {
+        let schema = batch.schema_ref();
+        let column = |(index, array): (usize, &'a arrow::array::ArrayRef)| {
+            let name = || schema.fields().get(index).map(|field| field.name().clone()).unwrap_or_default();
+            let write = if self.formats.is_binary(index) {
+                binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?
+            } else {
+                text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
+            };
+            Ok(Column { nulls: array.logical_nulls(), write })
+        };
+        batch.columns().iter().enumerate().map(column).collect()
+    }
+}
+
+fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+    out.put_u8(b'D');
+    let start = out.len();
+    out.put_i32(0);
+    out.put_i16(count);
+    for column in columns {
+        put_value(column, row, out)?;
+    }
+    set_length(out, start, 0)
+}
+
+/// A length and the value, or −1 for NULL.
+fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+    if column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        out.put_i32(-1);
+        return Ok(());
+    }
+    let start = out.len();
+    out.put_i32(0);
+    (column.write)(row, out)?;
+    set_length(out, start, 4)
+}
+
+/// Fills in the length at `start`; it counts itself but for `less` bytes.
+fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
+    let length = out.len().saturating_sub(start + less);
+    if length > MAX_ROW_BYTES {
+        return Err(PgError::LimitExceeded("a row is longer than the 1 GB that one message can hold"));
+    }
+    let length = u32::try_from(length).unwrap_or(0).to_be_bytes();
+    if let Some(slot) = out.get_mut(start..start + 4) {
+        slot.copy_from_slice(&length);
+    }
+    Ok(())
+}
+
+/// A writer over a primitive array.
+fn each<'a, T: ArrowPrimitiveType>(
+    array: &'a dyn Array,
+    write: impl Fn(T::Native, &mut BytesMut) -> Result<(), PgError> + 'a,
+) -> Result<Writer<'a>, PgError> {
+    let values = array.as_primitive_opt::<T>().ok_or(MISMATCH)?.values();
+    Ok(Box::new(move |row, out| write(values.get(row).copied().ok_or(MISMATCH)?, out)))
+}
+
+/// A writer over text, whichever its layout.
+fn each_text<'a>(array: &'a dyn Array, write: impl Fn(&str, &mut BytesMut) + 'a) -> Result<Writer<'a>, PgError> {
+    Ok(match array.data_type() {
+        DataType::Utf8 => {
+            let values = array.as_string_opt::<i32>().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+        DataType::LargeUtf8 => {
+            let values = array.as_string_opt::<i64>().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+        _ => {
+            let values = array.as_string_view_opt().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+    })
+}
+
+/// A writer over bytes, whichever their layout.
+fn each_bytes<'a>(array: &'a dyn Array, write: impl Fn(&[u8], &mut BytesMut) + 'a) -> Result<Writer<'a>, PgError> {
+    Ok(match array.data_type() {
+        DataType::Binary => {
+            let values = array.as_binary_opt::<i32>().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+        DataType::LargeBinary => {
+            let values = array.as_binary_opt::<i64>().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+        DataType::FixedSizeBinary(_) => {
+            let values = array.as_fixed_size_binary_opt().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+        _ => {
+            let values = array.as_binary_view_opt().ok_or(MISMATCH)?;
+            Box::new(move |row, out| {
+                write(values.value(row), out);
+                Ok(())
+            })
+        }
+    })
+}
+
+/// A writer over the values that a dictionary's keys point at.
+fn through_keys<'a>(array: &'a dyn Array, values: Writer<'a>) -> Result<Writer<'a>, PgError> {
+    let dictionary = array.as_any_dictionary_opt().ok_or(MISMATCH)?;
+    let keys = dictionary.normalized_keys();
+    Ok(Box::new(move |row, out| values(keys.get(row).copied().ok_or(MISMATCH)?, out)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The simple query protocol: statements in one text, run one after the other until one fails.
+
+use lakeward_base::Coded;
+use lakeward_engine::{Command, Error, Request, Response, RowStream, run, split};
+
+use crate::connection::Connection;
+use crate::portal::{Rows, tag_text};
+use crate::reply;
+use crate::rows::RowEncoder;
+use crate::types::{Formats, describe};
+use crate::wire::Fault;
+
+impl Connection {
+    /// Runs all statements of a Query message.
+    pub(crate) async fn simple_query(&mut self, sql: &str) -> Result<(), Fault> {
+        self.forget_unnamed();
+        let statements = split(sql)?;
+        if statements.is_empty() {
+            reply::empty_query(&mut self.wire.out)?;
+        }
+        let mut searched = 0;
+        for statement in statements {
+            let found = sql.get(searched..).and_then(|rest| rest.find(&statement)).unwrap_or(0);
+            let start = searched + found;
+            searched = start + statement.len();
+            self.run_text(statement).await.map_err(|fault| shift(fault, sql.get(..start).unwrap_or_default()))?;
+        }
+        Ok(())
+    }
+
+    async fn run_text(&mut self, statement: String) -> Result<(), Fault> {
+        let running = Box::pin(run(&self.session, Request::text(statement)));
+        match self.wire.watch(running).await?? {
+            Response::Rows(stream) => self.send_all(stream).await,
+            Response::Command(command) => self.report(&command),
+            Response::Empty => Ok(reply::empty_query(&mut self.wire.out)?),
+        }
+    }
+
+    async fn send_all(&mut self, stream: RowStream) -> Result<(), Fault> {
+        let formats = Formats::default();
+        reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
+        let mut rows = Rows::new(stream, RowEncoder::new(formats, self.zone()));
+        let sent = rows.send(&mut self.wire, 0).await?;
+        reply::command_complete(&mut self.wire.out, &tag_text(rows.tag(), sent.rows))?;
+        Ok(())
+    }
+
+    /// Tells what a statement without rows did.
+    pub(crate) fn report(&mut self, command: &Command) -> Result<(), Fault> {
+        for notice in &command.notices {
+            reply::notice(&mut self.wire.out, notice)?;
+        }
+        for (name, value) in &command.reported {
+            reply::parameter_status(&mut self.wire.out, name, value)?;
+        }
+        if command.tag == "DISCARD ALL" {
+            self.forget_all();
+        }
+        Ok(reply::command_complete(&mut self.wire.out, &command.tag)?)
+    }
+}
+
+/// Moves an error's position from its statement to the whole text.
+fn shift(fault: Fault, before: &str) -> Fault {
+    match fault {
+        Fault::Failed(error) => Fault::Failed(shifted(error, before.chars().count())),
+        Fault::Fatal(error) => Fault::Fatal(error),
+        Fault::Gone => Fault::Gone,
+    }
+}
+
+fn shifted(error: Error, characters: usize) -> Error {
+    match error.position() {
+        Some(position) => error.with_position(position + characters),
+        None => error,
+    }
+}

@@ -1,0 +1,237 @@
+//! The command line.
+//!
+//! Exit codes: 0 done, 1 a failure while running, 2 a wrong command line, configuration or data directory; those of
+//! `audit verify` are the report's own. Invariant: standard output carries JSON lines only.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use lakeward_base::SystemClock;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::config::{Config, ListenAddress, Overrides};
+use crate::demo::{self, DemoOptions};
+use crate::error::ServerError;
+use crate::layout::DataDirectory;
+use crate::{init, logging, serve, tls};
+
+/// A governed SQL server for hospital data.
+#[derive(Debug, Parser)]
+#[command(name = "lakeward", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a data directory: keys, certificate, configuration, an empty catalog.
+    Init(InitArguments),
+    /// Serve a data directory.
+    Serve(ServeArguments),
+    /// Make ten hospitals of synthetic data where they are not there yet, and serve them.
+    Demo(DemoArguments),
+    /// Check the configuration and the files that it names.
+    CheckConfig(ServeArguments),
+    /// Look at the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Args)]
+struct InitArguments {
+    /// Where; must be empty or not exist.
+    #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The first role, which may do everything.
+    #[arg(long, value_name = "NAME")]
+    superuser: String,
+    /// A file with its password; else LAKEWARD_PASSWORD, else a prompt.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    /// Configuration; else lakeward.toml in the data directory.
+    #[arg(long, env = "LAKEWARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// How many patients; they make 4 times as many encounters and 40 times as many vitals [default: 50000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    patients: Option<u64>,
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, Args)]
+struct Places {
+    /// The data directory.
+    #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to listen for the PostgreSQL protocol.
+    #[arg(long, env = "LAKEWARD_PG_ADDR", value_name = "ADDR")]
+    pg: Option<ListenAddress>,
+    /// Where to listen for Arrow Flight SQL.
+    #[arg(long, env = "LAKEWARD_FLIGHT_ADDR", value_name = "ADDR")]
+    flight: Option<ListenAddress>,
+    /// Where to listen for health and metrics.
+    #[arg(long, env = "LAKEWARD_HTTP_ADDR", value_name = "ADDR")]
+    http: Option<ListenAddress>,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that nothing was altered or lost. Exit code 0 intact, 1 usage, 2 altered, 3 not cleanly closed or the tail
+    /// is missing.
+    Verify {
+        /// The data directory.
+        #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+}
+
+impl ServeArguments {
+    fn overrides(self) -> Overrides {
+        self.places.overrides(self.config)
+    }
+}
+
+impl Places {
+    fn overrides(self, config: Option<PathBuf>) -> Overrides {
+        Overrides { config, data_dir: self.data_dir, pg: self.pg, flight: self.flight, http: self.http }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    logging::start();
+    let done = match cli.command {
+        Command::Init(arguments) => make(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Serve(arguments) => serve::run(&arguments.overrides()).map(|()| ExitCode::SUCCESS),
+        Command::Demo(DemoArguments { patients, places }) => {
+            demo::run(&DemoOptions { patients, overrides: places.overrides(None) }).map(|()| ExitCode::SUCCESS)
+        }
+        Command::CheckConfig(arguments) => check(&arguments.overrides()).map(|()| ExitCode::SUCCESS),
+        Command::Audit(AuditCommand::Verify { data_dir }) => Ok(verify(&DataDirectory::new(&data_dir))),
+    };
+    done.unwrap_or_else(|error| {
+        tell(&format!("lakeward: {error}"));
+        error.exit_code()
+    })
+}
+
+/// Help goes out as clap renders it; a mistake becomes one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    } else {
+        tell(&format!("lakeward: {}", one_line(&error.render().to_string())));
+    }
+    // `audit` keeps 2 for a log that was altered.
+    let audit = std::env::args_os().nth(1).is_some_and(|command| command == "audit");
+    ExitCode::from(if audit { 1 } else { 2 })
+}
+
+/// The first paragraph of clap's message, in one line.
+fn one_line(message: &str) -> String {
+    let paragraph = message.split("\n\n").next().unwrap_or(message);
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+fn make(arguments: &InitArguments) -> Result<(), ServerError> {
+    let data = DataDirectory::new(&arguments.data_dir);
+    let password = init::read_password(arguments.password_file.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServerError::System { what: "the async runtime", reason: error.kind() })?;
+    runtime.block_on(init::initialise(&data, &arguments.superuser, &password, &SystemClock))?;
+    let root = data.root().display();
+    tell(&format!("{root} is ready. Start the server with: lakeward serve --data-dir {root}"));
+    emit(&json!({"event": "initialised", "data_dir": data.root(), "ca": data.ca()}));
+    Ok(())
+}
+
+fn check(overrides: &Overrides) -> Result<(), ServerError> {
+    let config = Config::load(overrides)?;
+    config.data.require_initialised()?;
+    tls::load(&config.tls)?;
+    let listen = config.listen;
+    emit(&json!({
+        "event": "config",
+        "data_dir": config.data.root(),
+        "pg": listen.pg.to_string(),
+        "flight": listen.flight.to_string(),
+        "http": listen.http.to_string(),
+        "tls": config.tls.enabled,
+    }));
+    Ok(())
+}
+
+fn verify(data: &DataDirectory) -> ExitCode {
+    let report = lakeward_audit::verify(&data.audit());
+    let code = report.exit_code();
+    tell(&report.to_string());
+    emit(&json!({"event": "audit_verified", "exit_code": code}));
+    ExitCode::from(code)
+}
+
+/// Writes text for people to standard error.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes one line of JSON to standard output.
+pub fn emit(event: &impl Serialize) {
+    let mut out = std::io::stdout().lock();
+    let line = serde_json::to_string(event).unwrap_or_default();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_told_in_one_line() {
+        for (arguments, expected) in [
+            (
+                vec!["lakeward", "serve", "--pg", "5432"],
+                "invalid value '5432' for '--pg <ADDR>': expected an IP address and a port, such as 127.0.0.1:5432",
+            ),
+            (
+                vec!["lakeward", "init", "--data-dir", "x"],
+                "the following required arguments were not provided: --superuser <NAME>",
+            ),
+            (vec!["lakeward", "serve", "--prot"], "unexpected argument '--prot' found"),
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(one_line(&error.render().to_string()), expected);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `lakeward init`: makes a data directory with its keys, certificate, configuration and catalog.
+//!
+//! Invariant: an existing data directory is never touched, and there is no default password.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use lakeward_base::{Clock, Redacted};
+use lakeward_catalog::{Catalog, ScramVerifier};
+use object_store::ObjectStore;
+
+use crate::config::TEMPLATE;
+use crate::error::ServerError;
+use crate::layout::{DataDirectory, create_directory, create_file, read_file};
+use crate::{keys, tls};
+
+/// The prefix of the catalog log within its object store.
+pub const CATALOG_PREFIX: &str = "";
+
+/// Makes the data directory.
+///
+/// # Errors
+/// [`ServerError::DataDirectory`] where it is not empty; [`ServerError::File`] where something cannot be made.
+pub async fn initialise(
+    data: &DataDirectory,
+    superuser: &str,
+    password: &Redacted<String>,
+    clock: &dyn Clock,
+) -> Result<(), ServerError> {
+    refuse_existing(data)?;
+    for directory in [data.root().to_owned(), data.catalog(), data.tables(), data.audit()] {
+        create_directory(&directory)?;
+    }
+    keys::create_keys(data)?;
+    tls::create_certificates(data, clock.now())?;
+    let verifier = ScramVerifier::from_password(password);
+    Catalog::initialise(catalog_store(data)?, CATALOG_PREFIX.into(), superuser, verifier, clock)
+        .await
+        .map_err(|error| ServerError::part("the catalog could not be made", &error))?;
+    // Last, so that a directory with a configuration is a whole one.
+    create_file(&data.config(), 0o600, TEMPLATE.as_bytes())
+}
+
+fn refuse_existing(data: &DataDirectory) -> Result<(), ServerError> {
+    let root = data.root().display();
+    if data.is_initialised() {
+        return Err(ServerError::DataDirectory(format!(
+            "{root}: already a Lakeward data directory; nothing was changed"
+        )));
+    }
+    let occupied = match std::fs::read_dir(data.root()) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(ServerError::file("read", data.root(), &error)),
+    };
+    if occupied {
+        return Err(ServerError::DataDirectory(format!(
+            "{root}: not empty; name a directory that is empty or does not exist"
+        )));
+    }
+    Ok(())
+}
+
+/// The object store that holds the catalog log.
+///
+/// # Errors
+/// [`ServerError::Part`] where the directory cannot be used.
+pub fn catalog_store(data: &DataDirectory) -> Result<Arc<dyn ObjectStore>, ServerError> {
+    lakeward_delta::local_object_store(&data.catalog()).map_err(|_| {
+        ServerError::DataDirectory(format!("{}: the catalog's directory cannot be used", data.catalog().display()))
+    })
+}
+
+/// The superuser's password: from `file`, else from `LAKEWARD_PASSWORD`, else typed twice at the terminal.
+///
+/// # Errors
+/// [`ServerError::Config`] where there is none, or it is empty.
+pub fn read_password(file: Option<&Path>) -> Result<Redacted<String>, ServerError> {
+    let password = match (file, std::env::var("LAKEWARD_PASSWORD")) {
+        (Some(path), _) => {
+            let text = String::from_utf8(read_file(path)?)
+                .map_err(|_| ServerError::Config(format!("{}: the password is not UTF-8", path.display())))?;
+            text.trim_end_matches(['\n', '\r']).to_owned()
+        }
+        (None, Ok(password)) => password,
+        (None, Err(_)) if std::io::stdin().is_terminal() => prompt()?,
+        (None, Err(_)) => {
+            let message = "no password: pass --password-file, set LAKEWARD_PASSWORD, or run init at a terminal";
+            return Err(ServerError::Config(message.to_owned()));
+        }
+    };
+    if password.is_empty() {
+        return Err(ServerError::Config("the password is empty".to_owned()));
+    }
+    Ok(Redacted::new(password))
+}
+
+fn prompt() -> Result<String, ServerError> {
+    let ask = |text: &str| {
+        rpassword::prompt_password(text)
+            .map_err(|error| ServerError::System { what: "the terminal", reason: error.kind() })
+    };
+    let password = ask("Password for the superuser: ")?;
+    if password != ask("The same again: ")? {
+        return Err(ServerError::Config("the two passwords differ".to_owned()));
+    }
+    Ok(password)
+}

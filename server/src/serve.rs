@@ -1,0 +1,341 @@
+//! `lakeward serve`: opens the data directory, listens, and drains when told to stop.
+//!
+//! Queries run on a runtime of their own, apart from network I/O, so that a heavy query does not keep anybody from
+//! connecting or cancelling. Invariant: nothing listens unless TLS, keys, catalog and audit log are in order; one
+//! process at a time has the data directory.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakeward_audit::{AuditConfig, AuditLog};
+use lakeward_base::{Clock, Redacted, SystemClock};
+use lakeward_catalog::{Catalog, TableStore};
+use lakeward_delta::DeltaStore;
+use lakeward_engine::{Engine, Limits, Parts};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::emit;
+use crate::config::{Config, ListenAddress, Overrides};
+use crate::error::ServerError;
+use crate::http::{self, Health};
+use crate::keys::{self, FileKeyRing};
+use crate::layout::DataDirectory;
+use crate::{init, tls};
+
+/// How long a runtime may take to let go of its threads at the end.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves the data directory that the configuration names, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ServerError`] where it cannot be served.
+pub fn run(overrides: &Overrides) -> Result<(), ServerError> {
+    let config = Config::load(overrides)?;
+    config.data.require_initialised()?;
+    let runtimes = Runtimes::build(&config)?;
+    let served = runtimes.network().block_on(async {
+        let server = Server::open(&config, runtimes.queries()).await?;
+        let listeners = bind(&config).await?;
+        serve(&config, listeners, server).await
+    });
+    runtimes.stop();
+    served
+}
+
+/// Network I/O and queries, each on threads of their own.
+#[derive(Debug)]
+pub struct Runtimes {
+    network: Runtime,
+    queries: Runtime,
+}
+
+impl Runtimes {
+    /// Starts both.
+    ///
+    /// # Errors
+    /// [`ServerError::System`] where threads cannot be had.
+    pub fn build(config: &Config) -> Result<Self, ServerError> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let queries = match config.server.query_threads {
+            0 => processors,
+            threads => threads as usize,
+        };
+        let network = config.server.network_threads.get() as usize;
+        Ok(Self { network: start("lakeward-net", network)?, queries: start("lakeward-query", queries)? })
+    }
+
+    /// For listening and for what clients wait on.
+    #[must_use]
+    pub fn network(&self) -> &Runtime {
+        &self.network
+    }
+
+    /// For queries.
+    #[must_use]
+    pub fn queries(&self) -> Handle {
+        self.queries.handle().clone()
+    }
+
+    /// Stops both.
+    pub fn stop(self) {
+        self.queries.shutdown_timeout(RUNTIME_TIMEOUT);
+        self.network.shutdown_timeout(RUNTIME_TIMEOUT);
+    }
+}
+
+fn start(name: &str, threads: usize) -> Result<Runtime, ServerError> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|error| ServerError::System { what: "the async runtime", reason: error.kind() })
+}
+
+/// Everything but the listeners.
+pub struct Server {
+    engine: Engine,
+    catalog: Arc<Catalog>,
+    store: Arc<dyn TableStore>,
+    audit: AuditLog,
+    ticket_key: Redacted<[u8; 32]>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    /// Held until the end: its lock keeps a second server out of the data directory.
+    _lock: File,
+}
+
+impl Server {
+    /// Opens the data directory.
+    ///
+    /// # Errors
+    /// [`ServerError`] with what is not in order.
+    pub async fn open(config: &Config, queries: Handle) -> Result<Self, ServerError> {
+        let data = &config.data;
+        let lock = lock(data)?;
+        let tls = tls::load(&config.tls)?;
+        let keys = Arc::new(FileKeyRing::open(data)?);
+        let ticket_key = keys::load_ticket_key(data)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let catalog = Catalog::open(init::catalog_store(data)?, init::CATALOG_PREFIX.into(), Arc::clone(&clock))
+            .await
+            .map_err(|error| ServerError::part("the catalog", &error))?;
+        let store: Arc<dyn TableStore> =
+            Arc::new(DeltaStore::new().map_err(|error| ServerError::part("the tables", &error))?);
+        let audit = open_audit(config, Arc::clone(&clock), &queries).await?;
+        let engine = Engine::new(Parts {
+            catalog: Arc::clone(&catalog),
+            store: Arc::clone(&store),
+            audit: audit.clone(),
+            keys,
+            clock,
+            managed_root_url: DataDirectory::new(&data.tables()).url()?.to_string(),
+            query_runtime: queries,
+            limits: Limits {
+                max_sessions: config.limits.max_sessions.get(),
+                memory_bytes: config.limits.memory_pool_bytes.get(),
+                statement_timeout_ms: config.limits.statement_timeout_ms,
+                ..Limits::default()
+            },
+        })
+        .map_err(|error| ServerError::part("the engine", &error))?;
+        Ok(Self { engine, catalog, store, audit, ticket_key, tls, _lock: lock })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn TableStore> {
+        Arc::clone(&self.store)
+    }
+}
+
+fn lock(data: &DataDirectory) -> Result<File, ServerError> {
+    let path = data.root().join("lakeward.lock");
+    let file = File::create(&path).map_err(|error| ServerError::file("create", &path, &error))?;
+    file.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => {
+            ServerError::DataDirectory(format!("{}: another lakeward serves this directory", data.root().display()))
+        }
+        std::fs::TryLockError::Error(error) => ServerError::file("lock", &path, &error),
+    })?;
+    Ok(file)
+}
+
+async fn open_audit(config: &Config, clock: Arc<dyn Clock>, queries: &Handle) -> Result<AuditLog, ServerError> {
+    let segment_bytes = config.audit.segment_bytes.get();
+    let settings = AuditConfig { segment_bytes, ..AuditConfig::new(config.data.audit(), config.audit.node.0.clone()) };
+    let opened = queries.spawn_blocking(move || AuditLog::open(settings, clock)).await;
+    let (audit, recovery) = opened
+        .map_err(|_| ServerError::System { what: "the audit log", reason: std::io::ErrorKind::Other })?
+        .map_err(|error| ServerError::part("the audit log", &error))?;
+    if recovery.first_start || recovery.clean {
+        tracing::info!("{recovery}");
+    } else {
+        tracing::warn!("{recovery}");
+    }
+    Ok(audit)
+}
+
+/// The bound listeners.
+#[derive(Debug)]
+pub struct Listeners {
+    pg: TcpListener,
+    flight: TcpListener,
+    http: TcpListener,
+    addresses: [SocketAddr; 3],
+}
+
+impl Listeners {
+    /// Where the PostgreSQL protocol is served: the real port.
+    #[must_use]
+    pub fn pg_address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Where Flight SQL is served.
+    #[must_use]
+    pub fn flight_address(&self) -> SocketAddr {
+        self.addresses[1]
+    }
+
+    /// Where health and metrics are served.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.addresses[2]
+    }
+}
+
+/// Takes the three addresses.
+///
+/// # Errors
+/// [`ServerError::Bind`] with the one that cannot be had.
+pub async fn bind(config: &Config) -> Result<Listeners, ServerError> {
+    let (pg, pg_address) = bind_one("pg", config.listen.pg).await?;
+    let (flight, flight_address) = bind_one("flight", config.listen.flight).await?;
+    let (http, http_address) = bind_one("http", config.listen.http).await?;
+    Ok(Listeners { pg, flight, http, addresses: [pg_address, flight_address, http_address] })
+}
+
+async fn bind_one(what: &'static str, address: ListenAddress) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let refused = |error: std::io::Error| ServerError::Bind { what, address: address.0, reason: error.kind() };
+    let listener = TcpListener::bind(address.0).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
+}
+
+/// The line that says that clients can connect, and where.
+#[derive(Serialize)]
+struct Ready {
+    event: &'static str,
+    pg: SocketAddr,
+    flight: SocketAddr,
+    http: SocketAddr,
+}
+
+/// Serves until a signal comes, then drains and closes the audit log.
+///
+/// # Errors
+/// [`ServerError`] where a listener fails.
+pub async fn serve(config: &Config, listeners: Listeners, server: Server) -> Result<(), ServerError> {
+    let mut signals = Signals::install()?;
+    let stop = CancellationToken::new();
+    let stop_http = CancellationToken::new();
+    let ready = Ready {
+        event: "ready",
+        pg: listeners.addresses[0],
+        flight: listeners.addresses[1],
+        http: listeners.addresses[2],
+    };
+    let Server { engine, catalog, store: _, audit, ticket_key, tls, _lock } = server;
+    let mut parts: JoinSet<Result<(), ServerError>> = JoinSet::new();
+    let pg = lakeward_pg::serve(listeners.pg, tls.clone(), engine.clone(), stop.clone());
+    parts.spawn(async move { pg.await.map_err(|error| ServerError::part("pg", &error)) });
+    let flight = lakeward_flight::serve(listeners.flight, tls, engine.clone(), ticket_key, stop.clone());
+    parts.spawn(async move { flight.await.map_err(|error| ServerError::part("flight", &error)) });
+    let health = Arc::new(Health::new(engine, catalog, stop.clone()));
+    let mut web = JoinSet::new();
+    web.spawn(http::serve(listeners.http, health, stop_http.clone()));
+    emit(&ready);
+
+    let outcome = tokio::select! {
+        name = signals.next() => { tracing::info!(signal = name, "draining"); Ok(()) }
+        ended = parts.join_next() => ended.map_or(Ok(()), |joined| joined.unwrap_or_else(|_| Err(crashed()))),
+    };
+    stop.cancel();
+    let drained = drain(&mut parts, Duration::from_millis(config.server.drain_timeout_ms), &mut signals).await;
+    stop_http.cancel();
+    web.shutdown().await;
+    let closed = tokio::task::spawn_blocking(move || audit.shutdown()).await;
+    let closed = match closed {
+        Ok(closed) => closed.map_err(|error| ServerError::part("closing the audit log", &error)),
+        Err(_) => Err(crashed()),
+    };
+    outcome.and(drained).and(closed)
+}
+
+fn crashed() -> ServerError {
+    ServerError::System { what: "a task", reason: std::io::ErrorKind::Other }
+}
+
+/// Waits for what is running; after the time-out, or a second signal, it is cancelled.
+async fn drain(
+    parts: &mut JoinSet<Result<(), ServerError>>,
+    limit: Duration,
+    signals: &mut Signals,
+) -> Result<(), ServerError> {
+    let all = async {
+        let mut outcome = Ok(());
+        while let Some(joined) = parts.join_next().await {
+            outcome = outcome.and(joined.unwrap_or_else(|_| Err(crashed())));
+        }
+        outcome
+    };
+    tokio::select! {
+        outcome = tokio::time::timeout(limit, all) => match outcome {
+            Ok(outcome) => return outcome,
+            Err(_) => tracing::warn!(limit_ms = limit.as_millis() as u64, "statements still running are cancelled"),
+        },
+        name = signals.next() => tracing::warn!(signal = name, "statements still running are cancelled"),
+    }
+    parts.shutdown().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, ServerError> {
+        let install =
+            |kind| signal(kind).map_err(|error| ServerError::System { what: "signals", reason: error.kind() });
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests stand on: a real server as a child process, and the real clients that talk to it.
+//!
+//! Invariant: a peer that is missing fails the test; nothing is skipped.
+
+mod demo;
+pub mod flight;
+mod peers;
+mod server;
+pub mod tls;
+
+pub use demo::{Demo, demo, patients};
+pub use peers::{Psql, python};
+pub use server::{Server, binary, init, password_file, verify};

@@ -1,0 +1,86 @@
+//! psql and Python, as `scripts/test` has installed them.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// psql with one connection string.
+#[derive(Debug, Clone)]
+pub struct Psql {
+    url: String,
+    password: String,
+}
+
+/// What psql answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Rows, unaligned, cells separated by `|`.
+    pub out: String,
+    /// Errors and notices, with SQLSTATEs.
+    pub err: String,
+    /// Whether psql ended well.
+    pub ok: bool,
+}
+
+impl Psql {
+    /// psql for this URL.
+    pub fn new(url: &str, password: &str) -> Self {
+        Self { url: url.to_owned(), password: password.to_owned() }
+    }
+
+    /// psql against a server's own `admin`, with the certificate verified.
+    pub fn admin(server: &super::Server, user: &str, password: &str) -> Self {
+        let ca = server.data().join("ca.pem");
+        let url = format!("postgresql://{user}@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}", server.port("pg"), ca.display());
+        Self::new(&url, password)
+    }
+
+    /// Runs a script and answers whatever comes.
+    pub fn run(&self, script: &str) -> Answer {
+        let output = self.output(&["-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1", "-c", script]);
+        Answer {
+            out: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            ok: output.status.success(),
+        }
+    }
+
+    /// Runs a script that must succeed; answers its rows.
+    pub fn rows(&self, script: &str) -> String {
+        let answer = self.run(script);
+        assert!(answer.ok, "{script}\n{}", answer.err);
+        answer.out
+    }
+
+    /// Runs a script that must fail; answers the SQLSTATE and the whole error text.
+    pub fn fails(&self, script: &str) -> (String, String) {
+        let answer = self.run(script);
+        assert!(!answer.ok, "{script}\nsucceeded: {}", answer.out);
+        let code = answer.err.lines().find_map(|line| {
+            let rest = line.split("ERROR:  ").nth(1).or_else(|| line.split("FATAL:  ").nth(1))?;
+            Some(rest.split(':').next()?.to_owned())
+        });
+        (code.unwrap_or_default(), answer.err)
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        let psql = std::env::var_os("LAKEWARD_TEST_PSQL").map_or_else(|| PathBuf::from("psql"), PathBuf::from);
+        Command::new(psql)
+            .args(["-X", "-q", "-A", "-t", "-d", &self.url])
+            .args(arguments)
+            .env("PGPASSWORD", &self.password)
+            .env("PGCONNECT_TIMEOUT", "20")
+            .output()
+            .expect("psql is installed (scripts/test installs it)")
+    }
+}
+
+/// Runs a Python script of `tests/peers` with the packages that `scripts/test` installs; answers its stdout.
+pub fn python(script: &str, arguments: &[&str]) -> String {
+    let python = std::env::var_os("LAKEWARD_TEST_PYTHON")
+        .map(PathBuf::from)
+        .expect("LAKEWARD_TEST_PYTHON names the Python that scripts/test sets up");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+    let output = Command::new(python).arg(path).args(arguments).output().expect("python runs");
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}

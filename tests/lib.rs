@@ -1,0 +1,1 @@
+//! Behaviour tests of Lakeward live in `it/`.
