@@ -55,6 +55,7 @@ pub(crate) fn from_storage(error: &object_store::Error) -> StoreError {
 
 /// Maps deltalake's error. `Corrupt` is the answer only where the log or a file was read and made no sense.
 pub(crate) fn from_delta(error: &DeltaTableError) -> StoreError {
+    eprintln!("DEBUGDELTA {error:?}");
     match error {
         DeltaTableError::NotATable(_) => StoreError::NotFound,
         DeltaTableError::ObjectStore { source } => match from_storage(source) {

@@ -118,8 +118,10 @@ impl Place {
         if relative.starts_with('/') || Url::parse(relative).is_ok() {
             return Err(StoreError::Unsupported("a data file outside the table's directory".into()));
         }
-        let malformed = |_| Fault("a data file's path is malformed").corrupt();
-        Path::parse(format!("{}/{relative}", self.prefix)).map_err(malformed)
+        let malformed = Fault("a data file's path is malformed");
+        let path = Path::parse(format!("{}/{relative}", self.prefix)).map_err(|_| malformed.corrupt())?;
+        let inside = path.prefix_match(&self.prefix).is_some_and(|mut rest| rest.next().is_some());
+        if inside { Ok(path) } else { Err(malformed.corrupt()) }
     }
 }
 

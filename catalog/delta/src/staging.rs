@@ -253,11 +253,22 @@ mod tests {
     async fn a_refused_commit_names_nothing() {
         let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = Path::from("_delta_log/00000000000000000001.json");
-        inner.put(&log, "{}".into()).await.unwrap();
+        inner.put(&log, "another's".into()).await.unwrap();
         let store = StagingStore::new(inner);
         store.put(&Path::from("a.parquet"), "a".into()).await.unwrap();
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         assert!(store.put_opts(&log, "{}".into(), create).await.is_err());
-        assert_eq!(store.abandon().len(), 1);
+        assert_eq!((store.committed(), store.abandon().len()), (None, 1));
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_was_taken_without_an_answer_is_ones_own() {
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = Path::from("_delta_log/00000000000000000001.json");
+        inner.put(&log, "own".into()).await.unwrap();
+        let store = StagingStore::new(inner);
+        let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        assert!(store.put_opts(&log, "own".into(), create).await.is_ok());
+        assert_eq!(store.committed(), Some(1));
     }
 }

@@ -28,7 +28,7 @@ use deltalake::datafusion::datasource::provider_as_source;
 use deltalake::datafusion::execution::SessionStateBuilder;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use deltalake::datafusion::prelude::SessionConfig;
+use deltalake::delta_datafusion::create_session;
 use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::write::WriteBuilder;
 use deltalake::protocol::SaveMode;
@@ -38,7 +38,7 @@ use parking_lot::Mutex;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::fault::{from_delta, input};
+use crate::fault::{Fault, from_delta, input};
 use crate::location::Place;
 use crate::snapshots::Pinned;
 use crate::staging::StagingStore;
@@ -82,8 +82,12 @@ pub(crate) async fn write(
     }
     let failure = match (intake.failure.lock().take(), written) {
         (Some(failure), _) => StoreError::Input(failure),
-        (None, Err(error)) => from_delta(&error),
-        (None, Ok(_)) => input("the write ended without a commit"),
+        (None, Err(error)) => match from_delta(&error) {
+            // The log was read before the write began, so it is not what is damaged.
+            StoreError::Corrupt(_) => Fault("the write failed").io(),
+            other => other,
+        },
+        (None, Ok(_)) => Fault("the write ended without a commit").io(),
     };
     staging.0.delete(staging.0.abandon()).await;
     Err(failure)
@@ -105,9 +109,11 @@ fn writer_properties() -> WriterProperties {
         .build()
 }
 
-/// One partition: the rows come as one stream, in order.
+/// A session of its own, with deltalake's planner. One partition: the rows come as one stream, in order.
 fn session() -> SessionState {
-    SessionStateBuilder::new_with_default_features().with_config(SessionConfig::new().with_target_partitions(1)).build()
+    let session = create_session().state();
+    let config = session.config().clone().with_target_partitions(1);
+    SessionStateBuilder::new_from_existing(session).with_config(config).build()
 }
 
 /// A write that is dropped before it has ended takes its files away.

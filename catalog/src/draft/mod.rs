@@ -1,7 +1,7 @@
 //! A snapshot being edited: every rule about what may be made, changed and dropped.
 //!
-//! Invariants: a mutator either makes its whole change or fails and leaves the draft as it was; what it lets through
-//! keeps every reference inside the catalog pointing at something.
+//! Invariants: a mutator either makes its whole change or fails and leaves every object as it was (it may have used up a
+//! number); what it lets through keeps every reference inside the catalog pointing at something.
 
 mod grant;
 mod policy;

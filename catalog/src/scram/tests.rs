@@ -110,7 +110,11 @@ fn verifiers_that_postgresql_wrote_are_taken_and_written_back() {
         assert_eq!(read.to_string(), text);
         assert!(read.verify_password(secret), "{secret:?}");
         assert!(!read.verify_password("another"));
-        assert_eq!(ScramVerifier::from_password_or_verifier(&password(text)).to_string(), text, "a verifier is not a password");
+        assert_eq!(
+            ScramVerifier::from_password_or_verifier(&password(text)).to_string(),
+            text,
+            "a verifier is not a password"
+        );
     }
     let nearly = "SCRAM-SHA-256$pencil";
     assert!(ScramVerifier::from_password_or_verifier(&password(nearly)).verify_password(nearly));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
@@ -19,6 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use lakeward_audit::ObjectFacts;
+use lakeward_base::SqlState;
 use lakeward_govern::{Decision, GovernedTable, LeafGuard};
 
 use crate::error::Error;
@@ -54,8 +55,26 @@ pub(crate) struct QueryPlan {
 impl QueryPlanner<'_> {
     /// The logical plan of `query`, before its parameters have values.
     pub(crate) fn logical(&self, query: &ast::Query, parameter_types: Vec<Option<FieldRef>>) -> Result<LogicalPlan, Error> {
+        self.check_calls(query)?;
         let context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
         self.scoped(query, &self.resolved.scope, context).map_err(|error| publish::planning(&error, Some(self.text)))
+    }
+
+    /// The planner would drop `DISTINCT`, `FILTER` and the like on a scalar function without a word.
+    fn check_calls(&self, query: &ast::Query) -> Result<(), Error> {
+        let state = &self.vantage.state;
+        let scalar_only = |name: &str| {
+            let aggregate = state.aggregate_functions().contains_key(name) || state.window_functions().contains_key(name);
+            state.scalar_functions().contains_key(name) && !aggregate
+        };
+        match crate::statement::aggregate_syntax(query).into_iter().find(|call| scalar_only(&call.function)) {
+            None => Ok(()),
+            Some(call) => {
+                let kind = if call.clause == "OVER" { "a window function nor an aggregate function" } else { "an aggregate function" };
+                let message = format!("{} specified, but {} is not {kind}", call.clause, call.function);
+                Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message))
+            }
+        }
     }
 
     /// The same for rows that go into columns of these types: a bare `VALUES` and its parameters take them over.
@@ -65,6 +84,7 @@ impl QueryPlanner<'_> {
         fields: &[FieldRef],
         parameter_types: Vec<Option<FieldRef>>,
     ) -> Result<LogicalPlan, Error> {
+        self.check_calls(query)?;
         let plan = || {
             let mut context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
             let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
@@ -91,7 +111,7 @@ impl QueryPlanner<'_> {
             let provider: Arc<dyn TableProvider> = match target {
                 Target::Table(index) => self.governed(*index)?,
                 Target::System(provider) => Arc::clone(provider),
-                Target::View { query, scope, columns, .. } => {
+                Target::View { query, scope, columns } => {
                     let plan = self.scoped(query, scope, PlannerContext::new())?;
                     Arc::new(ViewTable::new(renamed(plan, columns)?, None))
                 }

@@ -53,7 +53,7 @@ pub(crate) enum Target {
     /// `Resolved::tables[n]`.
     Table(usize),
     /// A view, with the scope of its own names.
-    View { name: String, query: Box<ast::Query>, scope: Box<Scope>, columns: Vec<String> },
+    View { query: Box<ast::Query>, scope: Box<Scope>, columns: Vec<String> },
     /// A system table, made for this principal.
     System(Arc<dyn TableProvider>),
 }
@@ -201,7 +201,7 @@ impl Resolver<'_> {
         let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
         let scope = self.scope(&query, &owner, depth + 1).await?;
         let columns = view.columns.iter().map(|column| column.name.clone()).collect();
-        Ok(Target::View { name: view.name.clone(), query: Box::new(query), scope: Box::new(scope), columns })
+        Ok(Target::View { query: Box::new(query), scope: Box::new(scope), columns })
     }
 
     fn unknown(&self, name: &TableReference, depth: usize) -> Error {

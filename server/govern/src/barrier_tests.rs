@@ -38,7 +38,12 @@ fn rows() -> Vec<RecordBatch> {
             ("hospital", Arc::new(Int32Array::from_iter_values(range().map(|id| if hidden(id) { 4 } else { 3 })))),
             ("age", Arc::new(Int32Array::from_iter_values(range().map(|id| if hidden(id) { 97 } else { 40 })))),
             ("mrn", Arc::new(StringArray::from_iter_values(&texts))),
-            ("note", Arc::new(StringViewArray::from_iter_values(texts.iter().map(|text| format!("a long enough note on {text}"))))),
+            (
+                "note",
+                Arc::new(StringViewArray::from_iter_values(
+                    texts.iter().map(|text| format!("a long enough note on {text}")),
+                )),
+            ),
             ("site", Arc::new(dictionary)),
             ("ssn", Arc::new(StringArray::from_iter_values(range().map(|id| format!("{HIDDEN}-{id}"))))),
             ("weight", Arc::new(Int64Array::from_iter_values(range().map(secret)))),
@@ -56,7 +61,10 @@ fn table() -> RawTable {
 fn analyst() -> Access {
     let ssn = col("patients.ssn");
     let mask = when(col("patients.id").lt(lit(0i64)), ssn).otherwise(lit(ScalarValue::Utf8(None))).unwrap();
-    Access::Governed { row_filter: Some(col("patients.hospital").eq(lit(3i32))), masks: vec![None, None, None, None, None, None, Some(mask), None] }
+    Access::Governed {
+        row_filter: Some(col("patients.hospital").eq(lit(3i32))),
+        masks: vec![None, None, None, None, None, None, Some(mask), None],
+    }
 }
 
 fn user() -> User {
@@ -130,7 +138,12 @@ async fn a_dictionarys_hidden_entries_are_never_cast() {
 
 #[tokio::test]
 async fn explain_analyze_tells_governed_rows_only() {
-    let text = user().text(&format!("EXPLAIN ANALYZE VERBOSE SELECT id, ssn FROM patients WHERE mrn <> '{HIDDEN}-1' AND CAST(mrn AS INT) > 2")).await.unwrap();
+    let text = user()
+        .text(&format!(
+            "EXPLAIN ANALYZE VERBOSE SELECT id, ssn FROM patients WHERE mrn <> '{HIDDEN}-1' AND CAST(mrn AS INT) > 2"
+        ))
+        .await
+        .unwrap();
     assert!(text.contains("GovernedScan: patients policy=v17, metrics=[output_rows=500"), "{text}");
     for secret in ["1000", "pruned", "hospital", "CASE", "DataSource"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -178,7 +191,10 @@ async fn limits_apply_after_the_policy() {
 async fn sorts_and_joins_see_governed_rows() {
     let text = user().text("SELECT id FROM patients ORDER BY id DESC LIMIT 2").await.unwrap();
     assert!(text.contains("| 998 |") && text.contains("| 996 |"), "{text}");
-    let text = user().text("SELECT p.id FROM patients p JOIN (VALUES (4), (5), (6)) v(id) ON p.id = v.id ORDER BY 1").await.unwrap();
+    let text = user()
+        .text("SELECT p.id FROM patients p JOIN (VALUES (4), (5), (6)) v(id) ON p.id = v.id ORDER BY 1")
+        .await
+        .unwrap();
     assert!(text.contains("| 4  |") && text.contains("| 6  |") && !text.contains("| 5  |"), "{text}");
     let text = user().text("SELECT count(*) AS n FROM patients a JOIN patients b ON a.mrn = b.mrn").await.unwrap();
     assert!(text.contains("| 500 |"), "{text}");
@@ -192,9 +208,16 @@ async fn the_published_estimate_is_the_same_for_all() {
         assert!(text.contains("GovernedScan"), "{text}");
         let plan = user.context.state().create_logical_plan("SELECT id FROM patients").await.unwrap();
         let scan = user.context.state().create_physical_plan(&plan).await.unwrap();
-        let statistics = datafusion_physical_plan::statistics::StatisticsContext::new().compute(scan.as_ref(), &Default::default()).unwrap();
+        let statistics = datafusion_physical_plan::statistics::StatisticsContext::new()
+            .compute(scan.as_ref(), &Default::default())
+            .unwrap();
         assert_eq!(statistics.num_rows, Precision::Inexact(1024));
-        assert!(statistics.column_statistics.iter().all(|column| *column == datafusion_common::ColumnStatistics::new_unknown()));
+        assert!(
+            statistics
+                .column_statistics
+                .iter()
+                .all(|column| *column == datafusion_common::ColumnStatistics::new_unknown())
+        );
     }
 }
 
@@ -203,7 +226,10 @@ async fn a_failing_policy_tells_an_incident_and_no_value() {
     let cast = Expr::Cast(datafusion_expr::Cast::new(Box::new(col("patients.mrn")), arrow::datatypes::DataType::Int64));
     let access = Access::Governed { row_filter: Some(cast.gt(lit(0i64))), masks: vec![None; 8] };
     let error = User::new(&table(), access).query("SELECT id FROM patients").await.unwrap_err();
-    assert!(!error.to_string().contains("HIDDEN") && error.to_string().contains("governed scan failed [incident "), "{error}");
+    assert!(
+        !error.to_string().contains("HIDDEN") && error.to_string().contains("governed scan failed [incident "),
+        "{error}"
+    );
     let DataFusionError::External(inner) = error.find_root() else { panic!("{error}") };
     assert!(matches!(inner.downcast_ref(), Some(BarrierError::ScanFailed { kind: FailureKind::Expression, .. })));
 }
@@ -231,7 +257,8 @@ async fn the_schema_is_the_same_for_every_role_and_nullable() {
 /// A Parquet table of ten row groups, sorted by id, with hidden rows in each.
 async fn parquet_table(directory: &std::path::Path) -> RawTable {
     let path = directory.join("patients.parquet");
-    let properties = parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(100)).build();
+    let properties =
+        parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(100)).build();
     let rows = rows();
     let file = std::fs::File::create(&path).unwrap();
     let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows[0].schema(), Some(properties)).unwrap();
@@ -248,7 +275,12 @@ async fn parquet_table(directory: &std::path::Path) -> RawTable {
 async fn the_policy_and_leakproof_predicates_prune_row_groups() {
     let directory = tempfile::tempdir().unwrap();
     let user = User::new(&parquet_table(directory.path()).await, analyst());
-    let plan = user.context.state().create_logical_plan("SELECT id, ssn FROM patients WHERE id > 900 AND mrn LIKE '9%'").await.unwrap();
+    let plan = user
+        .context
+        .state()
+        .create_logical_plan("SELECT id, ssn FROM patients WHERE id > 900 AND mrn LIKE '9%'")
+        .await
+        .unwrap();
     let plan = user.context.state().create_physical_plan(&plan).await.unwrap();
     let outer = displayable(plan.as_ref()).indent(true).to_string();
     assert!(outer.contains("FilterExec: mrn") && !outer.contains("id@0 > 900"), "{outer}");
@@ -265,10 +297,15 @@ async fn a_topks_filter_reaches_the_raw_scan_over_raw_columns_only() {
     let user = User::new(&parquet_table(directory.path()).await, analyst());
     let inner_of = async |sql: &str| {
         let plan = user.context.state().create_logical_plan(sql).await.unwrap();
+        user.guard.check_logical(&plan).unwrap();
         inner_plan(&user.context.state().create_physical_plan(&plan).await.unwrap())
     };
     assert!(inner_of("SELECT id FROM patients ORDER BY id DESC LIMIT 2").await.contains("DynamicFilter"));
-    assert!(inner_of("SELECT p.mrn FROM patients p JOIN (VALUES (4), (5)) v(id) ON p.id = v.id").await.contains("DynamicFilter"));
+    assert!(
+        inner_of("SELECT p.mrn FROM patients p JOIN (VALUES (4), (5)) v(id) ON p.id = v.id")
+            .await
+            .contains("DynamicFilter")
+    );
     assert!(!inner_of("SELECT ssn FROM patients ORDER BY ssn DESC LIMIT 2").await.contains("DynamicFilter"));
     assert!(!inner_of("SELECT id FROM patients ORDER BY 1 / (age - 97) LIMIT 2").await.contains("DynamicFilter"));
     assert!(!inner_of("SELECT id FROM patients ORDER BY site LIMIT 2").await.contains("DynamicFilter"));

@@ -150,7 +150,11 @@ fn qualified(expr: Expr, schema: &DFSchema, qualifier: &TableReference) -> Resul
 fn predicate(expr: Expr, schema: &DFSchema) -> Result<Expr, CompileError> {
     match expr.get_type(schema)? {
         DataType::Boolean | DataType::Null => Ok(expr),
-        actual => Err(CompileError::Type { subject: "a row policy's expression", expected: "boolean".into(), actual: actual.to_string() }),
+        actual => Err(CompileError::Type {
+            subject: "a row policy's expression",
+            expected: "boolean".into(),
+            actual: actual.to_string(),
+        }),
     }
 }
 
@@ -190,7 +194,9 @@ fn foreign(node: &Expr) -> Option<CompileError> {
         | Expr::TryCast(_)
         | Expr::ScalarFunction(_)
         | Expr::InList(_) => None,
-        Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => Some(CompileError::Subquery),
+        Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
+            Some(CompileError::Subquery)
+        }
         Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::GroupingSet(_) => Some(CompileError::Aggregate),
         Expr::Placeholder(_) => Some(CompileError::Parameter),
         Expr::ScalarVariable(..)

@@ -47,7 +47,13 @@ impl TableProvider for NaiveTable {
         Some(Cow::Borrowed(&self.plan))
     }
 
-    async fn scan(&self, _: &dyn Session, _: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         internal_err!("an inlined table is never scanned")
     }
 }

@@ -61,13 +61,19 @@ fn decide_table(
     } else {
         subject.rows(principal, Use::Read)?
     };
-    let mut policies: Vec<_> = rows.policies.iter().map(|policy| format!("{policy} on {}", subject.qualified_name)).collect();
+    let mut policies: Vec<_> =
+        rows.policies.iter().map(|policy| format!("{policy} on {}", subject.qualified_name)).collect();
     policies.extend(masks.iter().flatten().map(|mask| mask.policy.clone()));
     let masked = masks.iter().flatten().map(|mask| mask.column.clone()).collect();
     let access = if rows.filter.is_none() && masks.iter().all(Option::is_none) {
         Access::Open
     } else {
-        let masks = subject.visible.fields().iter().enumerate().map(|(at, _)| masks.get(at).and_then(|mask| Some(mask.as_ref()?.expr.clone())));
+        let masks = subject
+            .visible
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(at, _)| masks.get(at).and_then(|mask| Some(mask.as_ref()?.expr.clone())));
         Access::Governed { row_filter: rows.filter, masks: masks.collect() }
     };
     Ok(TableDecision {
@@ -85,7 +91,12 @@ fn decide_table(
 }
 
 /// Refuses unless `reader` holds `privilege` on `table`.
-pub(crate) fn require_privilege(snapshot: &Snapshot, table: &Table, reader: &RoleSet, privilege: Privilege) -> Result<(), DecideError> {
+pub(crate) fn require_privilege(
+    snapshot: &Snapshot,
+    table: &Table,
+    reader: &RoleSet,
+    privilege: Privilege,
+) -> Result<(), DecideError> {
     let held = if table.grantable {
         snapshot.holds(&reader.roles, table.owner, &table.grants, privilege)
     } else {
@@ -117,13 +128,18 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot, resolved: &'a ResolvedTable, compiler: &'a dyn PolicyCompiler) -> Result<Self, DecideError> {
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        resolved: &'a ResolvedTable,
+        compiler: &'a dyn PolicyCompiler,
+    ) -> Result<Self, DecideError> {
         let table = &resolved.table;
         let raw = resolved.raw.schema();
         let known = raw.fields().iter().filter(|field| table.columns.iter().any(|column| column.name == *field.name()));
         let visible = Arc::new(Schema::new(known.cloned().collect::<Vec<_>>()));
         let qualifier = TableReference::Bare { table: table.name.as_str().into() };
-        let schema = DFSchema::try_from_qualified_schema(qualifier.clone(), &visible).map_err(|error| denied(table, 0, &error.into()))?;
+        let schema = DFSchema::try_from_qualified_schema(qualifier.clone(), &visible)
+            .map_err(|error| denied(table, 0, &error.into()))?;
         let qualified_name = snapshot.qualified_name(table.id);
         Ok(Self { snapshot, resolved, compiler, qualifier, schema: Arc::new(schema), visible, qualified_name })
     }
@@ -162,11 +178,16 @@ impl<'a> Subject<'a> {
     fn arguments(&self, column: &Column, binding: &MaskBinding) -> Result<Arguments, DecideError> {
         // The first argument is the masked column, whatever the binding says: it decides the type and the identity.
         if binding.arguments.first() != Some(&column.id) {
-            return Err(denied(&self.resolved.table, binding.policy.0, &CompileError::UnknownColumn(column.name.clone())));
+            return Err(denied(
+                &self.resolved.table,
+                binding.policy.0,
+                &CompileError::UnknownColumn(column.name.clone()),
+            ));
         }
         let mut arguments = Arguments { names: Vec::new(), types: Vec::new() };
         for id in &binding.arguments {
-            let name = self.resolved.table.columns.iter().find(|column| column.id == *id).map(|column| column.name.clone());
+            let name =
+                self.resolved.table.columns.iter().find(|column| column.id == *id).map(|column| column.name.clone());
             let name = name.ok_or_else(|| self.missing_column())?;
             let field = self.visible.field_with_name(&name).map_err(|_| self.missing_column())?;
             arguments.types.push(field.data_type().clone());

@@ -16,8 +16,12 @@ use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, Statistics, internal_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion_physical_plan::execution_plan::{apply_expression_roots, replace_children_if_necessary, reset_plan_states};
-use datafusion_physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
+use datafusion_physical_plan::execution_plan::{
+    apply_expression_roots, replace_children_if_necessary, reset_plan_states,
+};
+use datafusion_physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::statistics::StatisticsArgs;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -195,7 +199,10 @@ impl ExecutionPlan for GovernedScanExec {
     }
 
     /// Visits the forwarded dynamic filters only: they are the user's plan's own.
-    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         apply_expression_roots(self.forwarded.iter(), f)
     }
 
@@ -204,7 +211,8 @@ impl ExecutionPlan for GovernedScanExec {
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        let inner = reset_plan_states(Arc::clone(&self.inner)).map_err(|error| redacted(&error, &self.decision.table))?;
+        let inner =
+            reset_plan_states(Arc::clone(&self.inner)).map_err(|error| redacted(&error, &self.decision.table))?;
         Ok(Arc::new(self.with_inner(inner, self.fetch)?))
     }
 
@@ -261,7 +269,8 @@ impl ExecutionPlan for GovernedScanExec {
         result: ChildPushdownResult,
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let refused = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; result.parent_filters.len()]);
+        let refused =
+            FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; result.parent_filters.len()]);
         if phase != FilterPushdownPhase::Post {
             return Ok(refused);
         }
@@ -293,6 +302,9 @@ impl DisplayAs for GovernedScanExec {
 impl fmt::Debug for GovernedScanExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let types: Vec<DataType> = self.schema().fields().iter().map(|field| field.data_type().clone()).collect();
-        f.debug_struct("GovernedScanExec").field("decision", &self.decision).field("types", &types).finish_non_exhaustive()
+        f.debug_struct("GovernedScanExec")
+            .field("decision", &self.decision)
+            .field("types", &types)
+            .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,12 @@ pub struct GovernedTable {
 impl GovernedTable {
     /// The table behind `raw`, under a decision made for the statement that `stamp` names.
     #[must_use]
-    pub fn new(raw: RawTable, decision: Arc<TableDecision>, stamp: Stamp, privileged: Arc<dyn PrivilegedSessions>) -> Self {
+    pub fn new(
+        raw: RawTable,
+        decision: Arc<TableDecision>,
+        stamp: Stamp,
+        privileged: Arc<dyn PrivilegedSessions>,
+    ) -> Self {
         Self { raw, decision, stamp, privileged }
     }
 
@@ -79,10 +84,22 @@ impl GovernedTable {
         let plan = inner_plan::build(&self.raw, &self.decision, projection, filters)?;
         let inner = session.create_physical_plan(&plan).await?;
         let context = ScanContext::new(self.stamp, session.as_ref());
-        GovernedScanExec::try_new(inner, Arc::clone(&self.decision), projection, self.raw.rows(), !filters.is_empty(), context)
+        GovernedScanExec::try_new(
+            inner,
+            Arc::clone(&self.decision),
+            projection,
+            self.raw.rows(),
+            !filters.is_empty(),
+            context,
+        )
     }
 
-    async fn open_scan(&self, projection: Option<&[usize]>, filters: &[Expr], limit: Option<usize>) -> Result<OpenScanExec> {
+    async fn open_scan(
+        &self,
+        projection: Option<&[usize]>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<OpenScanExec> {
         let session = self.privileged.session();
         let raw_projection = inner_plan::raw_projection(&self.raw, &self.decision, projection)?;
         let inner = self.raw.scan(session.as_ref(), Some(&raw_projection), filters, limit).await?;

@@ -106,6 +106,8 @@ mod tests {
     #[test]
     fn exhausted_memory_stays_what_it_is() {
         let error = DataFusionError::ResourcesExhausted("ExternalSorter".into()).context("deep");
-        assert!(matches!(redacted(&error, &TableId(1)), DataFusionError::ResourcesExhausted(text) if !text.contains("Sorter")));
+        assert!(
+            matches!(redacted(&error, &TableId(1)), DataFusionError::ResourcesExhausted(text) if !text.contains("Sorter"))
+        );
     }
 }

@@ -18,7 +18,12 @@ use crate::access::{Access, TableDecision};
 /// Builds the plan that yields the columns at `projection` (indexes into the decision's schema; all where `None`).
 ///
 /// Where no column is asked for, the plan yields one constant column instead: its rows are what counts.
-pub(crate) fn build(raw: &RawTable, decision: &TableDecision, projection: Option<&[usize]>, filters: &[Expr]) -> Result<LogicalPlan> {
+pub(crate) fn build(
+    raw: &RawTable,
+    decision: &TableDecision,
+    projection: Option<&[usize]>,
+    filters: &[Expr],
+) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::scan(decision.qualifier(), provider_as_source(raw.privileged_provider()), None)?;
     let policy = match &decision.access {
         Access::Governed { row_filter, .. } => row_filter.clone(),
@@ -61,14 +66,20 @@ fn shown(index: usize, decision: &TableDecision) -> Result<Expr> {
 fn qualified(filter: Expr, decision: &TableDecision) -> Result<Expr> {
     filter
         .transform(|node| match node {
-            Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new(Some(decision.qualifier()), column.name)))),
+            Expr::Column(column) => {
+                Ok(Transformed::yes(Expr::Column(Column::new(Some(decision.qualifier()), column.name))))
+            }
             other => Ok(Transformed::no(other)),
         })
         .data()
 }
 
 /// The raw provider's indexes of the columns at `projection` in the decision's schema.
-pub(crate) fn raw_projection(raw: &RawTable, decision: &TableDecision, projection: Option<&[usize]>) -> Result<Vec<usize>> {
+pub(crate) fn raw_projection(
+    raw: &RawTable,
+    decision: &TableDecision,
+    projection: Option<&[usize]>,
+) -> Result<Vec<usize>> {
     let schema = raw.schema();
     let index_of = |name: &str| -> Result<usize> { Ok(schema.index_of(name)?) };
     match projection {
@@ -84,7 +95,10 @@ pub(crate) fn raw_projection(raw: &RawTable, decision: &TableDecision, projectio
 }
 
 /// The schema of the columns at `projection`.
-pub(crate) fn projected_schema(decision: &TableDecision, projection: Option<&[usize]>) -> Result<arrow::datatypes::SchemaRef> {
+pub(crate) fn projected_schema(
+    decision: &TableDecision,
+    projection: Option<&[usize]>,
+) -> Result<arrow::datatypes::SchemaRef> {
     Ok(match projection {
         None => Arc::clone(&decision.schema),
         Some(projection) => Arc::new(decision.schema.project(projection)?),

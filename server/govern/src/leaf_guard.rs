@@ -146,7 +146,8 @@ impl LeafGuard {
         if let Some(scan) = concrete.downcast_ref::<SystemScanExec>() {
             return self.check_scan(scan.stamp(), None);
         }
-        let constant = concrete.is::<EmptyExec>() || concrete.is::<PlaceholderRowExec>() || concrete.is::<WorkTableExec>();
+        let constant =
+            concrete.is::<EmptyExec>() || concrete.is::<PlaceholderRowExec>() || concrete.is::<WorkTableExec>();
         if constant || concrete.downcast_ref::<DataSourceExec>().is_some_and(|source| self.is_values(source)) {
             return Ok(());
         }

@@ -43,7 +43,11 @@ pub fn is_leakproof(predicate: &Expr, columns: &PassThrough<'_>) -> bool {
             Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => {
                 pending.extend([binary.left.as_ref(), binary.right.as_ref()]);
             }
-            Expr::Not(inner) | Expr::IsTrue(inner) | Expr::IsFalse(inner) | Expr::IsNotTrue(inner) | Expr::IsNotFalse(inner) => {
+            Expr::Not(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNotFalse(inner) => {
                 pending.push(inner);
             }
             Expr::IsNull(inner) | Expr::IsNotNull(inner) if operand(inner, columns).is_none() => pending.push(inner),
@@ -57,7 +61,8 @@ pub fn is_leakproof(predicate: &Expr, columns: &PassThrough<'_>) -> bool {
 fn is_leakproof_leaf(expr: &Expr, columns: &PassThrough<'_>) -> bool {
     match expr {
         Expr::BinaryExpr(binary) if is_comparison(binary.op) => {
-            compares(&binary.left, [binary.right.as_ref()], columns) || compares(&binary.right, [binary.left.as_ref()], columns)
+            compares(&binary.left, [binary.right.as_ref()], columns)
+                || compares(&binary.right, [binary.left.as_ref()], columns)
         }
         Expr::Between(between) => compares(&between.expr, [between.low.as_ref(), between.high.as_ref()], columns),
         Expr::InList(list) => compares(&list.expr, &list.list, columns),
@@ -134,9 +139,12 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     }
     match (from, to) {
         (DataType::Float16, DataType::Float32 | DataType::Float64) | (DataType::Float32, DataType::Float64) => true,
-        (from, DataType::Float64) => integer_range(from).is_some_and(|(low, high)| low >= -(1 << 53) && high <= 1 << 53),
+        (from, DataType::Float64) => {
+            integer_range(from).is_some_and(|(low, high)| low >= -(1 << 53) && high <= 1 << 53)
+        }
         (DataType::Decimal128(from_precision, from_scale), DataType::Decimal128(precision, scale)) => {
-            scale >= from_scale && i16::from(*precision) - i16::from(*scale) >= i16::from(*from_precision) - i16::from(*from_scale)
+            scale >= from_scale
+                && i16::from(*precision) - i16::from(*scale) >= i16::from(*from_precision) - i16::from(*from_scale)
         }
         _ => false,
     }
@@ -158,10 +166,15 @@ fn integer_range(data_type: &DataType) -> Option<(i128, i128)> {
 
 /// Whether a physical filter from above may be forwarded below: a dynamic filter (of a join, TopK or aggregate) over
 /// nothing but pass-through columns of leakproof types. `shows_raw` tells of an output column whether it passes through.
-pub(crate) fn is_forwardable(filter: &Arc<dyn PhysicalExpr>, schema: &Schema, shows_raw: impl Fn(usize) -> bool) -> bool {
+pub(crate) fn is_forwardable(
+    filter: &Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+    shows_raw: impl Fn(usize) -> bool,
+) -> bool {
     let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() else { return false };
     let allowed = |column: &Column| {
-        shows_raw(column.index()) && schema.fields().get(column.index()).is_some_and(|field| is_leakproof_type(field.data_type()))
+        shows_raw(column.index())
+            && schema.fields().get(column.index()).is_some_and(|field| is_leakproof_type(field.data_type()))
     };
     // What the filter will become at run time is made of its children, so they must be the columns themselves.
     let children = dynamic.children();

@@ -23,7 +23,11 @@ pub fn check_masking_policy(
     argument_types: Option<&[DataType]>,
     compiler: &dyn PolicyCompiler,
 ) -> Result<(), CompileError> {
-    let declared = policy.parameters.iter().map(|parameter| sql_type(&parameter.sql_type, compiler)).collect::<Result<Vec<_>, _>>()?;
+    let declared = policy
+        .parameters
+        .iter()
+        .map(|parameter| sql_type(&parameter.sql_type, compiler))
+        .collect::<Result<Vec<_>, _>>()?;
     let returns = sql_type(&policy.returns, compiler)?;
     let target = declared.first().ok_or(CompileError::Arguments { expected: 1, actual: 0 })?;
     require("a masking policy's result", &returns, target)?;
@@ -55,7 +59,11 @@ pub(crate) fn compile_mask(
     qualifier: &TableReference,
     compiler: &dyn PolicyCompiler,
 ) -> Result<Option<Expr>, CompileError> {
-    let declared = policy.parameters.iter().map(|parameter| sql_type(&parameter.sql_type, compiler)).collect::<Result<Vec<_>, _>>()?;
+    let declared = policy
+        .parameters
+        .iter()
+        .map(|parameter| sql_type(&parameter.sql_type, compiler))
+        .collect::<Result<Vec<_>, _>>()?;
     bindable(&declared, &arguments.types)?;
     let body = body(policy, &arguments.types, principal, compiler)?;
     let bound = coerced(bound(body, &policy.parameters, &arguments.names, qualifier)?, schema)?;
@@ -69,24 +77,36 @@ pub(crate) fn compile_mask(
 }
 
 /// The body over the parameters, with session functions replaced.
-fn body(policy: &MaskingPolicy, types: &[DataType], principal: &Principal, compiler: &dyn PolicyCompiler) -> Result<Expr, CompileError> {
+fn body(
+    policy: &MaskingPolicy,
+    types: &[DataType],
+    principal: &Principal,
+    compiler: &dyn PolicyCompiler,
+) -> Result<Expr, CompileError> {
     let schema = parameter_schema(&policy.parameters, types)?;
     let expr = compiled(policy.body.expose(), &schema, compiler)?;
     Ok(substitute_session_functions(expr, principal)?)
 }
 
 fn parameter_schema(parameters: &[Parameter], types: &[DataType]) -> Result<DFSchema, CompileError> {
-    let fields = parameters.iter().zip(types).map(|(parameter, data_type)| Field::new(&parameter.name, data_type.clone(), true));
+    let fields =
+        parameters.iter().zip(types).map(|(parameter, data_type)| Field::new(&parameter.name, data_type.clone(), true));
     Ok(DFSchema::try_from(Schema::new(fields.collect::<Vec<_>>()))?)
 }
 
 /// Puts the table's columns in place of the parameters.
-fn bound(body: Expr, parameters: &[Parameter], names: &[String], qualifier: &TableReference) -> Result<Expr, CompileError> {
+fn bound(
+    body: Expr,
+    parameters: &[Parameter],
+    names: &[String],
+    qualifier: &TableReference,
+) -> Result<Expr, CompileError> {
     let mut unknown = None;
     let expr = body
         .transform(|node| match node {
             Expr::Column(column) => {
-                let bound = parameters.iter().position(|parameter| parameter.name == column.name).and_then(|at| names.get(at));
+                let bound =
+                    parameters.iter().position(|parameter| parameter.name == column.name).and_then(|at| names.get(at));
                 match bound {
                     Some(name) => Ok(Transformed::yes(Expr::Column(Column::new(Some(qualifier.clone()), name)))),
                     None => {

@@ -43,7 +43,12 @@ pub struct OpenScanExec {
 
 impl OpenScanExec {
     /// Wraps the raw scan `inner`, which yields `schema`'s columns.
-    pub(crate) fn try_new(inner: Arc<dyn ExecutionPlan>, decision: Arc<TableDecision>, schema: SchemaRef, context: ScanContext) -> Result<Self> {
+    pub(crate) fn try_new(
+        inner: Arc<dyn ExecutionPlan>,
+        decision: Arc<TableDecision>,
+        schema: SchemaRef,
+        context: ScanContext,
+    ) -> Result<Self> {
         if !matches!(decision.access, crate::access::Access::Open) {
             return Err(BarrierError::UngovernedLeaf { leaf: "open scan of a governed table".into() }.into());
         }
@@ -107,7 +112,10 @@ impl ExecutionPlan for OpenScanExec {
     }
 
     /// Visits what the raw scan evaluates, so that a join sees whether its dynamic filter has a consumer.
-    fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         self.inner.apply(|node| node.apply_expressions(f))
     }
 

@@ -43,7 +43,8 @@ pub(crate) fn combine(
     let mut names = Vec::new();
     for policy in policies.iter().filter(|policy| matches(policy, applies_to, principal)) {
         let Some(sql) = text(policy, applies_to) else { continue };
-        let expr = compile_predicate(sql.expose(), principal, schema, qualifier, compiler).map_err(|error| (policy.id, error))?;
+        let expr = compile_predicate(sql.expose(), principal, schema, qualifier, compiler)
+            .map_err(|error| (policy.id, error))?;
         names.push(policy.name.clone());
         if policy.permissive {
             permissive = permissive.or(expr);

@@ -28,7 +28,12 @@ pub(crate) struct ScanContext {
 impl ScanContext {
     /// Takes settings and object stores from a privileged session.
     pub(crate) fn new(stamp: Stamp, privileged: &dyn Session) -> Self {
-        Self { stamp, config: privileged.config().clone(), lake: Arc::clone(privileged.runtime_env()), last: Mutex::new(None) }
+        Self {
+            stamp,
+            config: privileged.config().clone(),
+            lake: Arc::clone(privileged.runtime_env()),
+            last: Mutex::new(None),
+        }
     }
 
     /// The stamp of the scan.

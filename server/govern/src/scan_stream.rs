@@ -49,7 +49,10 @@ pub(crate) struct ScanMetrics {
 
 impl ScanMetrics {
     pub(crate) fn new(set: &ExecutionPlanMetricsSet, partition: usize) -> Self {
-        Self { rows: MetricBuilder::new(set).output_rows(partition), time: MetricBuilder::new(set).elapsed_compute(partition) }
+        Self {
+            rows: MetricBuilder::new(set).output_rows(partition),
+            time: MetricBuilder::new(set).elapsed_compute(partition),
+        }
     }
 }
 

@@ -10,15 +10,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, GenericByteArray,
-    GenericByteViewArray, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt64Array, downcast_dictionary_array, downcast_primitive_array,
-    make_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray,
+    FixedSizeBinaryBuilder, GenericByteArray, GenericByteViewArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    UInt64Array, downcast_dictionary_array, downcast_primitive_array, make_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{
-    ArrowDictionaryKeyType, ArrowNativeType, BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, LargeBinaryType, LargeUtf8Type,
-    StringViewType, Utf8Type,
+    ArrowDictionaryKeyType, ArrowNativeType, BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType,
+    LargeBinaryType, LargeUtf8Type, StringViewType, Utf8Type,
 };
 use arrow::error::ArrowError;
 
@@ -41,7 +41,13 @@ pub fn compact_batch(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 pub fn compact(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match array.data_type() {
         DataType::Boolean => rebuild(array),
-        data_type if data_type.is_primitive() => if is_tidy(array.nulls()) { Ok(Arc::clone(array)) } else { rebuild(array) },
+        data_type if data_type.is_primitive() => {
+            if is_tidy(array.nulls()) {
+                Ok(Arc::clone(array))
+            } else {
+                rebuild(array)
+            }
+        }
         DataType::Utf8 => compact_bytes(array.as_bytes::<Utf8Type>(), array),
         DataType::LargeUtf8 => compact_bytes(array.as_bytes::<LargeUtf8Type>(), array),
         DataType::Binary => compact_bytes(array.as_bytes::<BinaryType>(), array),
@@ -108,7 +114,9 @@ fn tidied(nulls: Option<&NullBuffer>) -> Option<NullBuffer> {
 
 fn zeroed<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> ArrayRef {
     let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
-        return Arc::new(PrimitiveArray::<T>::new(array.values().clone(), None).with_data_type(array.data_type().clone()));
+        return Arc::new(
+            PrimitiveArray::<T>::new(array.values().clone(), None).with_data_type(array.data_type().clone()),
+        );
     };
     let mut values = vec![T::Native::default(); array.len()];
     for (start, end) in nulls.valid_slices() {
@@ -175,7 +183,11 @@ fn dictionary<K: ArrowDictionaryKeyType>(array: &DictionaryArray<K>) -> Result<A
 
 /// Takes the valid rows (which empties or nulls the children of null rows), then rebuilds the children.
 fn nested(array: &dyn Array) -> Result<ArrayRef, ArrowError> {
-    let rows: UInt64Array = (0u64..).take(array.len()).zip(0..array.len()).map(|(row, index)| array.is_valid(index).then_some(row)).collect();
+    let rows: UInt64Array = (0u64..)
+        .take(array.len())
+        .zip(0..array.len())
+        .map(|(row, index)| array.is_valid(index).then_some(row))
+        .collect();
     let taken = take(array, &rows, None)?;
     let data = taken.to_data();
     let children = data.child_data().iter().map(|child| Ok(rebuild(&make_array(child.clone()))?.to_data()));

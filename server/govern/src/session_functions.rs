@@ -74,7 +74,8 @@ fn attribute(name: Expr, principal: &Principal) -> Expr {
         Some(None) => text(None),
         None if principal.attributes.is_empty() => text(None),
         None => {
-            let branches = principal.attributes.iter().map(|(key, value)| (lit(key.as_str()).into(), text(Some(value)).into()));
+            let branches =
+                principal.attributes.iter().map(|(key, value)| (lit(key.as_str()).into(), text(Some(value)).into()));
             Expr::Case(Case::new(Some(Box::new(name)), branches.collect(), Some(Box::new(text(None)))))
         }
     }
@@ -124,7 +125,10 @@ mod tests {
     fn nested_calls_and_columns_are_replaced_too() {
         let nested = substituted("principal_attribute", vec![session_function("current_user", vec![])]);
         assert_eq!(nested, super::text(None));
-        assert_eq!(substituted("is_role_in_session", vec![col("role")]), col("role").in_list(vec![lit("analyst"), lit("staff")], false));
+        assert_eq!(
+            substituted("is_role_in_session", vec![col("role")]),
+            col("role").in_list(vec![lit("analyst"), lit("staff")], false)
+        );
         let by_column = substituted("principal_attribute", vec![col("key")]);
         assert!(SESSION_FUNCTIONS.iter().all(|name| !by_column.to_string().contains(name)), "{by_column}");
     }

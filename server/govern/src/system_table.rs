@@ -38,7 +38,12 @@ pub struct SystemTable {
 impl SystemTable {
     /// Wraps `provider`, whose rows are already filtered for the principal of `stamp`.
     #[must_use]
-    pub fn new(name: &str, provider: Arc<dyn TableProvider>, stamp: Stamp, privileged: Arc<dyn PrivilegedSessions>) -> Self {
+    pub fn new(
+        name: &str,
+        provider: Arc<dyn TableProvider>,
+        stamp: Stamp,
+        privileged: Arc<dyn PrivilegedSessions>,
+    ) -> Self {
         Self { name: name.into(), provider, stamp, privileged }
     }
 
@@ -76,7 +81,13 @@ impl TableProvider for SystemTable {
         let inner = inner.map_err(|error| redacted(&error, &self.name))?;
         let context = Arc::new(ScanContext::new(self.stamp, session.as_ref()));
         let egress = vec![Egress::AsIs; inner.schema().fields().len()].into();
-        Ok(Arc::new(SystemScanExec { name: Arc::clone(&self.name), inner, context, egress, metrics: ExecutionPlanMetricsSet::new() }))
+        Ok(Arc::new(SystemScanExec {
+            name: Arc::clone(&self.name),
+            inner,
+            context,
+            egress,
+            metrics: ExecutionPlanMetricsSet::new(),
+        }))
     }
 }
 
@@ -117,7 +128,10 @@ impl ExecutionPlan for SystemScanExec {
         vec![]
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 

@@ -10,10 +10,13 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_catalog::{MemTable, Session, TableProvider};
 use datafusion_common::DFSchema;
 use datafusion_common::stats::Precision;
+use datafusion_execution::object_store::ObjectStoreRegistry;
+use datafusion_execution::runtime_env::RuntimeEnvBuilder;
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, create_udf};
 use lakeward_base::{Epoch, RoleId, StatementId, TableId};
 use lakeward_catalog::RawTable;
+use object_store::ObjectStore;
 
 use crate::access::{Access, Decision, TableDecision};
 use crate::compile::PolicyCompiler;
@@ -102,7 +105,8 @@ pub(crate) fn raw(partitions: Vec<Vec<RecordBatch>>) -> RawTable {
 
 /// A decision over every column of `raw`.
 pub(crate) fn decision(raw: &RawTable, access: Access) -> Arc<TableDecision> {
-    let fields = raw.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    let fields =
+        raw.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
     Arc::new(TableDecision {
         table: TableId(7),
         name: "patients".into(),
@@ -115,6 +119,20 @@ pub(crate) fn decision(raw: &RawTable, access: Access) -> Arc<TableDecision> {
         masked: vec![],
         bypass: false,
     })
+}
+
+/// The user's object stores: none, as in the engine.
+#[derive(Debug)]
+struct DenyAll;
+
+impl ObjectStoreRegistry for DenyAll {
+    fn register_store(&self, _: &url::Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, _: &url::Url) -> datafusion_common::Result<Arc<dyn ObjectStore>> {
+        datafusion_common::internal_err!("a user's session has no object stores")
+    }
 }
 
 /// A user's session that can name `patients`, guarded as the engine guards it.
@@ -139,7 +157,11 @@ impl User {
         let mut rules = state.physical_optimizers().to_vec();
         rules.insert(0, guard.rule());
         rules.push(guard.rule());
-        let state = SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+        let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(DenyAll)).build_arc().unwrap();
+        let state = SessionStateBuilder::new_from_existing(state)
+            .with_physical_optimizer_rules(rules)
+            .with_runtime_env(runtime)
+            .build();
         let context = SessionContext::new_with_state(state);
         context.register_table("patients", table).unwrap();
         Self { context, guard }

@@ -50,7 +50,8 @@ pub fn decide_check(
     }
     let rows = subject.rows(principal, Use::Insert)?;
     let policies = rows.policies.iter().map(|policy| format!("{policy} on {}", subject.qualified_name)).collect();
-    let check = rows.filter.map(unqualified).transpose().map_err(|_| DecideError::Privilege { table: table.name.clone() })?;
+    let check =
+        rows.filter.map(unqualified).transpose().map_err(|_| DecideError::Privilege { table: table.name.clone() })?;
     Ok(WriteDecision { check, policies, bypass: false })
 }
 

@@ -103,7 +103,13 @@ impl Rows {
         Ok(next.transpose()?)
     }
 
-    async fn send_batch(&mut self, wire: &mut Wire, batch: &RecordBatch, first: usize, end: usize) -> Result<(), Fault> {
+    async fn send_batch(
+        &mut self,
+        wire: &mut Wire,
+        batch: &RecordBatch,
+        first: usize,
+        end: usize,
+    ) -> Result<(), Fault> {
         let mut row = first;
         while row < end {
             row = self.encoder.encode(batch, row, end, FLUSH_BYTES, &mut wire.out)?;

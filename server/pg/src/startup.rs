@@ -38,6 +38,7 @@ pub(crate) struct Greeted {
 struct Opening {
     stream: Box<dyn Duplex>,
     encrypted: bool,
+    asked_tls: bool,
     asked_gss: bool,
 }
 
@@ -45,10 +46,11 @@ struct Opening {
 pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option<Greeted>, PgError> {
     let mut first = [0];
     let direct = stream.peek(&mut first).await? == 1 && first == [TLS_HANDSHAKE];
-    let mut opening = match (&context.tls, direct) {
-        (Some(tls), true) => Opening { stream: accept_direct(stream, tls).await?, encrypted: true, asked_gss: false },
-        _ => Opening { stream: Box::new(stream), encrypted: false, asked_gss: false },
+    let (stream, encrypted): (Box<dyn Duplex>, bool) = match (&context.tls, direct) {
+        (Some(tls), true) => (accept_direct(stream, tls).await?, true),
+        _ => (Box::new(stream), false),
     };
+    let mut opening = Opening { stream, encrypted, asked_tls: encrypted, asked_gss: encrypted };
     loop {
         let packet = match read_packet(&mut opening.stream, context.limits.startup_message_bytes).await {
             Ok(Some(packet)) => packet,
@@ -56,8 +58,8 @@ pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option
             Err(error) => return refuse(opening, &error).await,
         };
         match packet {
-            Packet::Tls if !opening.encrypted => opening = encrypt(opening, context).await?,
-            Packet::Gss if !opening.encrypted && !opening.asked_gss => {
+            Packet::Tls if !opening.asked_tls => opening = encrypt(opening, context).await?,
+            Packet::Gss if !opening.asked_gss => {
                 opening.asked_gss = true;
                 opening.stream.write_all(b"N").await?;
             }
@@ -65,7 +67,7 @@ pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option
                 return refuse(opening, &PgError::Protocol("unexpected encryption request")).await;
             }
             Packet::Cancel { process_id, secret } => {
-                context.engine.cancel(process_id, secret);
+                let _ = context.engine.cancel(process_id, secret);
                 return Ok(None);
             }
             Packet::Hello(hello) if hello.major != 3 => {
@@ -94,14 +96,12 @@ async fn encrypt(mut opening: Opening, context: &Context) -> Result<Opening, PgE
     let mut answer = bytes::BytesMut::new();
     reply::encryption(&mut answer, context.tls.is_some());
     opening.stream.write_all(&answer).await?;
-    match &context.tls {
-        // A second request in plaintext would be refused like any other nonsense.
-        None => Ok(opening),
-        Some(tls) => {
-            let stream = TlsAcceptor::from(Arc::clone(tls)).accept(opening.stream).await?;
-            Ok(Opening { stream: Box::new(stream), encrypted: true, asked_gss: true })
-        }
+    opening.asked_tls = true;
+    if let Some(tls) = &context.tls {
+        let stream = TlsAcceptor::from(Arc::clone(tls)).accept(opening.stream).await?;
+        return Ok(Opening { stream: Box::new(stream), encrypted: true, asked_tls: true, asked_gss: true });
     }
+    Ok(opening)
 }
 
 /// TLS without a request first: the client must name the protocol, or a confused web client would be let in.

@@ -7,7 +7,7 @@ use arrow::array::{
     Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::stats::Precision;
 use deltalake::datafusion::prelude::{col, lit};
 use lakeward_catalog::{StoreError, TableStore, VersionSelector, WriteMode};
@@ -94,7 +94,7 @@ async fn every_type_partitions() {
         // The protocol has no word for an empty partition value but null; and floats are not for equality.
         let written =
             if ["text", "real", "double"].contains(&column.as_str()) { written.slice(1, 2) } else { written.clone() };
-        lake.append(vec![written.clone()]).await.unwrap();
+        lake.append(vec![written.clone()]).await.unwrap_or_else(|e| panic!("{column}: {e:?}"));
         let raw = lake.latest().await.unwrap();
         assert_eq!(raw.files(), written.num_rows(), "{column}");
         let reading = read(&raw, None, None).await.unwrap();
@@ -126,7 +126,7 @@ async fn partition_columns_may_stand_anywhere() {
         cast(reading.rows.column(0), &DataType::Int64).unwrap().as_ref(),
         &Int64Array::from(vec![10]) as &dyn Array
     );
-    assert_eq!(reading.metric("output_rows"), 1, "only the partition's file was read");
+    assert_eq!(reading.metric("files_opened"), 1, "only the partition's file was read");
 }
 
 #[tokio::test]

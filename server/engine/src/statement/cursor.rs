@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
 
     /// Where the next token stands, in characters from 1.
     pub(crate) fn position(&self) -> usize {
-        self.lexed.position(self.peek().map_or_else(|| self.end_byte(), |lexeme| lexeme.bytes.start))
+        self.peek().map_or_else(|| self.lexed.position(self.end_byte()), |lexeme| lexeme.position)
     }
 
     fn end_byte(&self) -> usize {
@@ -243,6 +243,9 @@ impl<'a> Cursor<'a> {
 
     /// A query, as far as sqlparser reads one; checked, and ready to be planned.
     pub(crate) fn query(&mut self) -> Result<Box<ast::Query>, Error> {
+        if !front::starts_query(self) {
+            return Err(self.error());
+        }
         let mut query = self.parse_with(|parser| parser.parse_query())?;
         allow::check_query(self.lexed.source, &query)?;
         rewrite::rewrite_query(&mut query)?;
@@ -277,7 +280,7 @@ impl<'a> Cursor<'a> {
         let dialect = LakewardDialect::for_parse(tokens.len(), time_travel);
         let mut parser =
             Parser::new(&dialect).with_recursion_limit(limits::RECURSION).with_tokens_with_locations(tokens);
-        let parsed = match parse(&mut parser) {
+        let parsed = match stacker::grow(limits::STACK_BYTES, || parse(&mut parser)) {
             Ok(parsed) => parsed,
             Err(error) => return Err(self.parser_error(&error)),
         };

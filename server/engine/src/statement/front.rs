@@ -88,7 +88,7 @@ fn count_parameters(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize, Err
     let mut highest = 0;
     for lexeme in lexed.lexemes.get(range).unwrap_or_default() {
         let Token::Placeholder(name) = &lexeme.token else { continue };
-        let at = lexed.position(lexeme.bytes.start);
+        let at = lexeme.position;
         let number = name
             .strip_prefix('$')
             .filter(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()));

@@ -19,25 +19,14 @@ pub(crate) struct Lexeme {
     pub(crate) span: Span,
     /// Bytes of the text.
     pub(crate) bytes: Range<usize>,
+    /// Where it begins, in characters from 1.
+    pub(crate) position: usize,
 }
 
 impl Lexeme {
-    /// The word, in upper case, where it is an unquoted one.
-    pub(crate) fn keyword(&self) -> Option<String> {
-        match &self.token {
-            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
-            _ => None,
-        }
-    }
-
     /// Is it this unquoted word?
     pub(crate) fn is_word(&self, keyword: &str) -> bool {
         matches!(&self.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword))
-    }
-
-    /// Is it a literal?
-    pub(crate) fn is_literal(&self) -> bool {
-        matches!(self.token, Token::Number(..)) || is_string(&self.token)
     }
 }
 
@@ -133,7 +122,7 @@ impl<'a> Lexed<'a> {
             // The engine's own marks in names are control characters.
             if matches!(&lexeme.token, Token::Word(word) if word.value.contains(char::is_control)) {
                 let error = Error::new(SqlState::INVALID_NAME, "identifiers cannot hold control characters");
-                return Err(error.with_position(position(self.source, lexeme.bytes.start)));
+                return Err(error.with_position(lexeme.position));
             }
             let Some(last) = joined.last_mut() else {
                 joined.push(lexeme);
@@ -144,7 +133,7 @@ impl<'a> Lexed<'a> {
                 || (between.is_empty() && matches!((&last.token, &lexeme.token), (Token::Number(..), Token::Word(_))))
             {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "trailing junk after numeric literal")
-                    .with_position(position(self.source, last.bytes.start)));
+                    .with_position(last.position));
             }
             if !is_string(&last.token) || !is_string(&lexeme.token) {
                 joined.push(lexeme);
@@ -161,9 +150,10 @@ impl<'a> Lexed<'a> {
                 _ => return Err(super::syntax::near_lexeme(self.source, &lexeme)),
             }
         }
-        if let Some(Lexeme { token: Token::Number(_, true), bytes, .. }) = joined.last() {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "trailing junk after numeric literal")
-                .with_position(position(self.source, bytes.start)));
+        if let Some(Lexeme { token: Token::Number(_, true), position, .. }) = joined.last() {
+            return Err(
+                Error::new(SqlState::SYNTAX_ERROR, "trailing junk after numeric literal").with_position(*position)
+            );
         }
         self.lexemes = joined;
         Ok(())
@@ -204,12 +194,13 @@ pub(crate) fn position_of(source: &str, location: Location) -> Option<usize> {
 fn place(source: &str, tokens: Vec<TokenWithSpan>) -> (Vec<Lexeme>, usize) {
     let mut lexemes = Vec::new();
     let mut characters = source.chars();
-    let (mut line, mut column, mut byte) = (1, 1, 0);
+    let (mut line, mut column, mut byte, mut position) = (1, 1, 0, 1);
     for TokenWithSpan { token, span } in tokens {
-        let start = byte;
+        let (start, begins) = (byte, position);
         while (line, column) < (span.end.line, span.end.column) {
             let Some(character) = characters.next() else { break };
             byte += character.len_utf8();
+            position += 1;
             if character == '\n' {
                 line += 1;
                 column = 1;
@@ -218,7 +209,7 @@ fn place(source: &str, tokens: Vec<TokenWithSpan>) -> (Vec<Lexeme>, usize) {
             }
         }
         if !matches!(token, Token::Whitespace(_)) {
-            lexemes.push(Lexeme { token, span, bytes: start..byte });
+            lexemes.push(Lexeme { token, span, bytes: start..byte, position: begins });
         }
     }
     (lexemes, byte)

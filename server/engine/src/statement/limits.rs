@@ -19,6 +19,9 @@ pub(crate) const TOKENS: usize = 1 << 20;
 pub(crate) const NESTING: usize = 100;
 /// sqlparser's own limit of recursion.
 pub(crate) const RECURSION: usize = 100;
+/// The stack that a parse gets. A level takes up to 160 KiB in a build without optimization, more than the 128 KiB that
+/// sqlparser's own protection leaves free.
+pub(crate) const STACK_BYTES: usize = 32 << 20;
 /// How many operators may stand in one row, without parentheses or commas between them.
 pub(crate) const OPERATORS: usize = 1_500;
 /// How many UNION, EXCEPT, INTERSECT may stand in one row.
@@ -57,13 +60,13 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
         }
         let level = levels.last().copied().unwrap_or_default();
         if levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS {
-            return Err(nested_too_deeply().with_position(lexed.position(lexeme.bytes.start)));
+            return Err(nested_too_deeply().with_position(lexeme.position));
         }
         if level.operators > OPERATORS {
             return Err(too_complex("the expression is too long")
                 .with_detail(format!("The limit is {OPERATORS} operators in a row."))
                 .with_hint("Use IN (…) or a join with VALUES instead of many conditions.")
-                .with_position(lexed.position(lexeme.bytes.start)));
+                .with_position(lexeme.position));
         }
         if index > 0 && recurses_unseen(&lexed.lexemes[index - 1], lexeme) {
             return Err(syntax::near_lexeme(lexed.source, lexeme));

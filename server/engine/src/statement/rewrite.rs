@@ -2,6 +2,7 @@
 //!
 //! Invariant: a rewrite never changes what a statement means.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::{ControlFlow, Range};
 
@@ -24,7 +25,7 @@ const BARE_FUNCTIONS: &[&str] = &["current_role", "current_schema"];
 pub(crate) fn time_travel(lexed: &Lexed<'_>, range: Range<usize>) -> Result<(Vec<TokenWithSpan>, bool), Error> {
     let lexemes = lexed.lexemes.get(range.clone()).unwrap_or_default();
     let mut tokens = lexed.tokens(range);
-    let mut removed = 0;
+    let mut superfluous = BTreeSet::new();
     let mut found = false;
     for (index, window) in lexemes.windows(3).enumerate() {
         // `SELECT version AS of FROM t` is none.
@@ -36,19 +37,22 @@ pub(crate) fn time_travel(lexed: &Lexed<'_>, range: Range<usize>) -> Result<(Vec
         let first = &window[0];
         found |= ["version", "timestamp", "system_time", "system_version"].iter().any(|word| first.is_word(word));
         if after_for && first.is_word("version") {
-            tokens.remove(index - 1 - removed);
-            removed += 1;
+            superfluous.insert(index - 1);
         } else if after_for
             && (first.is_word("timestamp") || first.is_word("system_version") || first.is_word("system_time"))
         {
-            return Err(by_time(lexed, &lexemes[index - 1]));
+            return Err(by_time(&lexemes[index - 1]));
         }
+    }
+    if !superfluous.is_empty() {
+        let mut index = 0..;
+        tokens.retain(|_| index.next().is_none_or(|index| !superfluous.contains(&index)));
     }
     Ok((tokens, found))
 }
 
-fn by_time(lexed: &Lexed<'_>, lexeme: &Lexeme) -> Error {
-    time_travel_by_time().with_position(lexed.position(lexeme.bytes.start))
+fn by_time(lexeme: &Lexeme) -> Error {
+    time_travel_by_time().with_position(lexeme.position)
 }
 
 /// `TIMESTAMP AS OF` and its like.

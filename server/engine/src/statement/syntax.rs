@@ -16,7 +16,7 @@ const SHOWN_CHARACTERS: usize = 64;
 /// `syntax error at or near "…"`.
 pub(crate) fn near_lexeme(source: &str, lexeme: &Lexeme) -> Error {
     Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", shown(source, lexeme)))
-        .with_position(position(source, lexeme.bytes.start))
+        .with_position(lexeme.position)
 }
 
 /// `syntax error at end of input`.
@@ -29,8 +29,7 @@ pub(crate) fn at(lexed: &Lexed<'_>, index: usize) -> Error {
     match lexed.lexemes.get(index) {
         // Within a password clause nothing is repeated: an unquoted password is a likely mistake.
         Some(lexeme) if index > 0 && lexed.lexemes[index - 1].is_word("password") => {
-            Error::new(SqlState::SYNTAX_ERROR, "syntax error in the PASSWORD clause")
-                .with_position(lexed.position(lexeme.bytes.start))
+            Error::new(SqlState::SYNTAX_ERROR, "syntax error in the PASSWORD clause").with_position(lexeme.position)
         }
         Some(lexeme) => near_lexeme(lexed.source, lexeme),
         None => at_end(lexed.source),

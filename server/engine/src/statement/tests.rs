@@ -123,7 +123,8 @@ fn errors_have_code_and_position() {
         ("SELECT 1)", "42601", Some(9), "syntax error at or near \")\""),
         ("SELECT 1 'x'", "42601", None, "syntax error at or near \"'…'\""),
         ("SELECT $0", "42P02", Some(8), "there is no parameter $0"),
-        ("SET a = $1", "42P02", None, "there is no parameter $1"),
+        ("SET a = $1", "42601", Some(9), "syntax error at or near \"$1\""),
+        ("CREATE VIEW v AS SELECT $1", "42P02", None, "there is no parameter $1"),
         ("CREATE ROLE r PASSWORD secret", "42601", Some(24), "syntax error in the PASSWORD clause"),
         ("SELECT a FROM t LIMIT 1, 2", "42601", None, ""),
         ("SELECT * FROM a JOIN b", "42601", None, ""),
@@ -430,6 +431,17 @@ fn no_short_text_takes_long() {
         assert!(parse(&sql).is_err(), "{sql}");
         assert!(started.elapsed() < Duration::from_secs(10), "{sql} took {:?}", started.elapsed());
     }
+}
+
+#[test]
+fn long_lists_take_linear_time() {
+    let started = Instant::now();
+    let names = format!("DROP TABLE a{}", ", a".repeat(200_000));
+    assert_eq!(accepted(&names).class, "DROP TABLE");
+    let versions = format!("SELECT * FROM t FOR VERSION AS OF 1{}", ", t FOR VERSION AS OF 1".repeat(50_000));
+    assert_eq!(accepted(&versions).class, "SELECT");
+    assert_eq!(refusal(&format!("CREATE TABLE t (a int{})", ", a int".repeat(100_000))).0, "54000");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -2,8 +2,7 @@
 //!
 //! Invariant: see [`super`].
 
-use lakeward_base::SqlState;
-use lakeward_catalog::{CatalogError, Privilege};
+use lakeward_catalog::CatalogError;
 
 use super::actor::{self, Actor};
 use super::{DdlContext, notice, refused, skip_missing};
@@ -51,17 +50,4 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Resul
             Ok(notices)
         })
         .await
-}
-
-/// USAGE on the schema that a name was found in, which PostgreSQL asks for before anything in it is named.
-pub(super) fn must_use(
-    actor: &Actor,
-    snapshot: &lakeward_catalog::Snapshot,
-    schema: &lakeward_catalog::Schema,
-) -> Result<(), CatalogError> {
-    if actor.superuser || snapshot.holds(&actor.roles, schema.owner, &schema.grants, Privilege::Usage) {
-        return Ok(());
-    }
-    let error = Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for schema {}", schema.name));
-    Err(refused(error))
 }

@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
 
+/// As many as PostgreSQL's functions have.
+const PARAMETERS: usize = 100;
+
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     for (words, or_replace) in
         [(&["create", "masking", "policy"][..], false), (&["create", "or", "replace", "masking", "policy"], true)]
@@ -196,6 +199,10 @@ fn data_type(cursor: &mut Cursor<'_>) -> Result<(String, arrow::datatypes::DataT
 }
 
 fn check_signature(parameters: &[(String, String)], returns: &str) -> Result<(), Error> {
+    if parameters.len() > PARAMETERS {
+        let message = format!("a masking policy can have at most {PARAMETERS} parameters");
+        return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+    }
     for (index, (name, _)) in parameters.iter().enumerate() {
         if parameters[..index].iter().any(|(other, _)| other == name) {
             return Err(Error::new(

@@ -11,6 +11,9 @@ use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
 
+/// PostgreSQL's limit.
+const COLUMNS: usize = 1_600;
+
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     if cursor.accept(&["create", "external", "table"]) {
         return register(cursor).map(Some);
@@ -151,6 +154,9 @@ fn column_constraints(cursor: &Cursor<'_>) -> Result<(), Error> {
 }
 
 fn check_columns(columns: &[ColumnDefinition], partition_by: &[String]) -> Result<(), Error> {
+    if columns.len() > COLUMNS {
+        return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("tables can have at most {COLUMNS} columns")));
+    }
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].iter().any(|other| other.name == column.name) {
             return Err(Error::new(

@@ -18,7 +18,7 @@ pub(super) fn check(checker: &Checker<'_>, expression: &Expr) -> Result<(), Erro
         Expr::CompoundIdentifier(identifiers) => {
             identifiers.iter().try_for_each(|identifier| checker.check_alias(identifier))
         }
-        Expr::Value(value) => check_value(checker, &value.value).map_err(|error| checker.at(error, value.span)),
+        Expr::Value(value) => check_value(&value.value).map_err(|error| checker.at(error, value.span)),
         Expr::Function(function) => {
             call::check(checker, function).map_err(|error| checker.at(error, function.name.span()))
         }
@@ -32,7 +32,7 @@ pub(super) fn check(checker: &Checker<'_>, expression: &Expr) -> Result<(), Erro
         }
         Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax }) => {
             refuse_if(*uses_odbc_syntax, "{d …}, {t …} and {ts …}", "Write DATE '…' or TIMESTAMP '…'.")?;
-            check_value(checker, &value.value)?;
+            check_value(&value.value)?;
             check_type(data_type)
         }
         Expr::Interval(Interval {
@@ -120,8 +120,7 @@ fn check_identifier(checker: &Checker<'_>, identifier: &Ident) -> Result<(), Err
         .map_err(|error| checker.at(error, identifier.span))
 }
 
-fn check_value(checker: &Checker<'_>, value: &Value) -> Result<(), Error> {
-    let _ = checker;
+fn check_value(value: &Value) -> Result<(), Error> {
     match value {
         Value::Number(_, long) => refuse_if(*long, "a number with the suffix L", "Leave the suffix out."),
         Value::SingleQuotedString(_)

@@ -52,7 +52,7 @@ fn check_cte(checker: &Checker<'_>, cte: &Cte) -> Result<(), Error> {
 pub(super) fn check_table_alias(checker: &Checker<'_>, alias: &TableAlias) -> Result<(), Error> {
     let TableAlias { explicit: _, name, columns, at } = alias;
     checker.check_reserved(name)?;
-    refuse_if(at.is_some(), "AT after an alias", "Use WITH ORDINALITY's like in a subquery.")?;
+    refuse_if(at.is_some(), "AT after an alias", "Leave it out.")?;
     columns.iter().try_for_each(|TableAliasColumnDef { name, data_type }| {
         checker.check_alias(name)?;
         refuse_if(data_type.is_some(), "a column definition list", "Give the names only, and cast the columns.")
