@@ -1,13 +1,14 @@
 //! Behaviour tests: a real server, real clients, and what a user sees.
 //!
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod contract;
 mod crash;
 mod errors;
 mod harness;
 mod leaks;
+mod non_interference;
 mod policies;
 mod protocol;
 mod roles;

@@ -55,7 +55,6 @@ pub(crate) fn from_storage(error: &object_store::Error) -> StoreError {
 
 /// Maps deltalake's error. `Corrupt` is the answer only where the log or a file was read and made no sense.
 pub(crate) fn from_delta(error: &DeltaTableError) -> StoreError {
-    eprintln!("DEBUGDELTA {error:?}");
     match error {
         DeltaTableError::NotATable(_) => StoreError::NotFound,
         DeltaTableError::ObjectStore { source } => match from_storage(source) {
@@ -71,6 +70,10 @@ pub(crate) fn from_delta(error: &DeltaTableError) -> StoreError {
             StoreError::Unsupported("the location's storage".into())
         }
         DeltaTableError::InvalidData { .. } | DeltaTableError::SchemaMismatch { .. } => {
+            input("the rows violate a constraint or the schema of the table")
+        }
+        // deltalake turns a failed constraint into a text, with the rows in it. Nothing of it is passed on.
+        DeltaTableError::Generic(text) if text.contains("Invalid data found") => {
             input("the rows violate a constraint or the schema of the table")
         }
         other => match io_below(other) {

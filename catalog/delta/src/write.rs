@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::{DataFusionError, Result as DataFusionResult};
@@ -43,7 +43,7 @@ use crate::location::Place;
 use crate::snapshots::Pinned;
 use crate::staging::StagingStore;
 
-const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::new(128 * 1024 * 1024).unwrap();
+const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 const WRITE_BATCH_ROWS: usize = 8192;
 
@@ -58,7 +58,8 @@ pub(crate) async fn write(
     rows: SendableRecordBatchStream,
     note: &CommitNote,
 ) -> Result<WriteResult, StoreError> {
-    let intake = Arc::new(Intake::new(Arc::clone(&base.declared), &rows.schema())?);
+    let partition_by = base.snapshot.metadata().partition_columns().to_vec();
+    let intake = Arc::new(Intake::new(Arc::clone(&base.declared), partition_by, &rows.schema())?);
     let staging = Abandoning(StagingStore::new(place.directory()));
     let source = source(&intake, rows)?;
     let written = WriteBuilder::new(place.log_store_over(Arc::new(staging.0.clone())), Some(base.snapshot.clone()))
@@ -132,12 +133,13 @@ impl Drop for Abandoning {
 /// Checks and casts the rows on their way in, counts them, and keeps the error that stopped them.
 struct Intake {
     schema: SchemaRef,
+    partition_by: Vec<String>,
     rows: AtomicU64,
     failure: Mutex<Option<DataFusionError>>,
 }
 
 impl Intake {
-    fn new(schema: SchemaRef, rows: &SchemaRef) -> Result<Self, StoreError> {
+    fn new(schema: SchemaRef, partition_by: Vec<String>, rows: &SchemaRef) -> Result<Self, StoreError> {
         let same_names = schema.fields().iter().map(|f| f.name()).eq(rows.fields().iter().map(|f| f.name()));
         if !same_names {
             return Err(input("the rows' columns are not the table's"));
@@ -148,7 +150,7 @@ impl Intake {
         if !schema.fields().iter().zip(rows.fields()).all(fits) {
             return Err(input("the rows' types are not the table's"));
         }
-        Ok(Self { schema, rows: AtomicU64::new(0), failure: Mutex::new(None) })
+        Ok(Self { schema, partition_by, rows: AtomicU64::new(0), failure: Mutex::new(None) })
     }
 
     fn admit(&self, batch: &RecordBatch) -> DataFusionResult<RecordBatch> {
@@ -157,7 +159,13 @@ impl Intake {
             if !field.is_nullable() && column.null_count() > 0 {
                 return Err(DataFusionError::Execution(format!("null value in column \"{}\"", field.name())));
             }
-            cast_exactly(column, field.data_type())
+            let column = cast_exactly(column, field.data_type())?;
+            if self.partition_by.contains(field.name()) && has_empty_text(&column) {
+                // It would come back as null: Delta spells both alike.
+                let message = format!("empty string in partition column \"{}\"", field.name());
+                return Err(DataFusionError::Execution(message));
+            }
+            Ok(column)
         });
         let admitted = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_, _>>()?)
             .map_err(|_| DataFusionError::Execution("a batch does not fit the table".into()))?;
@@ -175,6 +183,10 @@ fn fits(from: &DataType, to: &DataType) -> bool {
         (Dictionary(_, value), to) => fits(value, to),
         (from, to) => from == to,
     }
+}
+
+fn has_empty_text(column: &ArrayRef) -> bool {
+    column.as_string_opt::<i32>().is_some_and(|texts| texts.iter().any(|text| text == Some("")))
 }
 
 fn cast_exactly(column: &ArrayRef, to: &DataType) -> DataFusionResult<ArrayRef> {

@@ -112,7 +112,7 @@ impl DdlValidator for Validator<'_> {
         let Some(query) = &resolved.query else { return Err(publish::incident("planning", "view")) };
         let plan = planner.logical(query, Vec::new())?;
         let fields = plan.schema().fields();
-        let names = output::column_names(query, fields.len());
+        let names = output::column_names(resolved.naming(query), fields.len());
         let column = |(name, field): (Option<String>, &Arc<arrow::datatypes::Field>)| {
             (name.unwrap_or_else(|| field.name().clone()), ddl::types::sql_type(field.data_type()))
         };

@@ -38,7 +38,7 @@ pub(crate) fn rows(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>, form: F
             }
         }
         let lines = if form.json { json_text(&plan)? } else { text(&plan, form) };
-        let column = StringArray::from_iter_values(lines.lines());
+        let column: StringArray = lines.lines().map(Some).collect();
         Ok(RecordBatch::try_new(schema(), vec![Arc::new(column)])?)
     };
     Box::pin(RecordBatchStreamAdapter::new(schema(), futures::stream::once(shown)))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use lakeward_base::Coded;
-use lakeward_catalog::{Column, Privilege, Relation};
+use lakeward_catalog::{Column, Privilege, Relation, Snapshot};
+use lakeward_govern::Principal;
 
 use crate::error::Error;
 use crate::run;
@@ -59,24 +60,29 @@ fn listed(session: &Session) -> Result<Vec<VisibleTable>, Error> {
     let schema_name = |id| snapshot.schema(id).map(|schema| schema.name.clone()).unwrap_or_default();
     let mut tables = Vec::new();
     for relation in snapshot.relations() {
-        let (schema, owner, grants, grantable) = match relation {
-            Relation::Table(table) => (table.schema, table.owner, &table.grants, table.grantable),
-            Relation::View(view) => (view.schema, view.owner, &view.grants, true),
-        };
-        let privileges = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
-        let granted = privileges.iter().any(|privilege| snapshot.holds(&principal.effective_roles, owner, grants, *privilege));
-        if !(principal.superuser || principal.effective_roles.contains(&owner) || (granted && grantable)) {
+        if !sees(&snapshot, &principal, relation) {
             continue;
         }
-        let (name, kind, columns) = match relation {
-            Relation::Table(table) => (&table.name, "TABLE", &table.columns),
-            Relation::View(view) => (&view.name, "VIEW", &view.columns),
+        let (schema, name, kind, columns) = match relation {
+            Relation::Table(table) => (table.schema, &table.name, "TABLE", &table.columns),
+            Relation::View(view) => (view.schema, &view.name, "VIEW", &view.columns),
         };
         tables.push(VisibleTable { schema: schema_name(schema), name: name.clone(), kind, columns: arrow_schema(columns) });
     }
     tables.extend(system::visible(&principal));
     tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     Ok(tables)
+}
+
+/// Whether a principal may know of a table or view: it owns it, or holds some privilege on it.
+pub(crate) fn sees(snapshot: &Snapshot, principal: &Principal, relation: &Relation) -> bool {
+    let (owner, grants, grantable) = match relation {
+        Relation::Table(table) => (table.owner, &table.grants, table.grantable),
+        Relation::View(view) => (view.owner, &view.grants, true),
+    };
+    let privileges = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
+    let granted = privileges.iter().any(|privilege| snapshot.holds(&principal.effective_roles, owner, grants, *privilege));
+    principal.superuser || principal.effective_roles.contains(&owner) || (granted && grantable)
 }
 
 fn arrow_schema(columns: &[Column]) -> SchemaRef {

@@ -97,7 +97,9 @@ impl ContextProvider for Names<'_> {
         if CLOSED_FUNCTIONS.contains(&name) {
             return None;
         }
-        self.state.scalar_functions().get(name).cloned()
+        let known = self.state.scalar_functions().get(name).cloned();
+        // Only statements have a vantage: a policy cannot ask about the catalog.
+        known.or_else(|| self.vantage.and_then(|vantage| crate::system::function(vantage, name)))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -74,7 +74,7 @@ async fn shape(
     };
     let parameters = parameter_types(&plan, types, statement.parameter_count)?;
     let columns = match &statement.kind {
-        Kind::Query(_) => Some(result_columns(&plan, query)),
+        Kind::Query(_) => Some(result_columns(&plan, resolved.naming(query))),
         Kind::Explain { .. } => Some(explain::schema()),
         _ => None,
     };

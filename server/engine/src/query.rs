@@ -146,7 +146,7 @@ impl QueryPlanner<'_> {
 
     /// Binds parameters, optimises, and makes the physical plan.
     pub(crate) async fn physical(&self, logical: LogicalPlan, parameters: &[ScalarValue], query: &ast::Query) -> Result<QueryPlan, Error> {
-        let names = output::column_names(query, logical.schema().fields().len());
+        let names = output::column_names(self.resolved.naming(query), logical.schema().fields().len());
         let planned = self.optimised(logical, parameters).await;
         let (logical, physical) = planned.map_err(|error| publish::planning(&error, Some(self.text)))?;
         let schema = Arc::new(with_names(physical.schema().as_ref(), &names));

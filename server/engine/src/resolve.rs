@@ -32,6 +32,8 @@ const MAX_VIEW_DEPTH: usize = 32;
 pub(crate) struct Resolved {
     /// The statement's query, with versions folded into names.
     pub(crate) query: Option<ast::Query>,
+    /// The same before it was rewritten for the planner, where it was: it names the result's columns.
+    pub(crate) written: Option<ast::Query>,
     /// Every table that is read, once per version and reader.
     pub(crate) tables: Vec<ResolvedTable>,
     /// The outermost names of the query.
@@ -40,6 +42,13 @@ pub(crate) struct Resolved {
     pub(crate) target: Option<ResolvedTable>,
     /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
     pub(crate) touches_data: bool,
+}
+
+impl Resolved {
+    /// The query that names the columns of what `planned` gives.
+    pub(crate) fn naming<'a>(&'a self, planned: &'a ast::Query) -> &'a ast::Query {
+        self.written.as_ref().unwrap_or(planned)
+    }
 }
 
 /// The names of one query or one view.
@@ -100,7 +109,8 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    async fn read(&mut self, query: ast::Query) -> Result<(), Error> {
+    async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
+        self.resolved.written = system::rewrite(&mut query);
         let reader = self.vantage.principal.role_set();
         self.resolved.scope = self.scope(&query, &reader, 0).await?;
         self.resolved.query = Some(query);
@@ -198,6 +208,7 @@ impl Resolver<'_> {
         }
         let mut query = view_query(view)?;
         version::mark(&mut query, &[])?;
+        system::rewrite(&mut query);
         let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
         let scope = self.scope(&query, &owner, depth + 1).await?;
         let columns = view.columns.iter().map(|column| column.name.clone()).collect();

@@ -145,7 +145,7 @@ async fn explain_analyze_tells_governed_rows_only() {
         .await
         .unwrap();
     assert!(text.contains("GovernedScan: patients policy=v17, metrics=[output_rows=500"), "{text}");
-    for secret in ["1000", "pruned", "hospital", "CASE", "DataSource"] {
+    for secret in ["rows=1000", "rows=1.00", "pruned", "hospital", "CASE", "DataSource"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }

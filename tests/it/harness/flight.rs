@@ -27,11 +27,12 @@ pub async fn login(address: &str, ca: &Path, user: &str, password: &str) -> Resu
 pub async fn raw_bytes(address: &str, ca: &Path, user: &str, password: &str, sql: &str) -> Vec<u8> {
     let mut client = login(address, ca, user, password).await.unwrap();
     let info = client.execute(sql.to_owned(), None).await.unwrap();
+    let bearer = format!("Bearer {}", client.token().unwrap());
     let mut bytes = Vec::new();
     for endpoint in info.endpoint {
-        let ticket = endpoint.ticket.unwrap();
-        let stream = client.do_get(ticket).await.unwrap();
-        let mut stream = stream.into_inner().into_inner();
+        let mut request = tonic::Request::new(endpoint.ticket.unwrap());
+        request.metadata_mut().insert("authorization", bearer.parse().unwrap());
+        let mut stream = client.inner_mut().do_get(request).await.unwrap().into_inner();
         while let Some(data) = stream.next().await {
             let FlightData { data_header, data_body, app_metadata, .. } = data.unwrap();
             for part in [data_header, data_body, app_metadata] as [Bytes; 3] {

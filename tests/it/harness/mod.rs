@@ -8,6 +8,6 @@ mod peers;
 mod server;
 pub mod tls;
 
-pub use demo::{Demo, demo, patients};
+pub use demo::{demo, patients};
 pub use peers::{Psql, python};
 pub use server::{Server, binary, init, password_file, verify};

@@ -88,12 +88,11 @@ async fn every_type_partitions() {
         .fields()
         .iter()
         .map(|f| f.name().clone())
-        .filter(|name| !["bytes", "key"].contains(&name.as_str()))
+        .filter(|name| !["bytes", "key", "real", "double"].contains(&name.as_str()))
     {
         let lake = Lake::with_table(&written.schema(), &[&column]).await;
-        // The protocol has no word for an empty partition value but null; and floats are not for equality.
-        let written =
-            if ["text", "real", "double"].contains(&column.as_str()) { written.slice(1, 2) } else { written.clone() };
+        // The protocol has no word for an empty partition value but null.
+        let written = if column == "text" { written.slice(1, 2) } else { written.clone() };
         lake.append(vec![written.clone()]).await.unwrap_or_else(|e| panic!("{column}: {e:?}"));
         let raw = lake.latest().await.unwrap();
         assert_eq!(raw.files(), written.num_rows(), "{column}");
@@ -160,4 +159,14 @@ async fn each_version_stays_what_it_was() {
     assert_eq!(sorted_ids(&at(9).await.unwrap()).await, [100]);
     assert_eq!(sorted_ids(&lake.latest().await.unwrap()).await, [100]);
     assert!(matches!(at(10).await, Err(StoreError::VersionNotFound { version: 10, newest: 9 })));
+}
+
+#[tokio::test]
+async fn an_empty_text_is_no_partition_value() {
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("p", DataType::Utf8, true)]));
+    let lake = Lake::with_table(&schema, &["p"]).await;
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec![""]))];
+    let rows = RecordBatch::try_new(schema, columns).unwrap();
+    assert!(matches!(lake.append(vec![rows]).await, Err(StoreError::Input(_))));
 }

@@ -9,9 +9,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::DataFusionError;
 use datafusion_common::stats::Precision;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use deltalake::DeltaTable;
 use futures::StreamExt;
 use lakeward_catalog::{StoreError, TableStore, WriteMode};
 use serde_json::Value;
+use url::Url;
 
 use super::{Lake, id_schema, ids, note, sorted_ids, stream};
 
@@ -159,4 +161,17 @@ async fn what_another_writer_commits_is_seen() {
     let raw = lake.latest().await.unwrap();
     assert_eq!((raw.version(), raw.files(), raw.rows()), (130, 130, Precision::Exact(130)));
     assert_eq!(sorted_ids(&raw).await, (1..=130).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn constraints_of_others_hold_and_their_violation_tells_no_value() {
+    let lake = Lake::with_table(&id_schema(), &[]).await;
+    let mut table = DeltaTable::try_from_url(Url::parse(&lake.location()).unwrap()).await.unwrap();
+    table.load().await.unwrap();
+    table.add_constraint().with_constraint("positive", "id > 0").await.unwrap();
+    lake.append(vec![ids([1, 2])]).await.unwrap();
+    let error = lake.append(vec![ids([3, -123_456])]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Input(_)), "{error:?}");
+    assert!(!format!("{error:?}").contains("123456"));
+    assert_eq!((lake.latest().await.unwrap().version(), lake.files_on_disk()), (2, 1));
 }

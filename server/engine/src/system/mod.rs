@@ -4,6 +4,7 @@
 //! is.
 
 mod audit;
+mod pg_catalog;
 
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use lakeward_govern::Principal;
 use crate::error::Error;
 use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
+
+pub(crate) use pg_catalog::function;
+pub(crate) use pg_catalog::rewrite::rewrite;
 
 /// The schema of system tables.
 pub(crate) const SCHEMA: &str = "system";
@@ -34,7 +38,7 @@ pub(crate) struct SystemTable {
 pub(crate) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<SystemTable>, Error> {
     match (name.schema(), name.table()) {
         (Some(SCHEMA), "audit") => audit::table(vantage).map(Some),
-        _ => Ok(None),
+        _ => pg_catalog::table(vantage, name),
     }
 }
 

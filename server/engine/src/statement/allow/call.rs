@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, Query, WindowFrame, WindowSpec, WindowType, visit_expressions,
+    FunctionArguments, ObjectName, ObjectNamePart, Query, WindowFrame, WindowSpec, WindowType, visit_expressions,
 };
 
 use super::query::check_order_by_expression;
@@ -26,6 +26,7 @@ pub(super) fn check(checker: &Checker<'_>, function: &Function) -> Result<(), Er
     )?;
     match args {
         FunctionArguments::None => {}
+        FunctionArguments::Subquery(_) if checker.arrays_of_queries && is_array(name) => {}
         FunctionArguments::Subquery(_) => {
             return Err(refused("a query as a function's argument", "Use array_agg() in a subquery: (SELECT …)."));
         }
@@ -36,6 +37,10 @@ pub(super) fn check(checker: &Checker<'_>, function: &Function) -> Result<(), Er
         None | Some(WindowType::NamedWindow(_)) => Ok(()),
         Some(WindowType::WindowSpec(spec)) => check_window(spec),
     }
+}
+
+fn is_array(name: &ObjectName) -> bool {
+    matches!(name.0.as_slice(), [ObjectNamePart::Identifier(name)] if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("array"))
 }
 
 fn check_arguments(list: &FunctionArgumentList) -> Result<(), Error> {

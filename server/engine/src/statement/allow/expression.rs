@@ -59,37 +59,45 @@ pub(super) fn check(checker: &Checker<'_>, expression: &Expr) -> Result<(), Erro
         Expr::Array(Array { elem: _, named: _ }) => Ok(()),
         Expr::CompoundFieldAccess { root: _, access_chain } => access_chain.iter().try_for_each(check_access),
         Expr::Collate { expr: _, collation } => check_collation(checker, collation),
-        Expr::AtTimeZone { .. }
-        | Expr::IsFalse(_)
-        | Expr::IsNotFalse(_)
-        | Expr::IsTrue(_)
-        | Expr::IsNotTrue(_)
-        | Expr::IsNull(_)
-        | Expr::IsNotNull(_)
-        | Expr::IsUnknown(_)
-        | Expr::IsNotUnknown(_)
-        | Expr::IsDistinctFrom(..)
-        | Expr::IsNotDistinctFrom(..)
-        | Expr::InList { .. }
-        | Expr::InSubquery { .. }
-        | Expr::Between { .. }
-        | Expr::SimilarTo { .. }
-        | Expr::AnyOp { .. }
-        | Expr::AllOp { .. }
-        | Expr::Extract { .. }
-        | Expr::Position { .. }
-        | Expr::Substring { .. }
-        | Expr::Overlay { .. }
-        | Expr::Nested(_)
-        | Expr::Case { .. }
-        | Expr::Exists { .. }
-        | Expr::Subquery(_)
-        | Expr::GroupingSets(_)
-        | Expr::Cube(_)
-        | Expr::Rollup(_)
-        | Expr::Tuple(_) => Ok(()),
+        other if is_plain(other) => Ok(()),
         other => check_foreign(other),
     }
+}
+
+/// The planner takes these as they are.
+fn is_plain(expression: &Expr) -> bool {
+    matches!(
+        expression,
+        Expr::AtTimeZone { .. }
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsTrue(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::IsDistinctFrom(..)
+            | Expr::IsNotDistinctFrom(..)
+            | Expr::InList { .. }
+            | Expr::InSubquery { .. }
+            | Expr::Between { .. }
+            | Expr::SimilarTo { .. }
+            | Expr::AnyOp { .. }
+            | Expr::AllOp { .. }
+            | Expr::Extract { .. }
+            | Expr::Position { .. }
+            | Expr::Substring { .. }
+            | Expr::Overlay { .. }
+            | Expr::Nested(_)
+            | Expr::Case { .. }
+            | Expr::Exists { .. }
+            | Expr::Subquery(_)
+            | Expr::GroupingSets(_)
+            | Expr::Cube(_)
+            | Expr::Rollup(_)
+            | Expr::Tuple(_)
+    )
 }
 
 /// What PostgreSQL lacks too, or what is not built.

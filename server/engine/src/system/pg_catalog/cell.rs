@@ -55,7 +55,8 @@ pub(super) fn batch(definition: &Definition, rows: &Rows) -> Result<RecordBatch>
     Ok(RecordBatch::try_new(Arc::clone(&definition.arrow), columns)?)
 }
 
-fn array(data_type: &DataType, cells: impl ExactSizeIterator<Item = Cell>) -> ArrayRef {
+/// A column of these cells.
+pub(super) fn array(data_type: &DataType, cells: impl ExactSizeIterator<Item = Cell>) -> ArrayRef {
     match data_type {
         DataType::Boolean => Arc::new(cells.map(|cell| cell.truth()).collect::<BooleanArray>()),
         DataType::Int16 => Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<Int16Array>()),

@@ -1,0 +1,153 @@
+//! Functions about the catalog: PostgreSQL's, answered from the statement's snapshot as its principal may know it.
+//!
+//! They are found by name when a statement is planned and are closed over its [`Viewer`], so they cannot outlive it.
+//! Invariant: a function here reads nothing but its arguments and what the viewer may see.
+
+mod answer;
+mod describe;
+mod object;
+mod privilege;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ListArray, new_empty_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use self::answer::{Argument, Body, Known, Returns};
+use super::cell;
+use super::viewer::Viewer;
+
+/// The list that a subquery made, or an empty one: what `ARRAY(SELECT …)` becomes.
+pub(super) const ARRAY_OR_EMPTY: &str = "lakeward_array_or_empty";
+
+/// The function of that name, closed over the statement's viewer.
+pub(super) fn find(name: &str, viewer: impl FnOnce() -> Arc<Viewer>) -> Option<Arc<ScalarUDF>> {
+    if name == ARRAY_OR_EMPTY {
+        return Some(Arc::new(ScalarUDF::from(ArrayOrEmpty { signature: Signature::any(1, Volatility::Immutable) })));
+    }
+    let tables = [describe::FUNCTIONS, object::FUNCTIONS, privilege::FUNCTIONS];
+    let known = tables.into_iter().flatten().find(|known| known.name == name)?;
+    let shapes = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    let signature = Signature::one_of(shapes, Volatility::Stable);
+    Some(Arc::new(ScalarUDF::from(CatalogFunction { known, viewer: viewer(), signature })))
+}
+
+struct CatalogFunction {
+    known: &'static Known,
+    viewer: Arc<Viewer>,
+    signature: Signature,
+}
+
+impl CatalogFunction {
+    fn evaluate(&self, rows: usize, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        let answer = |row: usize| {
+            let given = arguments.iter().map(|array| Ok(Argument::of(ScalarValue::try_from_array(array, row)?)));
+            let given = given.collect::<Result<Vec<_>>>()?;
+            if self.known.strict && given.iter().any(Argument::is_null) {
+                return Ok(cell::Cell::Null);
+            }
+            let body: Body = self.known.body;
+            body(&self.viewer, &given).map_err(|error| DataFusionError::External(Box::new(error)))
+        };
+        let cells = (0..rows).map(answer).collect::<Result<Vec<_>>>()?;
+        Ok(cell::array(&self.known.returns.data_type(), cells.into_iter()))
+    }
+}
+
+impl ScalarUDFImpl for CatalogFunction {
+    fn name(&self) -> &str {
+        self.known.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.known.returns.data_type())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { arguments.number_rows };
+        let arrays = arguments.args.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        let answers = self.evaluate(rows, &arrays)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answers, 0)?));
+        }
+        Ok(ColumnarValue::Array(answers))
+    }
+}
+
+impl PartialEq for CatalogFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.known.name == other.known.name && self.viewer.stamp == other.viewer.stamp
+    }
+}
+
+impl Eq for CatalogFunction {}
+
+impl Hash for CatalogFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.known.name.hash(state);
+    }
+}
+
+impl fmt::Debug for CatalogFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogFunction").field("name", &self.known.name).finish_non_exhaustive()
+    }
+}
+
+/// A subquery without rows aggregates to NULL, where PostgreSQL's `ARRAY(…)` is an empty array.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayOrEmpty {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ArrayOrEmpty {
+    fn name(&self) -> &str {
+        ARRAY_OR_EMPTY
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match arguments {
+            [list @ DataType::List(_)] => Ok(list.clone()),
+            _ => exec_err!("{ARRAY_OR_EMPTY} takes a list"),
+        }
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = arguments.number_rows;
+        let Some(given) = arguments.args.first() else { return exec_err!("{ARRAY_OR_EMPTY} takes a list") };
+        let array = given.to_array(rows)?;
+        let Some(lists) = array.as_any().downcast_ref::<ListArray>() else {
+            return exec_err!("{ARRAY_OR_EMPTY} takes a list");
+        };
+        if lists.null_count() == 0 {
+            return Ok(ColumnarValue::Array(array));
+        }
+        Ok(ColumnarValue::Array(Arc::new(without_nulls(lists)?)))
+    }
+}
+
+fn without_nulls(lists: &ListArray) -> Result<ListArray> {
+    let DataType::List(item) = lists.data_type() else { return exec_err!("{ARRAY_OR_EMPTY} takes a list") };
+    let present: Vec<ArrayRef> = lists.iter().flatten().collect();
+    let lengths = lists.iter().map(|list| list.map_or(0, |list| list.len()));
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    let parts: Vec<&dyn Array> = present.iter().map(AsRef::as_ref).collect();
+    let values = if parts.is_empty() { new_empty_array(item.data_type()) } else { arrow::compute::concat(&parts)? };
+    Ok(ListArray::try_new(Arc::clone(item), offsets, values, None)?)
+}

@@ -1,0 +1,119 @@
+//! Types, and what PostgreSQL has around them.
+//!
+//! Invariant: built-in objects only, under their true OIDs.
+
+use super::super::cell::{Cell, Rows, row};
+use super::super::definition::PG_CATALOG_OID;
+use super::super::types::{self, TypeRow};
+use super::super::viewer::{Viewer, role_oid};
+
+const TYPE: &[&str] = &[
+    "oid",
+    "typname",
+    "typnamespace",
+    "typowner",
+    "typlen",
+    "typbyval",
+    "typtype",
+    "typcategory",
+    "typispreferred",
+    "typisdefined",
+    "typdelim",
+    "typelem",
+    "typarray",
+    "typsubscript",
+    "typinput",
+    "typoutput",
+    "typreceive",
+    "typsend",
+    "typmodin",
+    "typmodout",
+    "typalign",
+    "typstorage",
+    "typtypmod",
+    "typcollation",
+];
+
+pub(super) fn pg_type(viewer: &Viewer) -> Rows {
+    let owner = role_oid(viewer.system_owner());
+    Rows::new(TYPE, types::all().iter().map(|found| type_row(found, owner)))
+}
+
+fn type_row(found: &TypeRow, owner: u32) -> Vec<Cell> {
+    let mut row = row![
+        found.oid,
+        found.name,
+        PG_CATALOG_OID,
+        owner,
+        found.length,
+        found.by_value,
+        found.kind,
+        found.category,
+        found.preferred,
+        true,
+        found.delimiter,
+        found.element,
+        found.array,
+    ];
+    row.extend(found.functions.map(Cell::from));
+    row.extend(row![found.alignment, found.storage, -1, found.collation]);
+    row
+}
+
+/// The functions that types name: drivers join them to tell arrays from other types.
+pub(super) fn pg_proc(viewer: &Viewer) -> Rows {
+    let owner = role_oid(viewer.system_owner());
+    let rows = types::functions()
+        .iter()
+        .map(|(oid, name)| row![*oid, *name, PG_CATALOG_OID, owner, "f", true, "i", "s", *name]);
+    let columns = &[
+        "oid",
+        "proname",
+        "pronamespace",
+        "proowner",
+        "prokind",
+        "proisstrict",
+        "provolatile",
+        "proparallel",
+        "prosrc",
+    ];
+    Rows::new(columns, rows)
+}
+
+/// Range types with their elements and multiranges.
+const RANGES: &[(u32, u32, u32)] = &[
+    (3904, 23, 4451),
+    (3906, 1700, 4532),
+    (3908, 1114, 4533),
+    (3910, 1184, 4534),
+    (3912, 1082, 4535),
+    (3926, 20, 4536),
+];
+
+pub(super) fn pg_range(_: &Viewer) -> Rows {
+    let rows = RANGES.iter().map(|(range, element, multirange)| row![*range, *element, *multirange]);
+    Rows::new(&["rngtypid", "rngsubtype", "rngmultitypid"], rows)
+}
+
+/// Collations: OID, name, provider, locale.
+const COLLATIONS: &[(u32, &str, &str, Option<&str>)] =
+    &[(100, "default", "d", None), (950, "C", "c", Some("C")), (951, "POSIX", "c", Some("POSIX"))];
+
+pub(super) fn pg_collation(viewer: &Viewer) -> Rows {
+    let owner = role_oid(viewer.system_owner());
+    let rows = COLLATIONS
+        .iter()
+        .map(|(oid, name, provider, locale)| row![*oid, *name, PG_CATALOG_OID, owner, *provider, true, -1, *locale, *locale]);
+    let columns = &[
+        "oid",
+        "collname",
+        "collnamespace",
+        "collowner",
+        "collprovider",
+        "collisdeterministic",
+        "collencoding",
+        "collcollate",
+        "collctype",
+    ];
+    Rows::new(columns, rows)
+}

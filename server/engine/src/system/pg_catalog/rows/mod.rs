@@ -1,0 +1,70 @@
+//! Which relations have rows, and who makes them.
+//!
+//! Invariant: a relation that is not listed here is empty for everybody, and [`super::rewrite`] relies on that.
+
+mod access;
+mod kinds;
+mod relation;
+mod role;
+mod server;
+mod standard;
+
+use super::cell::Rows;
+use super::definition::{INFORMATION_SCHEMA, PG_CATALOG};
+use super::viewer::Viewer;
+
+pub(super) use self::relation::definition as view_definition;
+pub(super) use self::server::UTF8;
+
+/// Makes a relation's rows.
+pub(super) type Filler = fn(&Viewer) -> Rows;
+
+/// Who makes the rows of a relation; `None` where it is always empty.
+pub(super) fn filler(schema: &str, name: &str) -> Option<Filler> {
+    match schema {
+        PG_CATALOG => pg_catalog(name),
+        INFORMATION_SCHEMA => information_schema(name),
+        _ => None,
+    }
+}
+
+fn pg_catalog(name: &str) -> Option<Filler> {
+    Some(match name {
+        "pg_am" => server::pg_am,
+        "pg_attribute" => relation::pg_attribute,
+        "pg_auth_members" => role::pg_auth_members,
+        "pg_authid" => role::pg_authid,
+        "pg_class" => relation::pg_class,
+        "pg_collation" => kinds::pg_collation,
+        "pg_database" => server::pg_database,
+        "pg_namespace" => relation::pg_namespace,
+        "pg_policies" => access::pg_policies,
+        "pg_policy" => access::pg_policy,
+        "pg_proc" => kinds::pg_proc,
+        "pg_range" => kinds::pg_range,
+        "pg_roles" => role::pg_roles,
+        "pg_settings" => server::pg_settings,
+        "pg_shadow" | "pg_user" => role::pg_user,
+        "pg_stat_all_tables" | "pg_stat_user_tables" => relation::pg_stat_tables,
+        "pg_tables" => relation::pg_tables,
+        "pg_tablespace" => server::pg_tablespace,
+        "pg_type" => kinds::pg_type,
+        "pg_views" => relation::pg_views,
+        _ => return None,
+    })
+}
+
+fn information_schema(name: &str) -> Option<Filler> {
+    Some(match name {
+        "applicable_roles" => standard::applicable_roles,
+        "character_sets" => standard::character_sets,
+        "columns" => standard::columns,
+        "enabled_roles" => standard::enabled_roles,
+        "information_schema_catalog_name" => standard::catalog_name,
+        "role_table_grants" | "table_privileges" => access::table_privileges,
+        "schemata" => standard::schemata,
+        "tables" => standard::tables,
+        "views" => standard::views,
+        _ => return None,
+    })
+}

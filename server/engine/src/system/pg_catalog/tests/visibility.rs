@@ -1,0 +1,107 @@
+//! What nobody may learn from the catalog.
+
+use lakeward_base::{Coded, SqlState};
+
+use super::fixture::{Hospital, lines, oid, table};
+
+#[tokio::test]
+async fn nothing_speaks_of_a_table_without_a_privilege_on_it() {
+    let hospital = Hospital::open().await;
+    let trials = oid(&hospital.login("admin"), "research.trials").await;
+    let analyst = hospital.login("analyst");
+    for sql in [
+        "SELECT count(*) FROM pg_class WHERE relname = 'trials'",
+        "SELECT count(*) FROM pg_namespace WHERE nspname = 'research'",
+        "SELECT count(*) FROM pg_attribute WHERE attname = 'codes'",
+        "SELECT count(*) FROM pg_tables WHERE tablename = 'trials'",
+        "SELECT count(*) FROM pg_views WHERE viewname = 'adults'",
+        "SELECT count(*) FROM pg_policy",
+        "SELECT count(*) FROM pg_policies",
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'trials'",
+        "SELECT count(*) FROM information_schema.columns WHERE column_name = 'codes'",
+        "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'research'",
+        "SELECT count(*) FROM information_schema.table_privileges WHERE grantee = 'governor'",
+        "SELECT count(*) FROM pg_class WHERE relname = 'audit'",
+    ] {
+        assert_eq!(lines(&analyst, sql).await, ["0"], "{sql}");
+    }
+    assert_eq!(lines(&analyst, &format!("SELECT {trials}::regclass")).await, [trials]);
+    let refused = table(&analyst, "SELECT 'research.trials'::regclass").await.unwrap_err();
+    assert_eq!(refused.sqlstate(), SqlState::UNDEFINED_TABLE);
+    assert_eq!(lines(&analyst, "SELECT to_regclass('research.trials')").await, ["∅"]);
+}
+
+#[tokio::test]
+async fn passwords_are_nowhere() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    for name in ["pg_authid", "pg_shadow"] {
+        let refused = table(&analyst, &format!("SELECT * FROM {name}")).await.unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::INSUFFICIENT_PRIVILEGE);
+    }
+    let admin = hospital.login("admin");
+    assert_eq!(lines(&admin, "SELECT count(rolpassword) FROM pg_authid").await, ["0"]);
+    assert_eq!(lines(&admin, "SELECT count(passwd) FROM pg_shadow").await, ["0"]);
+    assert_eq!(lines(&analyst, "SELECT DISTINCT rolpassword FROM pg_roles").await, ["********"]);
+}
+
+#[tokio::test]
+async fn privileges_are_told_as_they_are() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    let told = [
+        ("has_table_privilege('patients', 'SELECT')", "true"),
+        ("has_table_privilege('patients', 'INSERT')", "false"),
+        ("has_table_privilege('patients', 'INSERT, SELECT')", "true"),
+        ("has_table_privilege('patients', 'SELECT WITH GRANT OPTION')", "false"),
+        ("has_table_privilege('analyst', 'patients', 'SELECT')", "true"),
+        ("has_table_privilege('governor', 'patients', 'SELECT')", "∅"),
+        ("has_table_privilege('research.trials', 'SELECT')", "false"),
+        ("has_column_privilege('patients', 'age', 'SELECT')", "true"),
+        ("has_table_privilege('pg_class', 'SELECT')", "true"),
+        ("has_table_privilege('pg_authid', 'SELECT')", "false"),
+        ("has_table_privilege('system.audit', 'SELECT')", "false"),
+        ("has_schema_privilege('public', 'USAGE')", "true"),
+        ("has_schema_privilege('public', 'CREATE')", "false"),
+        ("has_schema_privilege('research', 'USAGE')", "false"),
+        ("has_database_privilege('lakeward', 'CONNECT')", "true"),
+        ("has_database_privilege('lakeward', 'CREATE')", "false"),
+        ("pg_has_role('analyst', 'MEMBER')", "true"),
+        ("pg_has_role('admin', 'MEMBER')", "false"),
+        ("row_security_active('patients')", "true"),
+    ];
+    for (call, expected) in told {
+        assert_eq!(lines(&analyst, &format!("SELECT {call}")).await, [expected], "{call}");
+    }
+    let admin = hospital.login("admin");
+    assert_eq!(lines(&admin, "SELECT has_table_privilege('governor', 'patients', 'SELECT')").await, ["true"]);
+    assert_eq!(lines(&admin, "SELECT has_table_privilege('stranger', 'patients', 'SELECT')").await, ["false"]);
+    assert_eq!(lines(&hospital.login("officer"), "SELECT has_table_privilege('system.audit', 'SELECT')").await, ["true"]);
+    let missing = table(&analyst, "SELECT has_table_privilege('nothing', 'SELECT')").await.unwrap_err();
+    assert_eq!(missing.sqlstate(), SqlState::UNDEFINED_TABLE);
+}
+
+#[tokio::test]
+async fn oids_outlive_a_session_and_a_change() {
+    let hospital = Hospital::open().await;
+    let admin = hospital.login("admin");
+    let before = oid(&admin, "patients").await;
+    crate::run(&admin, crate::Request::text("CREATE TABLE aaa (a int)")).await.unwrap();
+    assert_eq!(oid(&hospital.login("analyst"), "patients").await, before);
+}
+
+#[tokio::test]
+async fn a_users_query_keeps_its_meaning() {
+    let hospital = Hospital::open().await;
+    let admin = hospital.login("admin");
+    let arrays = "SELECT ARRAY(SELECT a FROM (VALUES (2), (1)) AS v(a) ORDER BY 1)";
+    assert_eq!(lines(&admin, arrays).await, ["[1, 2]"]);
+    assert_eq!(lines(&admin, "SELECT ARRAY(SELECT name FROM patients)").await, ["[]"]);
+    let limited = "SELECT ARRAY(SELECT a FROM (VALUES (2), (1)) AS v(a) ORDER BY a LIMIT 1)";
+    assert_eq!(lines(&admin, limited).await, ["[1]"]);
+    // A WITH query of a catalog relation's name is the user's own.
+    let shadowed = "WITH pg_trigger AS (SELECT 1 AS a) SELECT (SELECT a FROM pg_trigger)";
+    assert_eq!(lines(&admin, shadowed).await, ["1"]);
+    let names = table(&admin, "SELECT 'patients'::regclass, NULL, NULL FROM pg_am").await.unwrap();
+    assert_eq!(names, [["regclass", "?column?", "?column?"], ["patients", "∅", "∅"]]);
+}

@@ -1,0 +1,1 @@
+//! Governed tables answer as physically filtered and masked copies do.
