@@ -114,6 +114,8 @@ states! {
     DUPLICATE_SCHEMA = "42P06",
     /// `duplicate_table`
     DUPLICATE_TABLE = "42P07",
+    /// `invalid_table_definition`
+    INVALID_TABLE_DEFINITION = "42P16",
     /// `invalid_object_definition`
     INVALID_OBJECT_DEFINITION = "42P17",
     /// `indeterminate_datatype`

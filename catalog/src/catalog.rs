@@ -61,7 +61,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let log = Log::new(store, prefix);
         let exists = CatalogError::AlreadyInitialised { prefix: log.prefix() };
-        if log.newest(0).await?.is_some() {
+        if log.newest_checked().await?.is_some() {
             return Err(exists);
         }
         let mut draft = Draft::new(&Snapshot::default());
@@ -97,7 +97,7 @@ impl Catalog {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, CatalogError> {
         let log = Log::new(store, prefix);
-        let Some(newest) = log.newest(0).await? else {
+        let Some(newest) = log.newest_checked().await? else {
             return Err(CatalogError::NotInitialised { prefix: log.prefix() });
         };
         let snapshot = log.load(newest).await?;

@@ -244,6 +244,9 @@ pub enum CatalogError {
     /// A definition contradicts itself or what exists.
     #[error("{0}")]
     InvalidDefinition(String),
+    /// A table's or view's columns cannot be so.
+    #[error("{0}")]
+    InvalidTable(String),
     /// The edit is not one that the catalog makes.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -349,6 +352,7 @@ impl CatalogError {
             | Self::InvalidLocation(_)
             | Self::PolicyClauses(_)
             | Self::InvalidDefinition(_)
+            | Self::InvalidTable(_)
             | Self::Unsupported(_)
             | Self::Refused(_)
             | Self::OutOfIdentifiers
@@ -381,6 +385,7 @@ impl Coded for CatalogError {
             Self::InvalidName { .. } => SqlState::INVALID_NAME,
             // PostgreSQL's own code here is 0LP01 (invalid_grant_operation).
             Self::MembershipCycle { .. } | Self::InvalidDefinition(_) => SqlState::INVALID_OBJECT_DEFINITION,
+            Self::InvalidTable(_) => SqlState::INVALID_TABLE_DEFINITION,
             Self::InvalidGrant { .. } => SqlState::WRONG_OBJECT_TYPE,
             Self::NotGrantable { .. } | Self::Unsupported(_) | Self::NewerFormat { .. } => {
                 SqlState::FEATURE_NOT_SUPPORTED

@@ -214,6 +214,21 @@ impl Log {
         Ok(newest.filter(|newest| *newest >= from))
     }
 
+    /// The newest version in the log, which must reach as far as the snapshots that were made of it: a log that lost its
+    /// end would bring back what was revoked. `None` where there is no log.
+    pub(crate) async fn newest_checked(&self) -> Result<Option<u64>, CatalogError> {
+        // Snapshots first: one that is written in between has its entry in the later listing.
+        let reached = self.snapshots().await?.into_iter().max();
+        let newest = self.newest(0).await?;
+        match (reached, newest) {
+            (Some(reached), Some(newest)) if reached > newest => {
+                Err(CatalogError::Missing { epoch: Epoch(newest.saturating_add(1)) })
+            }
+            (Some(_), None) => Err(CatalogError::Missing { epoch: Epoch(0) }),
+            (_, newest) => Ok(newest),
+        }
+    }
+
     /// The catalog at `epoch`: the newest usable snapshot up to it, and the entries after that.
     pub(crate) async fn load(&self, epoch: u64) -> Result<Snapshot, CatalogError> {
         match self.newest_snapshot(epoch).await? {
@@ -247,10 +262,7 @@ impl Log {
 
     /// The newest snapshot up to `epoch` that can be used. A damaged one is passed over: it is only a short cut.
     async fn newest_snapshot(&self, epoch: u64) -> Result<Option<Snapshot>, CatalogError> {
-        let folder = self.prefix.clone().join("snapshot");
-        let listed: Vec<_> = self.store.list(Some(&folder)).map_err(CatalogError::unavailable).try_collect().await?;
-        let mut versions: Vec<_> =
-            listed.iter().filter_map(|object| version_of(&object.location)).filter(|v| *v <= epoch).collect();
+        let mut versions: Vec<_> = self.snapshots().await?.into_iter().filter(|version| *version <= epoch).collect();
         versions.sort_unstable_by(|a, b| b.cmp(a));
         for version in versions {
             match self.snapshot(version).await? {
@@ -259,6 +271,13 @@ impl Log {
             }
         }
         Ok(None)
+    }
+
+    /// The versions that have a snapshot, in no order.
+    async fn snapshots(&self) -> Result<Vec<u64>, CatalogError> {
+        let folder = self.prefix.clone().join("snapshot");
+        let listed: Vec<_> = self.store.list(Some(&folder)).map_err(CatalogError::unavailable).try_collect().await?;
+        Ok(listed.iter().filter_map(|object| version_of(&object.location)).collect())
     }
 
     /// A snapshot, if it is whole and belongs to the log.

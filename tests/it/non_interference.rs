@@ -1,1 +1,139 @@
 //! Governed tables answer as physically filtered and masked copies do.
+//!
+//! Random queries run on both, as the same restricted role: rows and error codes must be equal, or something that the
+//! policies hide has been told. `compare.rs` has the rule, `data.rs` the rows that make leaks show. The control runs the
+//! same queries over the same decisions inlined as ordinary plan nodes, and must be found out.
+//!
+//! `LAKEWARD_TEST_SEED` and `LAKEWARD_TEST_QUERIES` choose other queries and more of them.
+
+mod compare;
+mod control;
+mod data;
+mod fixture;
+mod generate;
+mod lake;
+mod vocabulary;
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use lakeward_base::Coded;
+
+use compare::{Outcome, difference};
+use control::Inlined;
+use fixture::{Fixture, Layout};
+use generate::{Generator, Query};
+
+const DEFAULT_SEED: u64 = 7;
+const DEFAULT_QUERIES: usize = 300;
+/// Queries that run at once.
+const CONCURRENCY: usize = 4;
+
+fn from_environment<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> Option<T> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn seed() -> u64 {
+    from_environment("LAKEWARD_TEST_SEED").unwrap_or(DEFAULT_SEED)
+}
+
+/// The queries of this run, each with the layout that it runs on.
+fn queries(count: usize) -> Vec<(Layout, Query)> {
+    let mut generator = Generator::new(seed());
+    Layout::ALL.into_iter().cycle().take(count).map(|layout| (layout, generator.query())).collect()
+}
+
+async fn engine_outcome(fixture: &Fixture, query: &Query, schema: &str) -> Outcome {
+    let answer = fixture.as_analyst(&query.over(schema), &query.parameters).await;
+    Outcome::of(answer, |error| error.sqlstate().to_string())
+}
+
+#[test]
+fn governed_tables_answer_as_filtered_and_masked_copies_do() {
+    let fixture = Fixture::open();
+    let queries = queries(from_environment("LAKEWARD_TEST_QUERIES").unwrap_or(DEFAULT_QUERIES));
+    let judged = queries.iter().map(async |(layout, query)| {
+        let governed = engine_outcome(&fixture, query, layout.governed()).await;
+        let copies = engine_outcome(&fixture, query, layout.copies()).await;
+        let told = difference(&governed, &copies, query.ordered);
+        (told.map(|told| format!("{told}\n  {} {:?}", query.over(layout.governed()), query.parameters)), copies)
+    });
+    let judged = fixture.runtime.block_on(stream::iter(judged).buffered(CONCURRENCY).collect::<Vec<_>>());
+    let told = judged.iter().filter_map(|(told, _)| told.as_deref()).collect::<Vec<_>>();
+    assert!(told.is_empty(), "seed {}: {} queries tell something:\n{}", seed(), told.len(), told.join("\n"));
+    let with_rows = judged.iter().filter(|(_, copies)| matches!(copies, Outcome::Rows { rows, .. } if !rows.is_empty()));
+    assert!(with_rows.count() * 2 > judged.len(), "most queries answer rows, else they compare nothing");
+}
+
+#[test]
+fn an_inlined_policy_is_found_out() {
+    let fixture = Fixture::open();
+    let queries = queries(60);
+    let told = fixture.runtime.block_on(async {
+        let inlined = [Inlined::new(&fixture, Layout::Files).await, Inlined::new(&fixture, Layout::Partitions).await];
+        let mut told = Vec::new();
+        for ((layout, query), inlined) in queries.iter().zip(inlined.iter().cycle()) {
+            let governed = inlined.run(&query.over(layout.governed()), &query.parameters).await;
+            let copies = inlined.run(&query.over(layout.copies()), &query.parameters).await;
+            let (governed, copies) = (Outcome::of(governed, control::kind), Outcome::of(copies, control::kind));
+            told.extend(difference(&governed, &copies, query.ordered).map(|told| (*layout, told)));
+        }
+        told
+    });
+    for layout in Layout::ALL {
+        let found = told.iter().any(|(of, told)| *of == layout && told == "fails with data on governed tables only");
+        assert!(found, "{layout:?}: the inlined policy leaks, and the test does not see it: {told:?}");
+    }
+}
+
+#[test]
+fn every_leaky_expression_fails_for_who_sees_all() {
+    let fixture = Fixture::open();
+    let mut generator = Generator::new(seed());
+    for table in [&vocabulary::PATIENTS, &vocabulary::VISITS] {
+        for template in table.leaky {
+            let leaky = generator.expanded(template, table.alias);
+            for layout in Layout::ALL {
+                let of = |schema: &str| format!("SELECT count(*) FROM {schema}.{} {} WHERE {leaky}", table.name, table.alias);
+                let all = fixture.runtime.block_on(fixture.as_admin(&of(layout.governed())));
+                assert!(all.is_err(), "{leaky} does not fail on {layout:?}");
+                let copies = fixture.runtime.block_on(fixture.as_analyst(&of(layout.copies()), &[]));
+                assert!(copies.is_ok(), "{leaky} fails on visible rows of {layout:?}");
+            }
+        }
+    }
+}
+
+/// The data files that a query reads.
+fn read(fixture: &Fixture, sql: &str) -> BTreeSet<String> {
+    fixture.lake.take_read();
+    fixture.runtime.block_on(fixture.as_analyst(sql, &[])).unwrap();
+    fixture.lake.take_read()
+}
+
+#[test]
+fn predicates_on_unmasked_columns_and_the_policy_prune_files() {
+    let fixture = Fixture::open();
+    assert_eq!(read(&fixture, "SELECT * FROM governed_files.patients").len(), 4);
+    let narrow = "SELECT * FROM governed_files.patients WHERE patient_id BETWEEN 110 AND 190";
+    assert_eq!(read(&fixture, narrow).len(), 1);
+    assert_eq!(read(&fixture, &format!("{narrow} AND CAST(mrn AS BIGINT) > 0 AND zip LIKE '%7'")).len(), 1);
+    let partitions = read(&fixture, "SELECT * FROM governed_parts.patients");
+    assert_eq!(partitions.len(), 4, "{partitions:?}");
+    assert!(partitions.iter().all(|file| file.contains("hospital_id=3") || file.contains("hospital_id=5")));
+    assert_eq!(read(&fixture, "SELECT * FROM governed_parts.patients WHERE hospital_id = 5").len(), 2);
+    assert_eq!(read(&fixture, "SELECT * FROM governed_parts.patients WHERE hospital_id = 1").len(), 0);
+}
+
+#[test]
+fn predicates_on_masked_columns_read_the_same_files_whatever_they_hide() {
+    let fixture = Fixture::open();
+    // No raw code is negative, none of a file is above 2000000000, some hidden zips and wards are in every file.
+    for predicate in ["code = -5", "code = 77", "code > 2000000000", "zip = 'A'", "zip = 'hidden-zip'", "ward = 'zz hidden'", "weight > 200"] {
+        let read = read(&fixture, &format!("SELECT count(*) FROM governed_files.patients WHERE {predicate}"));
+        assert_eq!(read.len(), 4, "{predicate}");
+    }
+    fixture.lake.take_read();
+    fixture.runtime.block_on(fixture.as_admin("SELECT count(*) FROM governed_files.patients WHERE code = -5")).unwrap();
+    assert!(fixture.lake.take_read().is_empty(), "for who sees all, the raw column's statistics do prune");
+}

@@ -174,7 +174,7 @@ impl Draft {
     ) -> Result<(), CatalogError> {
         let mut view = View::clone(self.existing_view(id)?);
         if columns.len() < view.columns.len() {
-            return Err(CatalogError::InvalidDefinition("cannot drop columns from view".to_owned()));
+            return Err(CatalogError::InvalidTable("cannot drop columns from view".to_owned()));
         }
         check_distinct(columns.iter().map(|column| &column.name))?;
         for (old, new) in view.columns.iter().zip(&columns) {
@@ -237,7 +237,7 @@ impl Draft {
 
     fn number_column(&mut self, new: NewColumn) -> Result<Column, CatalogError> {
         if new.name.is_empty() {
-            return Err(CatalogError::InvalidDefinition("a column has no name".to_owned()));
+            return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
         Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None })
@@ -285,14 +285,14 @@ fn check_distinct<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Cat
 fn check_view_column(old: &Column, new: &NewColumn) -> Result<(), CatalogError> {
     if old.name != new.name {
         let message = format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name);
-        return Err(CatalogError::InvalidDefinition(message));
+        return Err(CatalogError::InvalidTable(message));
     }
     if old.sql_type != new.sql_type {
         let message = format!(
             "cannot change data type of view column \"{}\" from {} to {}",
             old.name, old.sql_type, new.sql_type
         );
-        return Err(CatalogError::InvalidDefinition(message));
+        return Err(CatalogError::InvalidTable(message));
     }
     Ok(())
 }

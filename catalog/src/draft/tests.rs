@@ -348,19 +348,15 @@ fn views_are_replaced_as_in_postgresql() {
     assert_eq!((replaced.definition.expose().as_str(), replaced.columns.len()), ("SELECT 2", 3));
     refused(
         h.draft.replace_view(view, text(), columns(&["a"])),
-        SqlState::INVALID_OBJECT_DEFINITION,
+        SqlState::INVALID_TABLE_DEFINITION,
         "cannot drop columns from view",
     );
     let message = "cannot change name of view column \"b\" to \"x\"";
-    refused(
-        h.draft.replace_view(view, text(), columns(&["a", "x", "c"])),
-        SqlState::INVALID_OBJECT_DEFINITION,
-        message,
-    );
+    refused(h.draft.replace_view(view, text(), columns(&["a", "x", "c"])), SqlState::INVALID_TABLE_DEFINITION, message);
     let mut other_type = columns(&["a", "b", "c"]);
     other_type[0].sql_type = "integer".into();
     let message = "cannot change data type of view column \"a\" from text to integer";
-    refused(h.draft.replace_view(view, text(), other_type), SqlState::INVALID_OBJECT_DEFINITION, message);
+    refused(h.draft.replace_view(view, text(), other_type), SqlState::INVALID_TABLE_DEFINITION, message);
     let sneaky = h.draft.alter_view(view, |view| view.definition = Redacted::new("SELECT 3".into()));
     assert_eq!(sneaky.err().map(|e| e.sqlstate()), Some(SqlState::FEATURE_NOT_SUPPORTED));
 }

@@ -3,6 +3,7 @@
 //! Nothing of the plan is kept: names, policies and versions are taken anew at each execution. Invariant: what fails
 //! here leaves a record in the audit as a refused statement does; what succeeds is recorded when it is executed.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -18,7 +19,7 @@ use crate::resolve::{self, Resolved};
 use crate::session::Session;
 use crate::statement::{Insert, Kind, Setting, Statement};
 use crate::vantage::Vantage;
-use crate::{execute, explain, output, publish, run, write};
+use crate::{ddl, execute, explain, output, publish, run, write};
 
 /// Prepares one statement. `parameter_types` are the types that the client has named, by position.
 ///
@@ -70,9 +71,9 @@ async fn shape(
     let Some(query) = &resolved.query else { return Err(publish::incident("planning", "query")) };
     let plan = match &statement.kind {
         Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, types, statement.parameter_count)?,
-        _ => planner.logical(query, hints(types, statement.parameter_count))?,
+        _ => planner.logical(query, hints(query, types, statement.parameter_count))?,
     };
-    let parameters = parameter_types(&plan, types, statement.parameter_count)?;
+    let parameters = parameter_types(&plan, &hints(query, types, statement.parameter_count))?;
     let columns = match &statement.kind {
         Kind::Query(_) => Some(result_columns(&plan, resolved.naming(query))),
         Kind::Explain { .. } => Some(explain::schema()),
@@ -99,7 +100,7 @@ fn insert_plan(
     let Some(target) = &resolved.target else { return Err(publish::incident("planning", "insert")) };
     let schema = target.raw.schema();
     let columns = write::written_columns(&schema, insert)?;
-    let mut hints = hints(types, count);
+    let mut hints = hints(query, types, count);
     for (place, index) in write::placeholders(query) {
         let field = columns.get(place).and_then(|column| schema.fields().get(*column));
         if let (Some(hint @ None), Some(field)) = (hints.get_mut(index), field) {
@@ -109,22 +110,42 @@ fn insert_plan(
     write::logical_insert(planner, query, &schema, &columns, hints)
 }
 
-fn hints(types: &[Option<DataType>], count: usize) -> Vec<Option<FieldRef>> {
-    let hint = |index: usize| types.get(index).cloned().flatten().map(|data_type| Arc::new(Field::new("", data_type, true)));
-    (0..count).map(hint).collect()
+/// What the client said of each parameter, else the type that the statement casts it to (`$1::date`).
+fn hints(query: &ast::Query, types: &[Option<DataType>], count: usize) -> Vec<Option<FieldRef>> {
+    let field = |data_type: DataType| -> FieldRef { Arc::new(Field::new("", data_type, true)) };
+    let mut hints: Vec<_> = (0..count).map(|index| types.get(index).cloned().flatten().map(field)).collect();
+    let _: ControlFlow<()> = ast::visit_expressions(query, |expr| {
+        if let Some((index, data_type)) = cast_parameter(expr)
+            && let Some(hint @ None) = hints.get_mut(index)
+        {
+            *hint = Some(field(data_type));
+        }
+        ControlFlow::Continue(())
+    });
+    hints
 }
 
-/// What the client said, else what the plan says, else text, as PostgreSQL does for `unknown`.
-fn parameter_types(plan: &LogicalPlan, types: &[Option<DataType>], count: usize) -> Result<Vec<DataType>, Error> {
-    let inferred = plan.get_parameter_types().map_err(|error| publish::planning(&error, None))?;
-    let known = |index: usize| {
-        let said = types.get(index).cloned().flatten();
-        said.or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten()).unwrap_or(DataType::Utf8)
-    };
-    if count > usize::from(u16::MAX) {
+/// The index from 0 and the type of a parameter that is cast.
+fn cast_parameter(expr: &ast::Expr) -> Option<(usize, DataType)> {
+    let ast::Expr::Cast { expr, data_type, .. } = expr else { return None };
+    let ast::Expr::Value(value) = expr.as_ref() else { return None };
+    let ast::Value::Placeholder(name) = &value.value else { return None };
+    let number: usize = name.trim_start_matches('$').parse().ok()?;
+    let (_, arrow_type) = ddl::types::from_written(data_type).ok()?;
+    Some((number.checked_sub(1)?, arrow_type))
+}
+
+/// The hints, else what the plan says, else text, as PostgreSQL does for `unknown`.
+fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>]) -> Result<Vec<DataType>, Error> {
+    if hints.len() > usize::from(u16::MAX) {
         return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a statement takes at most 65535 parameters"));
     }
-    Ok((0..count).map(known).collect())
+    let inferred = plan.get_parameter_types().map_err(|error| publish::planning(&error, None))?;
+    let known = |(index, hint): (usize, &Option<FieldRef>)| {
+        let said = hint.as_ref().map(|field| field.data_type().clone());
+        said.or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten()).unwrap_or(DataType::Utf8)
+    };
+    Ok(hints.iter().enumerate().map(known).collect())
 }
 
 fn result_columns(plan: &LogicalPlan, query: &ast::Query) -> SchemaRef {

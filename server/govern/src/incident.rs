@@ -91,7 +91,7 @@ mod tests {
         let (state, message) = coded(wrapped);
         assert_eq!(state, SqlState::INSUFFICIENT_PRIVILEGE);
         assert!(message.starts_with("governed scan failed [incident "), "{message}");
-        assert!(!message.contains("412") && !message.contains("patients"));
+        assert!(!message.contains("412-68") && !message.contains("patients"));
     }
 
     #[test]

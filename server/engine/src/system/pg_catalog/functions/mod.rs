@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-use self::answer::{Argument, Body, Known, Returns};
+use self::answer::{Argument, Body, Known};
 use super::cell;
 use super::viewer::Viewer;
 
