@@ -227,6 +227,9 @@ pub struct View {
     pub owner: RoleId,
     /// The SELECT, as it was typed.
     pub definition: Redacted<String>,
+    /// Where unqualified names in it are looked for: the search path of its making, never the reader's.
+    #[serde(default)]
+    pub search_path: Vec<String>,
     /// Output columns, name and SQL type.
     pub columns: Vec<Column>,
     /// Privileges on the view.

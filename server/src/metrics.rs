@@ -5,10 +5,11 @@
 use std::fmt;
 
 use lakeward_catalog::Catalog;
-use lakeward_engine::Engine;
+use lakeward_engine::{Engine, StatementCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -30,6 +31,7 @@ pub fn render(engine: &Engine, catalog: &Catalog) -> Result<String, fmt::Error> 
 struct Readings {
     gauges: Vec<(&'static str, &'static str, i64)>,
     counters: Vec<(&'static str, &'static str, u64)>,
+    statements: StatementCounts,
 }
 
 impl Readings {
@@ -51,6 +53,7 @@ impl Readings {
                 ("audit_refused_statements", "Statements refused because the audit log was unavailable", audit.refused),
                 ("audit_lost_records", "Audit records that could not be kept", audit.lost),
             ],
+            statements: engine.statement_counts(),
         }
     }
 }
@@ -64,6 +67,14 @@ impl Collector for Readings {
         for (name, help, value) in &self.counters {
             let metric = ConstCounter::new(*value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        let rows = ConstCounter::new(self.statements.rows);
+        rows.encode(encoder.encode_descriptor("rows", "Rows handed out or written", None, rows.metric_type())?)?;
+        let help = "Statements finished, by class and SQLSTATE";
+        let mut family = encoder.encode_descriptor("statements", help, None, MetricType::Counter)?;
+        for ((class, sqlstate), count) in &self.statements.finished {
+            let labels = [("class", *class), ("sqlstate", sqlstate.as_str())];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -45,7 +45,8 @@ fn init_never_makes_up_a_password_and_never_overwrites() {
     assert!(!without.status.success(), "a password must be given");
     init(&data, "one");
     let file = password_file(directory.path(), "two");
-    let again = lakeward(&["init", "--superuser", "admin", "--data-dir", path, "--password-file", file.to_str().unwrap()]);
+    let again =
+        lakeward(&["init", "--superuser", "admin", "--data-dir", path, "--password-file", file.to_str().unwrap()]);
     assert!(!again.status.success(), "a second init must not overwrite the first");
     let server = Server::serve(&data);
     assert_eq!(Psql::admin(&server, "admin", "one").rows("SELECT 1"), "1");
@@ -59,7 +60,8 @@ fn keys_are_readable_by_their_owner_only() {
     let mut open = Vec::new();
     visit(&data, &mut |path| {
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
-        let secret = path.extension().is_some_and(|extension| extension == "key") || path.to_string_lossy().contains("/audit/");
+        let secret =
+            path.extension().is_some_and(|extension| extension == "key") || path.to_string_lossy().contains("/audit/");
         if secret && mode & 0o077 != 0 {
             open.push(path.to_owned());
         }
@@ -113,9 +115,15 @@ fn health_readiness_and_metrics_answer() {
     let server = &demo().server;
     assert_eq!(server.http_get("/healthz").0, 200);
     assert_eq!(server.http_get("/readyz").0, 200);
-    let (status, metrics) = server.http_get("/metrics");
-    assert_eq!(status, 200);
-    assert!(metrics.contains("lakeward_"), "{metrics}");
+    assert_eq!(server.http_get("/metrics").0, 200);
+    demo().psql("analyst").rows("SELECT 1");
+    demo().psql("analyst").fails("SELECT 1/0");
+    let (_, metrics) = server.http_get("/metrics");
+    for line in
+        ["lakeward_statements_total{class=\"SELECT\",sqlstate=\"00000\"}", "sqlstate=\"22012\"", "lakeward_sessions"]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     assert_eq!(server.http_get("/nothing").0, 404);
 }
 
@@ -125,7 +133,8 @@ fn the_demo_writes_credentials_for_its_owner_only() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     for role in ["analyst", "researcher", "privacy_officer", "admin"] {
         let url = demo().credential(role, "pg_url");
-        let ending = format!("/lakeward?sslmode=verify-full&sslrootcert={}", demo().ca().canonicalize().unwrap().display());
+        let ending =
+            format!("/lakeward?sslmode=verify-full&sslrootcert={}", demo().ca().canonicalize().unwrap().display());
         assert!(url.ends_with(&ending), "{url}");
         assert!(!url.contains(&demo().credential(role, "password")), "{url}");
     }

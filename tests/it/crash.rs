@@ -18,7 +18,8 @@ fn a_killed_server_has_recorded_every_row_that_left() {
     let data = directory.path().join("data");
     init(&data, "secret");
     let server = Arc::new(Server::serve(&data));
-    Psql::admin(&server, "admin", "secret").rows("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y');");
+    Psql::admin(&server, "admin", "secret")
+        .rows("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y');");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let answered = runtime.block_on(query_until_killed(&server));
     assert!(answered.len() as u64 > QUERIES / 4, "only {} queries were answered before the kill", answered.len());
@@ -32,7 +33,8 @@ fn a_killed_server_has_recorded_every_row_that_left() {
         .collect();
     let missing: Vec<_> = answered.difference(&recorded).collect();
     assert!(missing.is_empty(), "rows left without a BEGIN record: {missing:?}");
-    let unknown = Psql::admin(&server, "admin", "secret").rows("SELECT count(*) FROM system.audit WHERE phase = 'RECOVERED'");
+    let unknown =
+        Psql::admin(&server, "admin", "secret").rows("SELECT count(*) FROM system.audit WHERE phase = 'RECOVERED'");
     assert_ne!(unknown, "0", "statements without an end are accounted for");
     server.terminate();
     let (code, text) = verify(&data);

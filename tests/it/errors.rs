@@ -59,7 +59,8 @@ fn strangers_are_told_nothing() {
     assert!(wrong.contains("password authentication failed for user \"analyst\""), "{wrong}");
     let nobody = Psql::new(&url.replace("analyst@", "nobody@"), "wrong").fails("SELECT 1").1;
     assert!(nobody.contains("password authentication failed for user \"nobody\""), "{nobody}");
-    let database = Psql::new(&url.replace("/lakeward?", "/other?"), &demo.credential("analyst", "password")).fails("SELECT 1").1;
+    let database =
+        Psql::new(&url.replace("/lakeward?", "/other?"), &demo.credential("analyst", "password")).fails("SELECT 1").1;
     assert!(database.contains("database \"other\" does not exist"), "{database}");
     let refused = demo.psql("privacy_officer").rows(
         "SELECT count(*) FROM system.audit WHERE statement_class = 'CONNECT' AND sqlstate = '28P01' AND user_name = 'nobody'",
@@ -95,7 +96,9 @@ fn a_damaged_table_is_one_clear_error_and_the_server_lives_on() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let (server, admin) = admin(&data);
-    admin.rows("CREATE TABLE good (a int); INSERT INTO good VALUES (1); CREATE TABLE bad (a int); INSERT INTO bad VALUES (1);");
+    admin.rows(
+        "CREATE TABLE good (a int); INSERT INTO good VALUES (1); CREATE TABLE bad (a int); INSERT INTO bad VALUES (1);",
+    );
     let location = newest_log(&data);
     server.terminate();
     for entry in std::fs::read_dir(&location).unwrap() {
@@ -114,7 +117,8 @@ fn a_damaged_table_is_one_clear_error_and_the_server_lives_on() {
 /// The `_delta_log` directory that was made last.
 fn newest_log(data: &Path) -> std::path::PathBuf {
     let logs = std::fs::read_dir(data.join("tables")).unwrap().map(|entry| entry.unwrap().path().join("_delta_log"));
-    logs.max_by_key(|log| std::fs::metadata(log.join("00000000000000000000.json")).unwrap().modified().unwrap()).unwrap()
+    logs.max_by_key(|log| std::fs::metadata(log.join("00000000000000000000.json")).unwrap().modified().unwrap())
+        .unwrap()
 }
 
 #[test]
@@ -137,7 +141,9 @@ fn a_torn_audit_tail_is_repaired_and_reported() {
 
 fn newest_segment(data: &Path) -> std::path::PathBuf {
     let files = std::fs::read_dir(data.join("audit")).unwrap().map(|entry| entry.unwrap().path());
-    let segments = files.filter(|path| path.to_string_lossy().contains("segment") || path.extension().is_some_and(|e| e == "log" || e == "wal"));
+    let segments = files.filter(|path| {
+        path.to_string_lossy().contains("segment") || path.extension().is_some_and(|e| e == "log" || e == "wal")
+    });
     segments.max_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap()).expect("the audit has a segment")
 }
 
@@ -146,4 +152,65 @@ fn append_garbage(path: &Path) {
     let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     file.seek(SeekFrom::End(0)).unwrap();
     file.write_all(&[0x5a; 37]).unwrap();
+}
+
+/// A small file system in memory, unmounted when dropped. Mounting takes root.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let status = mount_command("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).status();
+        assert!(status.unwrap().success(), "mounting a file system takes root, or sudo without a password");
+        Self(directory)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = mount_command("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+fn mount_command(program: &str) -> std::process::Command {
+    if rustix::process::getuid().is_root() {
+        return std::process::Command::new(program);
+    }
+    let mut command = std::process::Command::new("sudo");
+    command.args(["-n", program]);
+    command
+}
+
+#[test]
+fn a_full_disk_refuses_queries_and_recovers() {
+    let disk = SmallDisk::mount(48);
+    let data = disk.0.path().join("data");
+    let (server, psql) = admin(&data);
+    psql.rows("CREATE TABLE t (a int); INSERT INTO t VALUES (1);");
+    let filler = disk.0.path().join("filler");
+    fill(&filler);
+    let (code, text) = psql.fails("SELECT * FROM t");
+    assert_eq!(code, "58030", "{text}");
+    assert_eq!(server.http_get("/readyz").0, 503);
+    assert_eq!(server.http_get("/healthz").0, 200);
+    std::fs::remove_file(&filler).unwrap();
+    let recovered = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        psql.run("SELECT * FROM t").out == "1"
+    });
+    assert!(recovered, "the server recovers without a restart: {}", server.stderr());
+    assert_eq!(server.http_get("/readyz").0, 200);
+    server.terminate();
+    let (code, text) = crate::harness::verify(&data);
+    assert_eq!(code, 0, "{text}");
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).unwrap();
+    let block = [0; 65_536];
+    while file.write_all(&block).is_ok() {}
+    while file.write_all(&block[..512]).is_ok() {}
 }

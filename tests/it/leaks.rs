@@ -9,7 +9,10 @@ use crate::harness::{Server, demo, flight};
 /// What the analyst must never see, read raw by the administrator: social security numbers, names, phones of everybody.
 fn hidden_values() -> Vec<String> {
     let rows = demo().psql("admin").rows("SELECT ssn, name, phone, email FROM patients ORDER BY patient_id LIMIT 400");
-    rows.lines().flat_map(|line| line.split('|').map(str::to_owned).collect::<Vec<_>>()).filter(|value| value.len() > 5).collect()
+    rows.lines()
+        .flat_map(|line| line.split('|').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|value| value.len() > 5)
+        .collect()
 }
 
 fn assert_holds_nothing_hidden(what: &str, text: &str) {
@@ -26,7 +29,12 @@ fn failing_expressions_see_only_visible_rows() {
     assert_holds_nothing_hidden("the error", &text);
     // Ages at hospital 3, so that there is one which only other hospitals have.
     let ages = |role: &str, filter: &str| -> BTreeSet<String> {
-        demo().psql(role).rows(&format!("SELECT DISTINCT age FROM patients {filter}")).lines().map(str::to_owned).collect()
+        demo()
+            .psql(role)
+            .rows(&format!("SELECT DISTINCT age FROM patients {filter}"))
+            .lines()
+            .map(str::to_owned)
+            .collect()
     };
     let visible = ages("analyst", "");
     let elsewhere = ages("admin", "WHERE hospital_id <> 3");
@@ -43,8 +51,18 @@ fn failing_expressions_see_only_visible_rows() {
 fn predicates_see_masked_values() {
     let analyst = demo().psql("analyst");
     let ssn = demo().psql("admin").rows("SELECT ssn FROM patients WHERE hospital_id = 3 ORDER BY patient_id LIMIT 1");
-    for predicate in [format!("ssn = '{ssn}'"), format!("ssn LIKE '{}%'", &ssn[..6]), format!("ssn IN ('{ssn}')"), format!("ssn ~ '^{}'", &ssn[..6])] {
-        assert_eq!(analyst.rows(&format!("SELECT count(*) FROM patients WHERE {predicate}")), "0", "{}", &predicate[..8]);
+    for predicate in [
+        format!("ssn = '{ssn}'"),
+        format!("ssn LIKE '{}%'", &ssn[..6]),
+        format!("ssn IN ('{ssn}')"),
+        format!("ssn ~ '^{}'", &ssn[..6]),
+    ] {
+        assert_eq!(
+            analyst.rows(&format!("SELECT count(*) FROM patients WHERE {predicate}")),
+            "0",
+            "{}",
+            &predicate[..8]
+        );
     }
     let last = format!("***-**-{}", &ssn[7..]);
     assert_ne!(analyst.rows(&format!("SELECT count(*) FROM patients WHERE ssn = '{last}'")), "0");
@@ -56,7 +74,11 @@ fn predicates_see_masked_values() {
 fn aggregates_are_not_answered_from_statistics() {
     let analyst = demo().psql("analyst");
     let admin = demo().psql("admin");
-    for sql in ["SELECT count(*) FROM patients", "SELECT min(patient_id), max(patient_id) FROM patients", "SELECT min(admitted_at), max(admitted_at) FROM encounters"] {
+    for sql in [
+        "SELECT count(*) FROM patients",
+        "SELECT min(patient_id), max(patient_id) FROM patients",
+        "SELECT min(admitted_at), max(admitted_at) FROM encounters",
+    ] {
         let own = admin.rows(&format!("{sql} WHERE hospital_id = 3"));
         assert_eq!(analyst.rows(sql), own, "{sql}");
         assert_ne!(admin.rows(sql), own, "{sql} tells the difference");
@@ -67,7 +89,8 @@ fn aggregates_are_not_answered_from_statistics() {
 #[test]
 fn explain_tells_nothing_of_hidden_rows() {
     let analyst = demo().psql("analyst");
-    let other = demo().psql("admin").rows("SELECT patient_id FROM patients WHERE hospital_id = 7 ORDER BY patient_id LIMIT 1");
+    let other =
+        demo().psql("admin").rows("SELECT patient_id FROM patients WHERE hospital_id = 7 ORDER BY patient_id LIMIT 1");
     let plans = |id: &str| {
         let sql = format!("EXPLAIN ANALYZE SELECT * FROM patients WHERE patient_id = {id}");
         let plan = analyst.rows(&sql).replace(id, "ID");
@@ -95,7 +118,13 @@ fn the_bytes_on_the_wire_hold_nothing_hidden() {
         "SELECT CASE WHEN age > 50 THEN ssn END, nullif(zip, '000') FROM patients ORDER BY age LIMIT 20",
     ];
     for sql in queries {
-        let bytes = runtime.block_on(flight::raw_bytes(&address, &demo.ca(), "analyst", &demo.credential("analyst", "password"), sql));
+        let bytes = runtime.block_on(flight::raw_bytes(
+            &address,
+            &demo.ca(),
+            "analyst",
+            &demo.credential("analyst", "password"),
+            sql,
+        ));
         assert!(bytes.len() > 100, "{sql}");
         for value in hidden_values() {
             assert!(!contains(&bytes, value.as_bytes()), "{sql}: a hidden value is in the bytes");

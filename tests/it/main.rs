@@ -6,6 +6,7 @@
 mod contract;
 mod crash;
 mod errors;
+mod escalation;
 mod harness;
 mod leaks;
 mod non_interference;

@@ -167,7 +167,9 @@ fn what_is_made_of_governed_rows_is_its_makers_alone() {
 fn old_versions_stand_under_todays_policies() {
     let hospital = Hospital::open();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
-    admin.rows("GRANT SELECT ON p TO nurse; CREATE POLICY own ON p USING (ward = 1); INSERT INTO p VALUES (9, 1, 'A-9');");
+    admin.rows(
+        "GRANT SELECT ON p TO nurse; CREATE POLICY own ON p USING (ward = 1); INSERT INTO p VALUES (9, 1, 'A-9');",
+    );
     assert_eq!(nurse.rows("SELECT id FROM p VERSION AS OF 1 ORDER BY id"), "1\n2");
     assert_eq!(nurse.rows("SELECT id FROM p ORDER BY id"), "1\n2\n9");
     assert_eq!(nurse.rows("SELECT count(*) FROM p VERSION AS OF 0"), "0");

@@ -11,7 +11,12 @@ use crate::harness::{demo, tls};
 async fn connect(role: &str) -> Client {
     let demo = demo();
     let mut config = tokio_postgres::Config::new();
-    config.host("localhost").port(demo.server.port("pg")).user(role).password(demo.credential(role, "password")).dbname("lakeward");
+    config
+        .host("localhost")
+        .port(demo.server.port("pg"))
+        .user(role)
+        .password(demo.credential(role, "password"))
+        .dbname("lakeward");
     let (client, connection) = config.connect(tls::connector(&demo.ca())).await.unwrap();
     tokio::spawn(connection);
     client
@@ -47,7 +52,10 @@ fn prepared_statements_take_parameters_of_every_scalar_type() {
 fn types_of_parameters_and_columns_are_described() {
     block_on(async {
         let client = connect("analyst").await;
-        let prepared = client.prepare("SELECT patient_id, age, birth_date, name FROM patients WHERE age > $1 AND gender = $2").await.unwrap();
+        let prepared = client
+            .prepare("SELECT patient_id, age, birth_date, name FROM patients WHERE age > $1 AND gender = $2")
+            .await
+            .unwrap();
         let types: Vec<_> = prepared.columns().iter().map(|column| column.type_().clone()).collect();
         assert_eq!(types, [Type::INT8, Type::INT4, Type::DATE, Type::TEXT]);
         assert_eq!(prepared.params(), [Type::INT4, Type::TEXT]);
@@ -64,7 +72,8 @@ fn several_statements_and_empty_ones() {
     block_on(async {
         let client = connect("analyst").await;
         let answers = client.simple_query(" ; SELECT 1; ; SELECT 2, 3; -- end").await.unwrap();
-        let completed = answers.iter().filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(1))).count();
+        let completed =
+            answers.iter().filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(1))).count();
         assert_eq!(completed, 2);
         client.simple_query("").await.unwrap();
         let error = client.simple_query("SELECT 1; SELECT 1/0; SELECT 2").await.unwrap_err();
@@ -96,8 +105,10 @@ fn a_running_query_can_be_cancelled() {
             tokio::time::sleep(Duration::from_millis(500)).await;
             token.cancel_query(connector).await.unwrap();
         };
-        let slow = client.simple_query("SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b");
-        let (outcome, ()) = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(slow, cancel) }).await.unwrap();
+        let slow =
+            client.simple_query("SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b");
+        let (outcome, ()) =
+            tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(slow, cancel) }).await.unwrap();
         assert_eq!(outcome.unwrap_err().code().unwrap().code(), "57014");
         assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1, "the session goes on");
     });
@@ -107,8 +118,12 @@ fn a_running_query_can_be_cancelled() {
 fn a_large_result_streams() {
     block_on(async {
         let client = connect("admin").await;
-        let rows = client.simple_query("SELECT a, 'row number ' || a FROM generate_series(1, 300000) t(a)").await.unwrap();
-        let rows: Vec<_> = rows.iter().filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }).collect();
+        let rows =
+            client.simple_query("SELECT a, 'row number ' || a FROM generate_series(1, 300000) t(a)").await.unwrap();
+        let rows: Vec<_> = rows
+            .iter()
+            .filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None })
+            .collect();
         assert_eq!(rows.len(), 300_000);
         assert!(rows.iter().all(|row| row.get(1) == Some(&format!("row number {}", row.get(0).unwrap()))));
     });
@@ -136,6 +151,12 @@ fn settings_and_roles_can_be_shown() {
     let analyst = demo().psql("analyst");
     assert_eq!(analyst.rows("SHOW server_version"), "15.0");
     assert_eq!(analyst.rows("SET TimeZone = 'Europe/Zurich'; SHOW TimeZone"), "Europe/Zurich");
-    assert_eq!(analyst.rows("SELECT current_user, session_user, current_database(), is_role_in_session('analyst')"), "analyst|analyst|lakeward|t");
-    assert_eq!(analyst.rows("SELECT principal_attribute('hospital_id'), principal_attribute('nothing') IS NULL"), "3|t");
+    assert_eq!(
+        analyst.rows("SELECT current_user, session_user, current_database(), is_role_in_session('analyst')"),
+        "analyst|analyst|lakeward|t"
+    );
+    assert_eq!(
+        analyst.rows("SELECT principal_attribute('hospital_id'), principal_attribute('nothing') IS NULL"),
+        "3|t"
+    );
 }

@@ -12,7 +12,10 @@ fn through_python(client: &str, role: &str, sql: &str) -> Vec<Vec<Value>> {
     let password = demo.credential(role, "password");
     let out = if client == "adbc" {
         let ca = demo.ca();
-        python("read_table.py", &[client, &demo.credential(role, "flight_url"), role, &password, ca.to_str().unwrap(), sql])
+        python(
+            "read_table.py",
+            &[client, &demo.credential(role, "flight_url"), role, &password, ca.to_str().unwrap(), sql],
+        )
     } else {
         python("read_table.py", &[client, &demo.credential(role, "pg_url"), &password, sql])
     };
@@ -98,9 +101,14 @@ fn the_privacy_officer_reads_the_audit_and_no_patients() {
 fn the_administrator_sees_raw_rows_and_is_recorded_as_bypassing() {
     let admin = demo().psql("admin");
     let patients = crate::harness::patients();
-    assert_eq!(admin.rows("SELECT count(*), count(DISTINCT ssn), count(name) FROM patients"), format!("{patients}|{patients}|{patients}"));
+    assert_eq!(
+        admin.rows("SELECT count(*), count(DISTINCT ssn), count(name) FROM patients"),
+        format!("{patients}|{patients}|{patients}")
+    );
     assert_eq!(admin.rows("SELECT count(*) FROM encounters"), (patients * 4).to_string());
     assert_eq!(admin.rows("SELECT count(*) FROM vitals"), (patients * 40).to_string());
-    let bypass = admin.rows("SELECT count(*) FROM system.audit WHERE user_name = 'admin' AND phase = 'BEGIN' AND policies LIKE '%bypass%'");
+    let bypass = admin.rows(
+        "SELECT count(*) FROM system.audit WHERE user_name = 'admin' AND phase = 'BEGIN' AND policies LIKE '%bypass%'",
+    );
     assert_ne!(bypass, "0");
 }

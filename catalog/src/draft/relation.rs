@@ -54,6 +54,8 @@ pub struct NewView {
     pub owner: RoleId,
     /// The SELECT, as it was typed.
     pub definition: Redacted<String>,
+    /// Where unqualified names in it are looked for.
+    pub search_path: Vec<String>,
     /// Output columns, in order.
     pub columns: Vec<NewColumn>,
 }
@@ -155,8 +157,8 @@ impl Draft {
         self.existing_role(new.owner)?;
         let columns = self.number_columns(new.columns)?;
         let id = TableId(self.identifier()?);
-        let NewView { schema, name, owner, definition, .. } = new;
-        let view = View { id, schema, name, owner, definition, columns, grants: Vec::new() };
+        let NewView { schema, name, owner, definition, search_path, .. } = new;
+        let view = View { id, schema, name, owner, definition, search_path, columns, grants: Vec::new() };
         self.make(Change::PutView(Arc::new(view)))?;
         Ok(id)
     }
@@ -170,6 +172,7 @@ impl Draft {
         &mut self,
         id: TableId,
         definition: Redacted<String>,
+        search_path: Vec<String>,
         columns: Vec<NewColumn>,
     ) -> Result<(), CatalogError> {
         let mut view = View::clone(self.existing_view(id)?);
@@ -184,6 +187,7 @@ impl Draft {
             view.columns.push(self.number_column(added)?);
         }
         view.definition = definition;
+        view.search_path = search_path;
         self.make(Change::PutView(Arc::new(view)))
     }
 
@@ -197,6 +201,7 @@ impl Draft {
         edit(&mut view);
         let kept = view.id == old.id
             && view.definition == old.definition
+            && view.search_path == old.search_path
             && view.columns == old.columns
             && view.grants == old.grants;
         if !kept {

@@ -57,6 +57,7 @@ impl Hospital {
     fn view(&mut self, name: &str) -> Result<TableId, CatalogError> {
         let definition = Redacted::new("SELECT 1".to_owned());
         self.draft.create_view(NewView {
+            search_path: Vec::new(),
             schema: self.public,
             name: name.to_owned(),
             owner: self.admin,
@@ -343,20 +344,24 @@ fn views_are_replaced_as_in_postgresql() {
     let mut h = Hospital::new();
     let view = h.view("v").expect("view");
     let text = || Redacted::new("SELECT 2".to_owned());
-    h.draft.replace_view(view, text(), columns(&["a", "b", "c"])).expect("a column more");
+    h.draft.replace_view(view, text(), Vec::new(), columns(&["a", "b", "c"])).expect("a column more");
     let replaced = h.draft.view(view).expect("view");
     assert_eq!((replaced.definition.expose().as_str(), replaced.columns.len()), ("SELECT 2", 3));
     refused(
-        h.draft.replace_view(view, text(), columns(&["a"])),
+        h.draft.replace_view(view, text(), Vec::new(), columns(&["a"])),
         SqlState::INVALID_TABLE_DEFINITION,
         "cannot drop columns from view",
     );
     let message = "cannot change name of view column \"b\" to \"x\"";
-    refused(h.draft.replace_view(view, text(), columns(&["a", "x", "c"])), SqlState::INVALID_TABLE_DEFINITION, message);
+    refused(
+        h.draft.replace_view(view, text(), Vec::new(), columns(&["a", "x", "c"])),
+        SqlState::INVALID_TABLE_DEFINITION,
+        message,
+    );
     let mut other_type = columns(&["a", "b", "c"]);
     other_type[0].sql_type = "integer".into();
     let message = "cannot change data type of view column \"a\" from text to integer";
-    refused(h.draft.replace_view(view, text(), other_type), SqlState::INVALID_TABLE_DEFINITION, message);
+    refused(h.draft.replace_view(view, text(), Vec::new(), other_type), SqlState::INVALID_TABLE_DEFINITION, message);
     let sneaky = h.draft.alter_view(view, |view| view.definition = Redacted::new("SELECT 3".into()));
     assert_eq!(sneaky.err().map(|e| e.sqlstate()), Some(SqlState::FEATURE_NOT_SUPPORTED));
 }

@@ -17,6 +17,7 @@ use rand::RngCore;
 use crate::error::Error;
 use crate::session::{Session, SessionHandle};
 use crate::settings::Settings;
+use crate::tally::{StatementCounts, Tally};
 use crate::template::Templates;
 
 /// What an engine is made of.
@@ -114,6 +115,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) templates: Templates,
+    pub(crate) tally: Tally,
     sessions: Mutex<HashMap<SessionId, SessionHandle>>,
     next_session: AtomicU32,
     mock_seed: [u8; 32],
@@ -129,7 +131,8 @@ impl Engine {
         let mut mock_seed = [0; 32];
         rand::rng().fill_bytes(&mut mock_seed);
         let sessions = Mutex::new(HashMap::new());
-        let shared = Shared { parts, templates, sessions, next_session: AtomicU32::new(1), mock_seed };
+        let shared =
+            Shared { parts, templates, tally: Tally::default(), sessions, next_session: AtomicU32::new(1), mock_seed };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -212,6 +215,12 @@ impl Engine {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.shared.sessions.lock().len()
+    }
+
+    /// Statements finished since the start.
+    #[must_use]
+    pub fn statement_counts(&self) -> StatementCounts {
+        self.shared.tally.read()
     }
 
     /// The audit log, for its health and its figures.

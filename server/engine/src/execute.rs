@@ -18,47 +18,55 @@ use crate::plan::{Planned, Work};
 use crate::query::QueryPlan;
 use crate::response::{Command, Notice, Response, RowTag};
 use crate::session::Session;
-use crate::statement::{Kind, Setting, Statement};
+use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending};
+use crate::tally::Counted;
 use crate::vantage::Vantage;
 use crate::write::{self, InsertPlan};
 use crate::{create, ddl, publish};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
-    let Planned { waited, work, vantage, .. } = planned;
+    let Planned { waited, work, vantage, class, .. } = planned;
+    let ending = Ending::new(audit, Counted { engine: vantage.session.engine().clone(), class });
     match work {
-        Work::Rows(plan) => start_rows(*plan, &vantage, audit, waited, deadline),
+        Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
-            Ok(hand_out(rows, explain::schema(), RowTag::Explain, audit, waited, deadline, &vantage))
+            Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
-        Work::Insert(plan) => finish(audit, true, insert(&vantage, *plan, commit_note(&vantage))).await,
-        Work::CreateTable(plan) => finish(audit, true, create::table_as(&vantage, *plan)).await,
+        Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan, commit_note(&vantage))).await,
+        Work::CreateTable(plan) => finish(ending, true, create::table_as(&vantage, *plan)).await,
         Work::Command(statement) => match &statement.kind {
             Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
                 let (schema, batch) = match shown(&vantage.session, setting) {
                     Ok(shown) => shown,
-                    Err(error) => return Err(refuse(audit, error)),
+                    Err(error) => return Err(refuse(ending, error)),
                 };
                 let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-                Ok(hand_out(Box::pin(rows), schema, RowTag::Show, audit, waited, deadline, &vantage))
+                Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
             }
-            _ => finish(audit, waited, command(&vantage, &statement)).await,
+            _ => finish(ending, waited, command(&vantage, &statement)).await,
         },
     }
 }
 
-fn start_rows(plan: QueryPlan, vantage: &Vantage, audit: Audit<Begun>, waited: bool, deadline: Deadline) -> Result<Response, Error> {
+fn start_rows(
+    plan: QueryPlan,
+    vantage: &Vantage,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+) -> Result<Response, Error> {
     match execute_stream(plan.physical, plan.task) {
-        Ok(rows) => Ok(hand_out(rows, plan.schema, RowTag::Select, audit, waited, deadline, vantage)),
-        Err(error) => Err(refuse(audit, publish::execution(&error))),
+        Ok(rows) => Ok(hand_out(rows, plan.schema, RowTag::Select, ending, waited, deadline, vantage)),
+        Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
 }
 
 /// Ends a begun statement with an error.
-fn refuse(audit: Audit<Begun>, error: Error) -> Error {
-    Ending::new(audit).finish(error.sqlstate());
+fn refuse(mut ending: Ending, error: Error) -> Error {
+    ending.finish(error.sqlstate());
     error
 }
 
@@ -66,13 +74,13 @@ fn hand_out(
     rows: datafusion::physical_plan::SendableRecordBatchStream,
     schema: SchemaRef,
     tag: RowTag,
-    audit: Audit<Begun>,
+    ending: Ending,
     waited: bool,
     deadline: Deadline,
     vantage: &Vantage,
 ) -> Response {
     let runtime = &vantage.session.engine().shared.parts.query_runtime;
-    Response::Rows(stream::start(rows, schema, tag, audit, waited, deadline, runtime))
+    Response::Rows(stream::start(rows, schema, tag, ending, waited, deadline, runtime))
 }
 
 /// What a command did: its answer, and the rows it wrote.
@@ -82,10 +90,15 @@ pub(crate) struct Done {
 }
 
 /// Does `work` once the record is durable, and ends the record either way.
-async fn finish(audit: Audit<Begun>, waited: bool, work: impl Future<Output = Result<Done, Error>>) -> Result<Response, Error> {
-    let durable = audit.durable();
-    let mut ending = Ending::new(audit);
-    if waited && let Err(error) = durable.await {
+async fn finish(
+    mut ending: Ending,
+    waited: bool,
+    work: impl Future<Output = Result<Done, Error>>,
+) -> Result<Response, Error> {
+    if waited
+        && let Some(durable) = ending.durable()
+        && let Err(error) = durable.await
+    {
         ending.finish(error.sqlstate());
         return Err(Error::from_coded(&error));
     }
@@ -121,15 +134,30 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
     let command = match &statement.kind {
         Kind::Ddl(change) => ddl_command(vantage, change).await?,
         Kind::Setting(setting) => set(&vantage.session, setting)?,
-        Kind::Transaction(transaction) => {
-            let (tag, warning) = vantage.session.transaction().execute(*transaction);
-            let notice = |(sqlstate, message): (SqlState, &str)| Notice { severity: "WARNING", sqlstate, message: message.to_owned() };
-            Command { tag: tag.to_owned(), notices: warning.map(notice).into_iter().collect(), reported: Vec::new() }
-        }
+        Kind::Transaction(transaction) => end_or_begin(&vantage.session, *transaction)?,
         // An empty statement has no tag.
-        Kind::Empty | Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) => Command::default(),
+        Kind::Empty | Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) => {
+            Command::default()
+        }
     };
     Ok(Done { command, rows: 0 })
+}
+
+fn end_or_begin(session: &Session, transaction: Transaction) -> Result<Command, Error> {
+    let (covered, (tag, warning)) = {
+        let mut state = session.transaction();
+        (state.take_covered(transaction), state.execute(transaction))
+    };
+    let mut command = Command { tag: tag.to_owned(), ..Command::default() };
+    for (name, value) in covered {
+        command.reported.extend(session.settings().set(&name, Some(&value))?);
+    }
+    command.notices.extend(warning.map(|(sqlstate, message)| warn(sqlstate, message)));
+    Ok(command)
+}
+
+fn warn(sqlstate: SqlState, message: &str) -> Notice {
+    Notice { severity: "WARNING", sqlstate, message: message.to_owned() }
 }
 
 async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Error> {
@@ -142,7 +170,18 @@ async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Er
 fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
     let mut command = Command { tag: "SET".to_owned(), ..Command::default() };
     match setting {
-        Setting::Set { name, value, .. } => command.reported.extend(session.settings().set(name, value.as_deref())?),
+        Setting::Set { name, value, local: true } => {
+            let before = session.settings().show(name)?;
+            if session.transaction().cover(name, before) {
+                command.reported.extend(session.settings().set(name, value.as_deref())?);
+            } else {
+                let message = "SET LOCAL can only be used in transaction blocks";
+                command.notices.push(warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+            }
+        }
+        Setting::Set { name, value, local: false } => {
+            command.reported.extend(session.settings().set(name, value.as_deref())?)
+        }
         Setting::Reset(Some(name)) => {
             command.tag = "RESET".to_owned();
             command.reported.extend(session.settings().set(name, None)?);
@@ -180,6 +219,7 @@ fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch
             vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))]
         }
     };
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| publish::execution(&error.into()))?;
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| publish::execution(&error.into()))?;
     Ok((schema, batch))
 }

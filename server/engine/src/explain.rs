@@ -45,8 +45,11 @@ pub(crate) fn rows(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>, form: F
 }
 
 fn text(plan: &Arc<dyn ExecutionPlan>, form: Form) -> String {
-    let displayed =
-        if form.analyze { DisplayableExecutionPlan::with_metrics(plan.as_ref()) } else { DisplayableExecutionPlan::new(plan.as_ref()) };
+    let displayed = if form.analyze {
+        DisplayableExecutionPlan::with_metrics(plan.as_ref())
+    } else {
+        DisplayableExecutionPlan::new(plan.as_ref())
+    };
     displayed.indent(form.verbose).to_string()
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: none of them is ever evaluated; a plan that still holds one fails.
 
 use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -10,6 +11,7 @@ use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
+use datafusion::sql::sqlparser::ast::{self, Visit, visit_expressions};
 use lakeward_govern::Principal;
 
 /// Functions about the principal, which policies may use: `govern` knows how to replace them.
@@ -65,7 +67,8 @@ impl ScalarUDFImpl for SessionFunction {
 
 /// All of them, for the function registry.
 pub(crate) fn session_functions() -> Vec<Arc<ScalarUDF>> {
-    let of_the_principal = OF_THE_PRINCIPAL.iter().map(|(name, arguments, returns)| (*name, *arguments, returns.clone()));
+    let of_the_principal =
+        OF_THE_PRINCIPAL.iter().map(|(name, arguments, returns)| (*name, *arguments, returns.clone()));
     let of_the_session = OF_THE_SESSION.iter().map(|(name, returns)| (*name, 0, returns.clone()));
     let make = |(name, arguments, returns): (&'static str, usize, DataType)| {
         let shape = if arguments == 0 { TypeSignature::Nullary } else { TypeSignature::String(arguments) };
@@ -73,6 +76,23 @@ pub(crate) fn session_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(SessionFunction { name, returns, signature }))
     };
     of_the_principal.chain(of_the_session).map(make).collect()
+}
+
+/// The first function that a syntax tree calls and that needs EXECUTE: who can call a keyed function can undo a mask
+/// made with it, by hashing guesses.
+pub(crate) fn keyed_call(node: &impl Visit) -> Option<&'static str> {
+    let found = visit_expressions(node, |expr| {
+        let ast::Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let name = function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(|name| name.value.to_lowercase());
+        match lakeward_udfs::KEYED_FUNCTIONS.iter().find(|keyed| Some(**keyed) == name.as_deref()) {
+            Some(keyed) => ControlFlow::Break(*keyed),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    match found {
+        ControlFlow::Break(keyed) => Some(keyed),
+        ControlFlow::Continue(()) => None,
+    }
 }
 
 /// What the functions about the session answer.

@@ -12,6 +12,7 @@ use lakeward_govern::Principal;
 use crate::error::Error;
 use crate::run;
 use crate::session::Session;
+use crate::tally::Counted;
 use crate::{ddl, system};
 
 /// A table or view as the protocols list it.
@@ -44,7 +45,8 @@ pub fn visible_tables(session: &Arc<Session>) -> Result<Vec<VisibleTable>, Error
                 bypass: false,
             };
             let begun = audit.begin(facts).map_err(|error| Error::from_coded(&error))?;
-            crate::stream::Ending::new(begun).wrote(tables.len() as u64);
+            let counted = Counted { engine: session.engine().clone(), class: "METADATA" };
+            crate::stream::Ending::new(begun, counted).wrote(tables.len() as u64);
             Ok(tables)
         }
         Err(error) => {
@@ -67,7 +69,12 @@ fn listed(session: &Session) -> Result<Vec<VisibleTable>, Error> {
             Relation::Table(table) => (table.schema, &table.name, "TABLE", &table.columns),
             Relation::View(view) => (view.schema, &view.name, "VIEW", &view.columns),
         };
-        tables.push(VisibleTable { schema: schema_name(schema), name: name.clone(), kind, columns: arrow_schema(columns) });
+        tables.push(VisibleTable {
+            schema: schema_name(schema),
+            name: name.clone(),
+            kind,
+            columns: arrow_schema(columns),
+        });
     }
     tables.extend(system::visible(&principal));
     tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
@@ -81,7 +88,8 @@ pub(crate) fn sees(snapshot: &Snapshot, principal: &Principal, relation: &Relati
         Relation::View(view) => (view.owner, &view.grants, true),
     };
     let privileges = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
-    let granted = privileges.iter().any(|privilege| snapshot.holds(&principal.effective_roles, owner, grants, *privilege));
+    let granted =
+        privileges.iter().any(|privilege| snapshot.holds(&principal.effective_roles, owner, grants, *privilege));
     principal.superuser || principal.effective_roles.contains(&owner) || (granted && grantable)
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::TableReference;
 use datafusion::common::{DFSchema, Result, not_impl_err, plan_datafusion_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::provider_as_source;
@@ -16,7 +17,6 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPl
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::common::TableReference;
 use lakeward_govern::SystemTable;
 
 use crate::vantage::Vantage;
@@ -62,7 +62,10 @@ impl<'a> Names<'a> {
 impl ContextProvider for Names<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let key = crate::resolve::without_database(name);
-        self.sources.get(&key).cloned().ok_or_else(|| plan_datafusion_err!("relation \"{}\" does not exist", key.table()))
+        self.sources
+            .get(&key)
+            .cloned()
+            .ok_or_else(|| plan_datafusion_err!("relation \"{}\" does not exist", key.table()))
     }
 
     fn get_table_function_source(&self, name: &str, arguments: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
@@ -119,7 +122,10 @@ impl ContextProvider for Names<'_> {
         None
     }
 
-    fn get_file_type(&self, _extension: &str) -> Result<Arc<dyn datafusion::common::file_options::file_type::FileType>> {
+    fn get_file_type(
+        &self,
+        _extension: &str,
+    ) -> Result<Arc<dyn datafusion::common::file_options::file_type::FileType>> {
         not_impl_err!("files in statements")
     }
 

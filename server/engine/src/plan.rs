@@ -6,13 +6,13 @@ use lakeward_govern::Decision;
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
+use crate::create::{self, CreatePlan};
 use crate::error::Error;
 use crate::explain;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::statement::{Kind, Statement};
 use crate::vantage::Vantage;
-use crate::create::{self, CreatePlan};
 use crate::write::{self, InsertPlan};
 
 /// A statement that is ready to be begun and started.
@@ -23,6 +23,8 @@ pub(crate) struct Planned {
     pub(crate) waited: bool,
     /// What to do.
     pub(crate) work: Work,
+    /// The statement's class.
+    pub(crate) class: &'static str,
     /// Who does it.
     pub(crate) vantage: Vantage,
 }
@@ -49,12 +51,13 @@ pub(crate) async fn build(
     decision: Decision,
     parameters: &[ScalarValue],
 ) -> Result<Planned, Error> {
-    let planner = QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
+    let planner =
+        QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
     let mut facts = BeginFacts {
         objects: Vec::new(),
         policies: decision.policies(),
         policy_epoch: vantage.snapshot.epoch(),
-        bypass: decision.bypass(),
+        bypass: decision.bypass() || (vantage.principal.superuser && resolved.touches_data),
     };
     let work = match &statement.kind {
         Kind::Query(_) => {
@@ -83,7 +86,7 @@ pub(crate) async fn build(
         Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => Work::Command(Arc::clone(statement)),
     };
     let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
-    Ok(Planned { facts, waited, work, vantage })
+    Ok(Planned { facts, waited, work, class: statement.class, vantage })
 }
 
 async fn plan_query(planner: &QueryPlanner<'_>, parameters: &[ScalarValue]) -> Result<QueryPlan, Error> {

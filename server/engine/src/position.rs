@@ -26,7 +26,9 @@ pub(crate) fn of_relation(statement: &Statement, wanted: &TableReference) -> Opt
         if names(name, wanted) { ControlFlow::Break(first(name)) } else { ControlFlow::Continue(()) }
     });
     match found {
-        ControlFlow::Break(Some(ident)) => of_place(statement.text.expose(), ident.span.start.line, ident.span.start.column),
+        ControlFlow::Break(Some(ident)) => {
+            of_place(statement.text.expose(), ident.span.start.line, ident.span.start.column)
+        }
         _ => None,
     }
 }

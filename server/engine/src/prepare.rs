@@ -25,11 +25,16 @@ use crate::{ddl, execute, explain, output, publish, run, write};
 ///
 /// # Errors
 /// As [`run`](crate::run) before it reads anything; 42P18 where a parameter's type cannot be told.
-pub async fn prepare(session: &Arc<Session>, sql: &str, parameter_types: &[Option<DataType>]) -> Result<Arc<Prepared>, Error> {
+pub async fn prepare(
+    session: &Arc<Session>,
+    sql: &str,
+    parameter_types: &[Option<DataType>],
+) -> Result<Arc<Prepared>, Error> {
     let runtime = session.engine().shared.parts.query_runtime.clone();
     let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
     let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move { described(&owner, &sql, &types).await }));
-    let outcome = (&mut task.0).await.unwrap_or_else(|_| Err((String::new(), "PREPARE", publish::incident("planning", "panic"))));
+    let outcome =
+        (&mut task.0).await.unwrap_or_else(|_| Err((String::new(), "PREPARE", publish::incident("planning", "panic"))));
     let (normalized, class, error) = match outcome {
         Ok(prepared) => return Ok(Arc::new(prepared)),
         Err(refused) => refused,
@@ -62,12 +67,13 @@ async fn shape(
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(&statement.kind)));
     }
-    let vantage = Vantage::take(session, StatementId::generate())?;
+    let vantage = Vantage::take(session, StatementId::generate(), statement)?;
     let resolved = resolve::tables(&vantage, statement, &[]).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
-    let planner = QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
+    let planner =
+        QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
     let Some(query) = &resolved.query else { return Err(publish::incident("planning", "query")) };
     let plan = match &statement.kind {
         Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, types, statement.parameter_count)?,

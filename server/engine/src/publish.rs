@@ -50,7 +50,9 @@ pub(crate) fn execution(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
         DataFusionError::ResourcesExhausted(_) => Error::new(SqlState::OUT_OF_MEMORY, "out of memory")
             .with_hint("Narrow the query, or ask the operator for a larger memory limit."),
-        DataFusionError::NotImplemented(_) => Error::new(SqlState::FEATURE_NOT_SUPPORTED, "the statement needs something that is not supported"),
+        DataFusionError::NotImplemented(_) => {
+            Error::new(SqlState::FEATURE_NOT_SUPPORTED, "the statement needs something that is not supported")
+        }
         DataFusionError::Execution(text) => execution_text(text),
         DataFusionError::External(source) => match source.downcast_ref::<ArrowError>() {
             Some(arrow) => arrow_error(arrow),
@@ -116,7 +118,9 @@ fn schema_error(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, .. } => {
             let shown = match &field.relation {
-                Some(relation) => format!("{}.{}", relation.table().split('\u{1}').next().unwrap_or_default(), field.name),
+                Some(relation) => {
+                    format!("{}.{}", relation.table().split('\u{1}').next().unwrap_or_default(), field.name)
+                }
                 None => format!("\"{}\"", field.name),
             };
             Error::new(SqlState::UNDEFINED_COLUMN, format!("column {shown} does not exist"))
@@ -135,13 +139,22 @@ fn schema_error(error: &SchemaError) -> Error {
 fn plan_error(text: &str) -> Error {
     let line = first_line(text);
     let is = |needle: &str| line.contains(needle);
-    let code = if is("Invalid function") || is("No function matches") || is("Failed to coerce arguments") || is("Failed to find function") {
+    let code = if is("Invalid function")
+        || is("No function matches")
+        || is("Failed to coerce arguments")
+        || is("Failed to find function")
+    {
         SqlState::UNDEFINED_FUNCTION
     } else if is("table function") && is("not found") {
         SqlState::UNDEFINED_FUNCTION
     } else if is("must appear in the GROUP BY") || is("must be in GROUP BY") || is("aggregate function calls cannot") {
         SqlState::GROUPING_ERROR
-    } else if is("Cannot coerce") || is("Cannot infer common") || is("type_coercion") || is("cannot be cast") || is("Unsupported CAST") {
+    } else if is("Cannot coerce")
+        || is("Cannot infer common")
+        || is("type_coercion")
+        || is("cannot be cast")
+        || is("Unsupported CAST")
+    {
         SqlState::DATATYPE_MISMATCH
     } else if is("ambiguous") {
         SqlState::AMBIGUOUS_COLUMN
@@ -167,7 +180,9 @@ fn arrow_error(error: &ArrowError) -> Error {
         ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => {
             Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value is too large")
         }
-        ArrowError::IoError(..) | ArrowError::ParquetError(_) => Error::new(SqlState::IO_ERROR, "storage is unavailable"),
+        ArrowError::IoError(..) | ArrowError::ParquetError(_) => {
+            Error::new(SqlState::IO_ERROR, "storage is unavailable")
+        }
         ArrowError::ExternalError(_)
         | ArrowError::SchemaError(_)
         | ArrowError::CsvError(_)
@@ -230,7 +245,10 @@ mod tests {
         let errors = [
             DataFusionError::Execution(format!("bad value {secret}")),
             DataFusionError::Internal(secret.to_owned()),
-            DataFusionError::ArrowError(Box::new(ArrowError::CastError(format!("Cannot cast string '{secret}'"))), None),
+            DataFusionError::ArrowError(
+                Box::new(ArrowError::CastError(format!("Cannot cast string '{secret}'"))),
+                None,
+            ),
             DataFusionError::ArrowError(Box::new(ArrowError::ComputeError(secret.to_owned())), None),
             DataFusionError::External(secret.into()),
             DataFusionError::Context(secret.to_owned(), Box::new(DataFusionError::Execution(secret.to_owned()))),

@@ -23,7 +23,7 @@ use lakeward_base::SqlState;
 use lakeward_govern::{Decision, GovernedTable, LeafGuard};
 
 use crate::error::Error;
-use crate::functions::substitute;
+use crate::functions::{keyed_call, substitute};
 use crate::names::Names;
 use crate::output;
 use crate::publish;
@@ -54,7 +54,11 @@ pub(crate) struct QueryPlan {
 
 impl QueryPlanner<'_> {
     /// The logical plan of `query`, before its parameters have values.
-    pub(crate) fn logical(&self, query: &ast::Query, parameter_types: Vec<Option<FieldRef>>) -> Result<LogicalPlan, Error> {
+    pub(crate) fn logical(
+        &self,
+        query: &ast::Query,
+        parameter_types: Vec<Option<FieldRef>>,
+    ) -> Result<LogicalPlan, Error> {
         self.check_calls(query)?;
         let context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
         self.scoped(query, &self.resolved.scope, context).map_err(|error| publish::planning(&error, Some(self.text)))
@@ -64,13 +68,18 @@ impl QueryPlanner<'_> {
     fn check_calls(&self, query: &ast::Query) -> Result<(), Error> {
         let state = &self.vantage.state;
         let scalar_only = |name: &str| {
-            let aggregate = state.aggregate_functions().contains_key(name) || state.window_functions().contains_key(name);
+            let aggregate =
+                state.aggregate_functions().contains_key(name) || state.window_functions().contains_key(name);
             state.scalar_functions().contains_key(name) && !aggregate
         };
         match crate::statement::aggregate_syntax(query).into_iter().find(|call| scalar_only(&call.function)) {
             None => Ok(()),
             Some(call) => {
-                let kind = if call.clause == "OVER" { "a window function nor an aggregate function" } else { "an aggregate function" };
+                let kind = if call.clause == "OVER" {
+                    "a window function nor an aggregate function"
+                } else {
+                    "an aggregate function"
+                };
                 let message = format!("{} specified, but {} is not {kind}", call.clause, call.function);
                 Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message))
             }
@@ -97,7 +106,17 @@ impl QueryPlanner<'_> {
         plan().map_err(|error| publish::planning(&error, Some(self.text)))
     }
 
-    fn scoped(&self, query: &ast::Query, scope: &Scope, mut context: PlannerContext) -> Result<LogicalPlan, DataFusionError> {
+    fn scoped(
+        &self,
+        query: &ast::Query,
+        scope: &Scope,
+        mut context: PlannerContext,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        if !self.vantage.principal.superuser
+            && let Some(function) = keyed_call(query)
+        {
+            return Err(DataFusionError::External(Box::new(Error::denied("function", function))));
+        }
         let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
         let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);
         let planner = SqlToRel::new_with_options(&names, options);
@@ -122,7 +141,8 @@ impl QueryPlanner<'_> {
     }
 
     fn governed(&self, index: usize) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let (Some(resolved), Some(decision)) = (self.resolved.tables.get(index), self.decision.tables().get(index)) else {
+        let (Some(resolved), Some(decision)) = (self.resolved.tables.get(index), self.decision.tables().get(index))
+        else {
             return Err(DataFusionError::Internal("a table without a decision".to_owned()));
         };
         let raw = resolved.raw.clone();
@@ -145,7 +165,12 @@ impl QueryPlanner<'_> {
     }
 
     /// Binds parameters, optimises, and makes the physical plan.
-    pub(crate) async fn physical(&self, logical: LogicalPlan, parameters: &[ScalarValue], query: &ast::Query) -> Result<QueryPlan, Error> {
+    pub(crate) async fn physical(
+        &self,
+        logical: LogicalPlan,
+        parameters: &[ScalarValue],
+        query: &ast::Query,
+    ) -> Result<QueryPlan, Error> {
         let names = output::column_names(self.resolved.naming(query), logical.schema().fields().len());
         let planned = self.optimised(logical, parameters).await;
         let (logical, physical) = planned.map_err(|error| publish::planning(&error, Some(self.text)))?;
@@ -158,7 +183,11 @@ impl QueryPlanner<'_> {
         logical: LogicalPlan,
         parameters: &[ScalarValue],
     ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
-        let bound = if parameters.is_empty() { logical } else { logical.with_param_values(ParamValues::from(parameters.to_vec()))? };
+        let bound = if parameters.is_empty() {
+            logical
+        } else {
+            logical.with_param_values(ParamValues::from(parameters.to_vec()))?
+        };
         let guard = LeafGuard::new(*self.vantage.stamp, self.decision);
         guard.check_logical(&bound)?;
         let state = template::guarded(&self.vantage.state, &guard);
@@ -176,8 +205,14 @@ impl QueryPlanner<'_> {
                 && let Ok(provider) = source_as_provider(&scan.source)
                 && let Some(table) = provider.downcast_ref::<GovernedTable>()
             {
-                let projected = scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-                let filtered = scan.filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.clone()).collect();
+                let projected =
+                    scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+                let filtered = scan
+                    .filters
+                    .iter()
+                    .flat_map(|filter| filter.column_refs())
+                    .map(|column| column.name.clone())
+                    .collect();
                 let decision = table.decision();
                 let masked = decision.masked.iter().filter(|name| projected.contains(name)).cloned().collect();
                 let (name, version) = (decision.qualified_name.clone(), i64::try_from(decision.version).ok());
@@ -190,7 +225,13 @@ impl QueryPlanner<'_> {
             // The optimiser may have proved that a table need not be read: it was named all the same.
             if !scanned.iter().any(|object| object.name == name) {
                 let version = i64::try_from(table.raw.version()).ok();
-                scanned.push(ObjectFacts { name, version, projected: Vec::new(), filtered: Vec::new(), masked: Vec::new() });
+                scanned.push(ObjectFacts {
+                    name,
+                    version,
+                    projected: Vec::new(),
+                    filtered: Vec::new(),
+                    masked: Vec::new(),
+                });
             }
         }
         scanned

@@ -49,6 +49,14 @@ impl Request {
         }
     }
 
+    /// The statement's class, as far as it can be told without parsing it.
+    pub(crate) fn class(&self) -> &'static str {
+        match &self.source {
+            Source::Text(sql) => crate::statement::describe(sql).0,
+            Source::Prepared(prepared) => prepared.statement.class,
+        }
+    }
+
     /// What can be said of a statement that could not be parsed: its class and its text without literals.
     pub(crate) fn refused(&self) -> (&'static str, String) {
         match &self.source {

@@ -81,7 +81,11 @@ impl Statement {
 }
 
 /// Stage 3 for one statement with these parameters.
-pub(crate) async fn tables(vantage: &Vantage, statement: &Statement, parameters: &[ScalarValue]) -> Result<Resolved, Error> {
+pub(crate) async fn tables(
+    vantage: &Vantage,
+    statement: &Statement,
+    parameters: &[ScalarValue],
+) -> Result<Resolved, Error> {
     let mut resolver = Resolver { vantage, statement: Some(statement), resolved: Resolved::default() };
     if let Kind::Insert(insert) = &statement.kind {
         resolver.write_target(&insert.table).await?;
@@ -101,6 +105,14 @@ pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolv
     Ok(resolver.resolved)
 }
 
+/// Where names are looked up: with whose privileges, in which schemas, how many views deep.
+#[derive(Clone, Copy)]
+struct Lookup<'b> {
+    reader: &'b RoleSet,
+    path: &'b [String],
+    depth: usize,
+}
+
 struct Resolver<'a> {
     vantage: &'a Vantage,
     /// For positions of errors.
@@ -111,17 +123,18 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
         self.resolved.written = system::rewrite(&mut query);
-        let reader = self.vantage.principal.role_set();
-        self.resolved.scope = self.scope(&query, &reader, 0).await?;
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let lookup = Lookup { reader: &reader, path: &path, depth: 0 };
+        self.resolved.scope = self.scope(&query, lookup).await?;
         self.resolved.query = Some(query);
         Ok(())
     }
 
-    fn scope<'b>(&'b mut self, query: &'b ast::Query, reader: &'b RoleSet, depth: usize) -> BoxFuture<'b, Result<Scope, Error>> {
+    fn scope<'b>(&'b mut self, query: &'b ast::Query, lookup: Lookup<'b>) -> BoxFuture<'b, Result<Scope, Error>> {
         async move {
             let mut scope = Scope::default();
             for name in names_in(query)? {
-                let target = self.target(&name, reader, depth).await?;
+                let target = self.target(&name, lookup).await?;
                 scope.targets.insert(name, target);
             }
             Ok(scope)
@@ -129,16 +142,20 @@ impl Resolver<'_> {
         .boxed()
     }
 
-    async fn target(&mut self, marked: &TableReference, reader: &RoleSet, depth: usize) -> Result<Target, Error> {
+    async fn target(&mut self, marked: &TableReference, lookup: Lookup<'_>) -> Result<Target, Error> {
         let (name, at) = version::unmark(marked)?;
         if let Some(provider) = self.system_table(&name)? {
-            return if at == VersionSelector::Latest { Ok(Target::System(provider)) } else { Err(no_versions(name.table())) };
+            return if at == VersionSelector::Latest {
+                Ok(Target::System(provider))
+            } else {
+                Err(no_versions(name.table()))
+            };
         }
-        match self.relation(&name) {
-            Some(Relation::Table(table)) => self.table(table, at, reader).await,
-            Some(Relation::View(view)) if at == VersionSelector::Latest => self.view(&view, reader, depth).await,
+        match self.relation(&name, lookup)? {
+            Some(Relation::Table(table)) => self.table(table, at, lookup.reader).await,
+            Some(Relation::View(view)) if at == VersionSelector::Latest => self.view(&view, lookup).await,
             Some(Relation::View(view)) => Err(no_versions(&view.name)),
-            None => Err(self.unknown(&name, depth)),
+            None => Err(self.unknown(&name, lookup.depth)),
         }
     }
 
@@ -148,12 +165,20 @@ impl Resolver<'_> {
         Ok(Some(found.provider))
     }
 
-    fn relation(&self, name: &TableReference) -> Option<Relation> {
+    /// The relation of that name, in a schema that the reader may use.
+    fn relation(&self, name: &TableReference, lookup: Lookup<'_>) -> Result<Option<Relation>, Error> {
+        let snapshot = &self.vantage.snapshot;
         match name.schema() {
-            Some(schema) => self.vantage.snapshot.relation(schema, name.table()),
+            Some(schema) => {
+                let found = snapshot.relation(schema, name.table());
+                if found.is_some() && !may_use(snapshot, lookup.reader, schema) {
+                    return Err(Error::denied("schema", schema));
+                }
+                Ok(found)
+            }
             None => {
-                let path = self.vantage.session.settings().search_path();
-                path.iter().find_map(|schema| self.vantage.snapshot.relation(schema, name.table()))
+                let usable = lookup.path.iter().filter(|schema| may_use(snapshot, lookup.reader, schema));
+                Ok(usable.into_iter().find_map(|schema| snapshot.relation(schema, name.table())))
             }
         }
     }
@@ -181,14 +206,17 @@ impl Resolver<'_> {
             Some(schema) => TableReference::partial(schema.as_str(), name.name.as_str()),
             None => TableReference::bare(name.name.as_str()),
         };
-        let table = match self.relation(&reference) {
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0 })? {
             Some(Relation::Table(table)) => table,
             Some(Relation::View(view)) => {
-                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("cannot insert into view \"{}\"", view.name)));
+                return Err(Error::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("cannot insert into view \"{}\"", view.name),
+                ));
             }
             None => return Err(self.unknown(&reference, 0).at(name.position)),
         };
-        let reader = self.vantage.principal.role_set();
         if !may(&self.vantage.snapshot, &reader, &table, Privilege::Insert) {
             return Err(Error::denied("table", &table.name));
         }
@@ -198,11 +226,13 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    async fn view(&mut self, view: &Arc<View>, reader: &RoleSet, depth: usize) -> Result<Target, Error> {
+    async fn view(&mut self, view: &Arc<View>, lookup: Lookup<'_>) -> Result<Target, Error> {
+        let Lookup { reader, depth, .. } = lookup;
         if depth >= MAX_VIEW_DEPTH {
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "views are nested too deeply"));
         }
-        let may = reader.superuser || self.vantage.snapshot.holds(&reader.roles, view.owner, &view.grants, Privilege::Select);
+        let may =
+            reader.superuser || self.vantage.snapshot.holds(&reader.roles, view.owner, &view.grants, Privilege::Select);
         if !may {
             return Err(Error::denied("view", &view.name));
         }
@@ -210,13 +240,16 @@ impl Resolver<'_> {
         version::mark(&mut query, &[])?;
         system::rewrite(&mut query);
         let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
-        let scope = self.scope(&query, &owner, depth + 1).await?;
+        // The view's own path: with the reader's, a name could be made to mean another of its owner's tables.
+        let inside = Lookup { reader: &owner, path: &view.search_path, depth: depth + 1 };
+        let scope = self.scope(&query, inside).await?;
         let columns = view.columns.iter().map(|column| column.name.clone()).collect();
         Ok(Target::View { query: Box::new(query), scope: Box::new(scope), columns })
     }
 
     fn unknown(&self, name: &TableReference, depth: usize) -> Error {
-        let shown = name.schema().map_or_else(|| name.table().to_owned(), |schema| format!("{schema}.{}", name.table()));
+        let shown =
+            name.schema().map_or_else(|| name.table().to_owned(), |schema| format!("{schema}.{}", name.table()));
         let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
         // Within a view the position would point into somebody else's text.
         let statement = self.statement.filter(|_| depth == 0);
@@ -248,8 +281,17 @@ pub(crate) fn may(snapshot: &Snapshot, reader: &RoleSet, table: &Table, privileg
     reader.superuser || snapshot.holds(&reader.roles, table.owner, &table.grants, privilege)
 }
 
+/// Whether `reader` may name what is in a schema.
+fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bool {
+    let granted = |schema: &lakeward_catalog::Schema| {
+        snapshot.holds(&reader.roles, schema.owner, &schema.grants, Privilege::Usage)
+    };
+    reader.superuser || snapshot.schema_by_name(schema).is_some_and(|schema| granted(schema))
+}
+
 fn view_query(view: &View) -> Result<ast::Query, Error> {
-    let broken = || Error::new(SqlState::INTERNAL_ERROR, format!("the definition of view \"{}\" cannot be read", view.name));
+    let broken =
+        || Error::new(SqlState::INTERNAL_ERROR, format!("the definition of view \"{}\" cannot be read", view.name));
     match crate::statement::parse(view.definition.expose()).map_err(|_| broken())?.kind {
         Kind::Query(query) => Ok(*query),
         _ => Err(broken()),
@@ -263,7 +305,8 @@ fn no_versions(name: &str) -> Error {
 /// Every name that FROM clauses use, common table expressions apart.
 fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
     let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
-    let (names, _) = resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;
+    let (names, _) =
+        resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;
     Ok(names.into_iter().map(without_database).collect())
 }
 

@@ -43,6 +43,7 @@ async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> 
         }
         Err(error) => {
             audit.deny(error.sqlstate(), session.epoch());
+            session.engine().shared.tally.count(request.class(), error.sqlstate(), 0);
             Err(error)
         }
     }
@@ -62,7 +63,7 @@ async fn build(session: &Arc<Session>, request: &Request, audit: &mut Audit<Rece
     })?;
     audit.describe(statement.class, &statement.normalized);
     session.transaction().admit(&statement)?;
-    let vantage = Vantage::take(session, audit.statement_id())?;
+    let vantage = Vantage::take(session, audit.statement_id(), &statement)?;
     let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)

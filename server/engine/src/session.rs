@@ -49,7 +49,14 @@ impl SessionHandle {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, secret: u32, role: RoleId, login: Login, settings: Settings, engine: Engine) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        secret: u32,
+        role: RoleId,
+        login: Login,
+        settings: Settings,
+        engine: Engine,
+    ) -> Self {
         Self {
             id,
             secret,
@@ -151,15 +158,37 @@ impl Session {
     ///
     /// # Errors
     /// 28000 where the role is gone or may no longer log in.
+    /// 42501 where the role of SET ROLE has been revoked.
     pub(crate) fn principal(&self, snapshot: &Snapshot) -> Result<Principal, Error> {
+        let current = self.current_role.lock().unwrap_or(self.login_role);
+        let superuser = snapshot.role(self.login_role).is_some_and(|login| login.superuser);
+        let allowed = superuser || snapshot.effective_roles(self.login_role).contains(&current);
+        if current != self.login_role && !allowed {
+            let message = "the role that was set has been revoked";
+            return Err(
+                Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("RESET ROLE goes on as yourself.")
+            );
+        }
+        self.principal_as(snapshot, current)
+    }
+
+    /// As [`principal`](Self::principal), without SET ROLE.
+    pub(crate) fn login_principal(&self, snapshot: &Snapshot) -> Result<Principal, Error> {
+        self.principal_as(snapshot, self.login_role)
+    }
+
+    fn principal_as(&self, snapshot: &Snapshot, current_id: RoleId) -> Result<Principal, Error> {
         let revoked = || {
-            Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "the session's role no longer exists or may no longer log in")
+            Error::new(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                "the session's role no longer exists or may no longer log in",
+            )
         };
         let login = snapshot.role(self.login_role).filter(|role| role.login).ok_or_else(revoked)?;
-        let current_id = self.current_role.lock().unwrap_or(self.login_role);
         let current = snapshot.role(current_id).ok_or_else(revoked)?;
         let effective_roles = snapshot.effective_roles(current.id);
-        let role_names = effective_roles.iter().filter_map(|id| snapshot.role(*id)).map(|role| role.name.clone()).collect();
+        let role_names =
+            effective_roles.iter().filter_map(|id| snapshot.role(*id)).map(|role| role.name.clone()).collect();
         Ok(Principal {
             session_user: login.name.clone(),
             current_user: current.name.clone(),
@@ -178,14 +207,17 @@ impl Session {
     pub(crate) fn who(&self) -> Who {
         let snapshot = self.engine.shared.parts.catalog.snapshot();
         let current = self.current_role.lock().unwrap_or(self.login_role);
-        let names = snapshot.effective_roles(current).into_iter().filter_map(|id| snapshot.role(id).map(|role| role.name.clone()));
+        let names = snapshot
+            .effective_roles(current)
+            .into_iter()
+            .filter_map(|id| snapshot.role(id).map(|role| role.name.clone()));
         let settings = self.settings.lock();
         Who {
             session_user: self.login.user.clone(),
             roles: names.collect(),
             auth_method: self.login.auth_method.to_owned(),
             client_addr: self.login.client_addr.clone(),
-            application_name: settings.get("application_name").unwrap_or_default(),
+            application_name: recordable(&settings.get("application_name").unwrap_or_default()),
             protocol: self.login.protocol,
             purpose_of_use: settings.get("purpose_of_use").filter(|purpose| !purpose.is_empty()),
         }
@@ -195,6 +227,17 @@ impl Session {
     pub(crate) fn epoch(&self) -> Epoch {
         self.engine.shared.parts.catalog.snapshot().epoch()
     }
+}
+
+/// A client's name for itself, as the audit keeps it: users can set it, so numbers that could be somebody's are taken
+/// out.
+fn recordable(name: &str) -> String {
+    let mut kept = String::with_capacity(name.len());
+    for part in name.split_inclusive(|c: char| !c.is_ascii_digit() && c != '-') {
+        let digits = part.chars().filter(char::is_ascii_digit).count();
+        kept.extend(part.chars().map(|c| if digits > 3 && c.is_ascii_digit() { '#' } else { c }));
+    }
+    kept
 }
 
 impl Drop for Session {

@@ -22,7 +22,7 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
     ("intervalstyle", "postgres", Check::OneOf(&["postgres"])),
     ("lock_timeout", "0", Check::Duration),
-    ("purpose_of_use", "", Check::Any),
+    ("purpose_of_use", "", Check::Purpose),
     ("search_path", "public", Check::SearchPath),
     ("standard_conforming_strings", "on", Check::OneOf(&["on"])),
     ("statement_timeout", "0", Check::Duration),
@@ -48,9 +48,36 @@ enum Check {
     Integer { least: i64, most: i64 },
     OneOf(&'static [&'static str]),
     DateStyle,
+    Purpose,
     SearchPath,
     TimeZone,
 }
+
+/// HL7's PurposeOfUse (v3 ActReason), the codes that hospitals use.
+const PURPOSES: &[&str] = &[
+    "TREAT",
+    "ETREAT",
+    "CAREMGT",
+    "COC",
+    "HPAYMT",
+    "COVERAGE",
+    "HOPERAT",
+    "HACCRED",
+    "HCOMPL",
+    "HDIRECT",
+    "HQUALIMP",
+    "HSYSADMIN",
+    "HRESCH",
+    "CLINTRCH",
+    "PUBHLTH",
+    "PATADMIN",
+    "PATRQT",
+    "PATSFTY",
+    "HTEST",
+    "HTRAIN",
+    "HLEGAL",
+    "BTG",
+];
 
 /// The settings of one session.
 #[derive(Debug, Clone)]
@@ -126,7 +153,9 @@ impl Settings {
     /// What the protocol reports at start.
     pub(crate) fn reported(&self, user: &str, superuser: bool) -> Vec<(String, String)> {
         let mut reported: Vec<(String, String)> = Vec::new();
-        for name in KNOWN.iter().map(|(name, ..)| *name).chain(["integer_datetimes", "server_encoding", "server_version"]) {
+        for name in
+            KNOWN.iter().map(|(name, ..)| *name).chain(["integer_datetimes", "server_encoding", "server_version"])
+        {
             if let Some(shown) = reported_name(name) {
                 reported.push((shown.to_owned(), self.get(name).unwrap_or_default()));
             }
@@ -178,6 +207,15 @@ impl Check {
             Self::DateStyle => {
                 let iso = value.to_ascii_lowercase().split(',').all(|part| matches!(part.trim(), "iso" | "mdy"));
                 if iso { Ok("ISO, MDY".to_owned()) } else { Err(invalid().with_hint("Only ISO, MDY is supported.")) }
+            }
+            Self::Purpose => {
+                let code = value.to_ascii_uppercase();
+                let known = code.is_empty() || PURPOSES.contains(&code.as_str());
+                if known {
+                    Ok(code)
+                } else {
+                    Err(invalid().with_hint("It takes a code of HL7's PurposeOfUse, such as TREAT."))
+                }
             }
             Self::SearchPath => Ok(clip(value)),
             Self::TimeZone => time_zone(value).ok_or_else(invalid),

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::publish;
 use crate::response::{RowStream, RowTag};
+use crate::tally::Counted;
 
 /// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
 const QUEUE_BATCHES: usize = 2;
@@ -62,13 +63,19 @@ fn cancelled(message: &str) -> Error {
 /// The audit's end of a statement, whichever way it ends.
 pub(crate) struct Ending {
     audit: Option<Audit<Begun>>,
+    counted: Counted,
     rows: u64,
     bytes: u64,
 }
 
 impl Ending {
-    pub(crate) fn new(audit: Audit<Begun>) -> Self {
-        Self { audit: Some(audit), rows: 0, bytes: 0 }
+    pub(crate) fn new(audit: Audit<Begun>, counted: Counted) -> Self {
+        Self { audit: Some(audit), counted, rows: 0, bytes: 0 }
+    }
+
+    /// Resolves when the BEGIN record is on disk; `None` where the statement has ended.
+    pub(crate) fn durable(&self) -> Option<lakeward_audit::Durable> {
+        self.audit.as_ref().map(Audit::durable)
     }
 
     fn count(&mut self, batch: &RecordBatch) {
@@ -78,6 +85,7 @@ impl Ending {
 
     pub(crate) fn finish(&mut self, sqlstate: SqlState) {
         if let Some(audit) = self.audit.take() {
+            self.counted.finish(sqlstate, self.rows);
             audit.end(Outcome { sqlstate, rows: self.rows, bytes: self.bytes });
         }
     }
@@ -148,7 +156,8 @@ impl Outgoing {
 
     /// Nothing but the rows themselves leaves: no bytes of filtered rows behind a slice, a view or a dictionary.
     fn published(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
-        let compact = lakeward_govern::scrub::compact_batch(batch).map_err(|error| publish::execution(&error.into()))?;
+        let compact =
+            lakeward_govern::scrub::compact_batch(batch).map_err(|error| publish::execution(&error.into()))?;
         let columns = compact.columns().to_vec();
         let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(compact.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
@@ -168,12 +177,12 @@ pub(crate) fn start(
     rows: SendableRecordBatchStream,
     schema: SchemaRef,
     tag: RowTag,
-    audit: Audit<Begun>,
+    ending: Ending,
     waited: bool,
     deadline: Deadline,
     runtime: &tokio::runtime::Handle,
 ) -> RowStream {
-    let durable = waited.then(|| audit.durable());
+    let durable = if waited { ending.durable() } else { None };
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
     let task = runtime.spawn(pump(rows, sender));
     let outgoing = Outgoing {
@@ -181,7 +190,7 @@ pub(crate) fn start(
         _task: AbortOnDrop(task),
         durable,
         deadline,
-        ending: Ending::new(audit),
+        ending,
         schema: Arc::clone(&schema),
         done: false,
     };

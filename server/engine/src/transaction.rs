@@ -2,7 +2,7 @@
 //!
 //! Invariant: within a block a table is read at the version that it had at its first use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lakeward_base::{SqlState, TableId};
 
@@ -30,6 +30,8 @@ pub(crate) struct TransactionState {
 struct Block {
     failed: bool,
     pinned: HashMap<TableId, u64>,
+    /// Values that SET LOCAL has covered, by name, to be put back at the block's end.
+    covered: BTreeMap<String, String>,
 }
 
 impl TransactionState {
@@ -48,6 +50,8 @@ impl TransactionState {
     }
 
     /// Executes BEGIN, COMMIT or ROLLBACK; answers the command tag and, where PostgreSQL warns, the warning.
+    ///
+    /// Values to put back come from [`take_covered`](Self::take_covered), to be called first where the block ends.
     pub(crate) fn execute(&mut self, statement: Transaction) -> (&'static str, Option<(SqlState, &'static str)>) {
         const NO_BLOCK: (SqlState, &str) = (SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         const IN_BLOCK: (SqlState, &str) =
@@ -68,6 +72,21 @@ impl TransactionState {
                 self.block = None;
                 ("ROLLBACK", None)
             }
+        }
+    }
+
+    /// Remembers what SET LOCAL covers; false where there is no block, so that it has no effect.
+    pub(crate) fn cover(&mut self, name: &str, value: String) -> bool {
+        let Some(block) = &mut self.block else { return false };
+        block.covered.entry(name.to_owned()).or_insert(value);
+        true
+    }
+
+    /// What SET LOCAL has covered, where `statement` ends the block.
+    pub(crate) fn take_covered(&mut self, statement: Transaction) -> BTreeMap<String, String> {
+        match (statement, &mut self.block) {
+            (Transaction::Commit | Transaction::Rollback, Some(block)) => std::mem::take(&mut block.covered),
+            _ => BTreeMap::new(),
         }
     }
 

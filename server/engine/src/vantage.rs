@@ -12,6 +12,7 @@ use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
 use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::session::Session;
+use crate::statement::{Kind, Setting, Statement};
 
 /// See the module.
 pub(crate) struct Vantage {
@@ -24,15 +25,19 @@ pub(crate) struct Vantage {
 }
 
 impl Vantage {
-    /// Takes the snapshot of this moment for `statement`.
+    /// Takes the snapshot of this moment for `statement`, under the audit's `id`.
     ///
     /// # Errors
-    /// 28000 where the session's role is gone.
-    pub(crate) fn take(session: &Arc<Session>, statement: StatementId) -> Result<Self, Error> {
+    /// 28000 where the session's role is gone, 42501 where the role of SET ROLE has been revoked.
+    pub(crate) fn take(session: &Arc<Session>, id: StatementId, statement: &Statement) -> Result<Self, Error> {
         let shared = &session.engine().shared;
         let snapshot = shared.parts.catalog.snapshot();
-        let principal = session.principal(&snapshot)?;
-        let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement });
+        // A role that was set and then revoked must not stand in the way of being put off.
+        let changes_role =
+            matches!(statement.kind, Kind::Setting(Setting::Role(_) | Setting::Discard) | Kind::Transaction(_));
+        let principal =
+            if changes_role { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
+        let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement: id });
         let time_zone = session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
         let state = shared.templates.user_session(&stamp, &time_zone);
         let privileged = shared.templates.privileged_sessions();

@@ -46,7 +46,11 @@ impl InsertPlan {
 }
 
 /// Plans an INSERT: decides, types the source by the target, and adds what the statement leaves out as NULL.
-pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, parameters: &[ScalarValue]) -> Result<InsertPlan, Error> {
+pub(crate) async fn plan_insert(
+    planner: &QueryPlanner<'_>,
+    insert: &Insert,
+    parameters: &[ScalarValue],
+) -> Result<InsertPlan, Error> {
     let (Some(target), Some(query)) = (&planner.resolved.target, &planner.resolved.query) else {
         return Err(publish::incident("planning", "insert"));
     };
@@ -57,10 +61,38 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, par
     let compiler = Compiler(&vantage.state);
     let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
+    refuse_laundering(planner, target)?;
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
     let source = planner.physical(logical, parameters, query).await?;
     let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
     Ok(InsertPlan { source, target: target.clone(), check, predicate })
+}
+
+/// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
+/// one that is its maker's alone. A superuser, whom nothing is hidden from, may write what it likes where it likes.
+fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTable) -> Result<(), Error> {
+    let principal = &planner.vantage.principal;
+    let private = !target.table.grantable && target.table.owner == principal.session_role;
+    if principal.superuser || private {
+        return Ok(());
+    }
+    let governed = |source: &&ResolvedTable| {
+        let table = &source.table;
+        let protected =
+            table.row_security || !table.grantable || table.columns.iter().any(|column| column.mask.is_some());
+        protected && table.id != target.table.id
+    };
+    match planner.resolved.tables.iter().find(governed) {
+        None => Ok(()),
+        Some(source) => {
+            let message = format!(
+                "rows of governed table {} may not be written to table {}",
+                source.table.name, target.table.name
+            );
+            let hint = "CREATE TABLE AS makes a table that is yours alone.";
+            Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint))
+        }
+    }
 }
 
 /// The source of an INSERT, in the target's columns and types.
@@ -75,7 +107,8 @@ pub(crate) fn logical_insert(
     let source = planner.logical_typed(query, &fields, parameter_types)?;
     let width = source.schema().fields().len();
     if width != columns.len() {
-        let which = if width > columns.len() { "expressions than target columns" } else { "target columns than expressions" };
+        let which =
+            if width > columns.len() { "expressions than target columns" } else { "target columns than expressions" };
         return Err(Error::new(SqlState::SYNTAX_ERROR, format!("INSERT has more {which}")));
     }
     let project = || {
@@ -170,9 +203,14 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 }
 
 fn check_not_null(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<(), DataFusionError> {
-    let required = schema.fields().iter().zip(batch.columns()).find(|(field, column)| !field.is_nullable() && column.null_count() > 0);
+    let required = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .find(|(field, column)| !field.is_nullable() && column.null_count() > 0);
     let Some((field, _)) = required else { return Ok(()) };
-    let message = format!("null value in column \"{}\" of relation \"{table}\" violates not-null constraint", field.name());
+    let message =
+        format!("null value in column \"{}\" of relation \"{table}\" violates not-null constraint", field.name());
     Err(external(Error::new(SqlState::NOT_NULL_VIOLATION, message)))
 }
 
@@ -182,7 +220,8 @@ fn check_policy(batch: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>, table: &
         external(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message))
     };
     // An expression that fails refuses, and says nothing of the value that it failed on.
-    let evaluated = predicate.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(|_| refused())?;
+    let evaluated =
+        predicate.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(|_| refused())?;
     let Some(passes) = evaluated.as_boolean_opt() else { return Err(refused()) };
     if passes.true_count() == batch.num_rows() { Ok(()) } else { Err(refused()) }
 }
@@ -200,7 +239,8 @@ pub(crate) fn storable_schema(schema: &SchemaRef, names: &[String]) -> Result<Sc
         let name = names.get(index).unwrap_or(field.name());
         match storable(field.data_type()) {
             Some(data_type) => Ok(Field::new(name, data_type, true)),
-            None => Err(Error::unsupported(format!("storing column \"{name}\" of this type")).with_hint("Cast it to a type that tables have.")),
+            None => Err(Error::unsupported(format!("storing column \"{name}\" of this type"))
+                .with_hint("Cast it to a type that tables have.")),
         }
     };
     Ok(Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Result<Vec<_>, Error>>()?)))

@@ -53,6 +53,7 @@ fn decide_table(
     compiler: &dyn PolicyCompiler,
 ) -> Result<TableDecision, DecideError> {
     require_privilege(snapshot, &resolved.table, &resolved.reader, Privilege::Select)?;
+    require_maker(principal, &resolved.table)?;
     let subject = Subject::new(snapshot, resolved, compiler)?;
     let masks = if principal.superuser { Vec::new() } else { subject.masks(principal)? };
     let exempt_from_rows = principal.superuser || principal.bypass_row_security || !resolved.table.row_security;
@@ -91,6 +92,15 @@ fn decide_table(
 }
 
 /// Refuses unless `reader` holds `privilege` on `table`.
+/// What was made of governed rows is for its maker's eyes, whoever's view it is read through and whoever else is a
+/// member of its owner: it holds what the maker's attributes showed.
+fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
+    if table.grantable || principal.superuser || principal.session_role == table.owner {
+        return Ok(());
+    }
+    Err(DecideError::Privilege { table: table.name.clone() })
+}
+
 pub(crate) fn require_privilege(
     snapshot: &Snapshot,
     table: &Table,

@@ -16,14 +16,17 @@ use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, Statistics, internal_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion_physical_plan::execution_plan::{
-    apply_expression_roots, replace_children_if_necessary, reset_plan_states,
+    Boundedness, EmissionType, EvaluationType, SchedulingType, apply_expression_roots, replace_children_if_necessary,
+    reset_plan_states,
 };
 use datafusion_physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::statistics::StatisticsArgs;
+use datafusion_physical_plan::stream::EmptyRecordBatchStream;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use lakeward_base::TableId;
 
@@ -74,9 +77,11 @@ impl GovernedScanExec {
             None => (0..decision.schema.fields().len()).map(|index| egress(&decision, index)).collect(),
             Some(projection) => projection.iter().map(|&index| egress(&decision, index)).collect(),
         };
+        let partitions = context.config().target_partitions();
+        let inner = spread(inner, &context)?;
         Ok(Self {
             running: Arc::clone(&inner),
-            properties: published_properties(&inner, schema),
+            properties: published_properties(partitions, schema),
             inner,
             decision,
             egress,
@@ -108,18 +113,12 @@ impl GovernedScanExec {
 
     /// The same scan over another inner plan and limit.
     fn with_inner(&self, inner: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Result<Self> {
+        let inner = spread(inner, &self.context)?;
         let running = match fetch {
             Some(rows) => limited(&inner, rows)?,
             None => Arc::clone(&inner),
         };
-        Ok(Self {
-            properties: published_properties(&inner, self.schema()),
-            inner,
-            running,
-            fetch,
-            metrics: ExecutionPlanMetricsSet::new(),
-            ..self.clone()
-        })
+        Ok(Self { inner, running, fetch, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() })
     }
 
     /// The filters from above that may go inside.
@@ -148,20 +147,33 @@ fn egress(decision: &TableDecision, index: usize) -> Egress {
     if decision.passes_through(index) { Egress::PassThrough } else { Egress::Masked }
 }
 
-/// What the user's optimizer may know: how many partitions, and how they run. No orderings, no equivalences: those
-/// would tell of the policy, and of hidden rows.
-fn published_properties(inner: &Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Arc<PlanProperties> {
-    let own = inner.properties();
+/// What the user's optimizer may know: as many partitions as the session has, and that they run. The same whatever is
+/// inside: the number of files that pruning leaves would tell of hidden rows' values, and an ordering of the policy.
+fn published_properties(partitions: usize, schema: SchemaRef) -> Arc<PlanProperties> {
     Arc::new(
         PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(own.output_partitioning().partition_count()),
-            own.emission_type,
-            own.boundedness,
+            Partitioning::UnknownPartitioning(partitions.max(1)),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
         )
-        .with_scheduling_type(own.scheduling_type)
-        .with_evaluation_type(own.evaluation_type),
+        .with_scheduling_type(SchedulingType::Cooperative)
+        .with_evaluation_type(EvaluationType::Lazy),
     )
+}
+
+/// The plan inside, over as many partitions as are published where it can be split, and over no more.
+fn spread(inner: Arc<dyn ExecutionPlan>, context: &ScanContext) -> Result<Arc<dyn ExecutionPlan>> {
+    let partitions = context.config().target_partitions().max(1);
+    let found = inner.properties().output_partitioning().partition_count();
+    if found > partitions {
+        return Ok(Arc::new(CoalescePartitionsExec::new(inner)));
+    }
+    // Only the raw scan itself: above it, the inner plan's own optimizer has seen to this.
+    if found < partitions && inner.children().is_empty() {
+        return Ok(inner.repartitioned(partitions, context.config().options())?.unwrap_or(inner));
+    }
+    Ok(inner)
 }
 
 /// The published row count: the whole table's, rounded up to a power of two. Leakproof predicates, which the user knows
@@ -216,20 +228,11 @@ impl ExecutionPlan for GovernedScanExec {
         Ok(Arc::new(self.with_inner(inner, self.fetch)?))
     }
 
-    /// Splits files further, where the inner plan is nothing but the raw scan.
-    fn repartitioned(&self, target_partitions: usize, _: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if !self.inner.children().is_empty() {
-            return Ok(None);
-        }
-        match self.inner.repartitioned(target_partitions, self.context.config().options()) {
-            Ok(Some(inner)) => Ok(Some(Arc::new(self.with_inner(inner, self.fetch)?))),
-            Ok(None) => Ok(None),
-            Err(error) => Err(redacted(&error, &self.decision.table)),
-        }
-    }
-
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = self.context.inner(&context)?;
+        if partition >= self.running.properties().output_partitioning().partition_count() {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema())));
+        }
         let inner = self.running.execute(partition, context).map_err(|error| redacted(&error, &self.decision.table))?;
         Ok(Box::pin(ScanStream {
             inner,

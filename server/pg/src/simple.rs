@@ -14,16 +14,16 @@ impl Connection {
     /// Runs all statements of a Query message.
     pub(crate) async fn simple_query(&mut self, sql: &str) -> Result<(), Fault> {
         self.forget_unnamed();
-        let statements = split(sql)?;
+        let Ok(statements) = split(sql) else {
+            // What cannot even be taken apart fails the same way as one statement, and leaves its record there.
+            return self.run_text(sql.to_owned()).await;
+        };
         if statements.is_empty() {
             reply::empty_query(&mut self.wire.out)?;
         }
-        let mut searched = 0;
         for statement in statements {
-            let found = sql.get(searched..).and_then(|rest| rest.find(&statement)).unwrap_or(0);
-            let start = searched + found;
-            searched = start + statement.len();
-            self.run_text(statement).await.map_err(|fault| shift(fault, sql.get(..start).unwrap_or_default()))?;
+            let before = statement.before;
+            self.run_text(statement.text).await.map_err(|fault| shift(fault, before))?;
         }
         Ok(())
     }
@@ -62,9 +62,9 @@ impl Connection {
 }
 
 /// Moves an error's position from its statement to the whole text.
-fn shift(fault: Fault, before: &str) -> Fault {
+fn shift(fault: Fault, before: usize) -> Fault {
     match fault {
-        Fault::Failed(error) => Fault::Failed(shifted(error, before.chars().count())),
+        Fault::Failed(error) => Fault::Failed(shifted(error, before)),
         Fault::Fatal(error) => Fault::Fatal(error),
         Fault::Gone => Fault::Gone,
     }

@@ -159,7 +159,7 @@ impl Progress {
 async fn run_script(session: &Arc<Session>, name: &'static str, script: &str) -> Result<(), ServerError> {
     let statements = lakeward_engine::split(script).map_err(|e| ServerError::part(name, &e))?;
     for statement in statements {
-        run_statement(session, &statement).await.map_err(|e| ServerError::part(name, &e))?;
+        run_statement(session, &statement.text).await.map_err(|e| ServerError::part(name, &e))?;
     }
     Ok(())
 }

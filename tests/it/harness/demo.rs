@@ -33,9 +33,11 @@ impl Demo {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data = directory.path().join("demo");
         let server = Server::start(&data, &["demo", "--patients", &patients.to_string()], Duration::from_secs(300));
-        let text = std::fs::read_to_string(data.join("demo-credentials.json")).expect("the demo writes its credentials");
+        let text =
+            std::fs::read_to_string(data.join("demo-credentials.json")).expect("the demo writes its credentials");
         let list: Vec<Value> = serde_json::from_str(&text).expect("credentials are JSON");
-        let credentials = list.into_iter().map(|entry| (entry["role"].as_str().expect("a role").to_owned(), entry)).collect();
+        let credentials =
+            list.into_iter().map(|entry| (entry["role"].as_str().expect("a role").to_owned(), entry)).collect();
         Self { server, credentials, _directory: directory }
     }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use arrow_flight::FlightData;
-use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::error::FlightError;
+use arrow_flight::sql::client::FlightSqlServiceClient;
 use bytes::Bytes;
 use futures::StreamExt;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -13,11 +13,22 @@ async fn channel(address: &str, ca: &Path) -> Channel {
     let port = address.rsplit(':').next().unwrap();
     let certificate = Certificate::from_pem(std::fs::read(ca).unwrap());
     let tls = ClientTlsConfig::new().ca_certificate(certificate).domain_name("localhost");
-    Endpoint::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
+    Endpoint::from_shared(format!("https://localhost:{port}"))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// A client that has logged in.
-pub async fn login(address: &str, ca: &Path, user: &str, password: &str) -> Result<FlightSqlServiceClient<Channel>, FlightError> {
+pub async fn login(
+    address: &str,
+    ca: &Path,
+    user: &str,
+    password: &str,
+) -> Result<FlightSqlServiceClient<Channel>, FlightError> {
     let mut client = FlightSqlServiceClient::new(channel(address, ca).await);
     client.handshake(user, password).await.map_err(|error| FlightError::from_external_error(Box::new(error)))?;
     Ok(client)

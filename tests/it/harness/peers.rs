@@ -30,7 +30,11 @@ impl Psql {
     /// psql against a server's own `admin`, with the certificate verified.
     pub fn admin(server: &super::Server, user: &str, password: &str) -> Self {
         let ca = server.data().join("ca.pem");
-        let url = format!("postgresql://{user}@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}", server.port("pg"), ca.display());
+        let url = format!(
+            "postgresql://{user}@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
+            server.port("pg"),
+            ca.display()
+        );
         Self::new(&url, password)
     }
 

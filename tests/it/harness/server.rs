@@ -11,8 +11,10 @@ use serde_json::Value;
 /// The binary of this build; built first where it is missing or old.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    // The whole workspace is named so that features resolve as they do for the tests: nothing is built twice.
     BINARY.get_or_init(|| {
-        let status = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "lakeward-server", "--bin", "lakeward"]).status();
+        let status =
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "lakeward"]).status();
         assert!(status.expect("cargo runs").success(), "the server could not be built");
         let exe = std::env::current_exe().expect("a test has a path");
         let profile = exe.ancestors().nth(2).expect("tests are built below the target directory");
@@ -115,7 +117,8 @@ impl Server {
     pub fn http_get(&self, path: &str) -> (u16, String) {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(self.address("http")).expect("the HTTP port is open");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request is sent");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("a request is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer comes");
         let status = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status line");
@@ -148,7 +151,8 @@ fn await_ready(child: &mut Child, patience: Duration, stderr: &Mutex<String>) ->
             let _ = child.kill();
             panic!("the server did not get ready:\n{}", stderr.lock().expect("not poisoned"))
         });
-        let parsed: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("stdout holds more than JSON: {line}"));
+        let parsed: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("stdout holds more than JSON: {line}"));
         if parsed["event"] == "ready" {
             return parsed;
         }
@@ -157,7 +161,8 @@ fn await_ready(child: &mut Child, patience: Duration, stderr: &Mutex<String>) ->
 
 /// `lakeward audit verify`: exit code, and what it said.
 pub fn verify(data: &Path) -> (i32, String) {
-    let output = Command::new(binary()).args(["audit", "verify", "--data-dir"]).arg(data).output().expect("the binary runs");
+    let output =
+        Command::new(binary()).args(["audit", "verify", "--data-dir"]).arg(data).output().expect("the binary runs");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), text)
 }

@@ -36,7 +36,8 @@ impl Outcome {
         let mut rows = Vec::new();
         let options = FormatOptions::default();
         for batch in batches {
-            let cells = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap());
+            let cells =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap());
             let cells = cells.collect::<Vec<_>>();
             rows.extend((0..batch.num_rows()).map(|row| {
                 let cell = |(column, formatter): (usize, &ArrayFormatter<'_>)| {
@@ -53,7 +54,9 @@ impl Outcome {
 /// What differs between what the governed tables and the copies answered; `None` where nothing does.
 pub fn difference(governed: &Outcome, copies: &Outcome, ordered: bool) -> Option<String> {
     match (governed, copies) {
-        (Outcome::Failed(left), Outcome::Failed(right)) => (left != right).then(|| format!("{left} instead of {right}")),
+        (Outcome::Failed(left), Outcome::Failed(right)) => {
+            (left != right).then(|| format!("{left} instead of {right}"))
+        }
         (Outcome::Failed(code), Outcome::Rows { .. }) => Some(format!("fails with {code} on governed tables only")),
         (Outcome::Rows { .. }, Outcome::Failed(code)) => Some(format!("fails with {code} on copies only")),
         (Outcome::Rows { columns, rows }, Outcome::Rows { columns: other_columns, rows: other_rows }) => {
@@ -87,7 +90,10 @@ impl fmt::Display for Mismatch<'_> {
 #[test]
 fn every_difference_is_seen() {
     let row = |text: &str| vec![Some(text.to_owned())];
-    let rows = |texts: &[&str]| Outcome::Rows { columns: vec!["c Utf8".to_owned()], rows: texts.iter().map(|text| row(text)).collect() };
+    let rows = |texts: &[&str]| Outcome::Rows {
+        columns: vec!["c Utf8".to_owned()],
+        rows: texts.iter().map(|text| row(text)).collect(),
+    };
     let null = Outcome::Rows { columns: vec!["c Utf8".to_owned()], rows: vec![vec![None]] };
     let other = Outcome::Rows { columns: vec!["c Int64".to_owned()], rows: vec![row("1")] };
     let failed = |code: &str| Outcome::Failed(code.to_owned());

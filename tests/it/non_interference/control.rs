@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::{DFSchema, DataFusionError, ParamValues, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::arrow::datatypes::DataType;
 use lakeward_catalog::{Relation, Snapshot, TableStore, VersionSelector};
 use lakeward_govern::{PolicyCompiler, Principal, ResolvedTable, SESSION_FUNCTIONS, decide, naive_inline};
 
-use super::fixture::{ANALYST, Answer, Fixture, FixedKeys, Layout};
+use super::fixture::{ANALYST, Answer, FixedKeys, Fixture, Layout};
 
 /// A plain session over inlined policies.
 pub struct Inlined(SessionContext);

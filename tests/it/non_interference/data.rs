@@ -25,7 +25,8 @@ pub const VISIT_COLUMNS: &str = "visit_id bigint, patient_id bigint, hospital_id
 /// A table's columns.
 pub const WARD_COLUMNS: &str = "hospital_id int, name text, beds int";
 /// The rows of the lookup table.
-pub const WARDS: &str = "(1, 'north', 20), (2, 'south', 0), (3, 'east', 12), (4, NULL, 7), (5, 'west', NULL), (6, 'sea', 1)";
+pub const WARDS: &str =
+    "(1, 'north', 20), (2, 'south', 0), (3, 'east', 12), (4, NULL, 7), (5, 'west', NULL), (6, 'sea', 1)";
 
 /// One row after the other, as the texts of SQL tuples.
 pub struct Rows(StdRng);

@@ -236,9 +236,9 @@ async fn insert(admin: &Arc<Session>, layout: Layout) {
 
 async fn execute(session: &Arc<Session>, sql: &str) {
     for statement in lakeward_engine::split(sql).unwrap() {
-        let response = run(session, Request::text(statement.clone())).await;
+        let response = run(session, Request::text(statement.text.as_str())).await;
         if let Err(error) = response {
-            panic!("{error}: {}", statement.chars().take(400).collect::<String>());
+            panic!("{error}: {}", statement.text.chars().take(400).collect::<String>());
         }
     }
 }

@@ -160,10 +160,17 @@ impl Generator {
 
     fn self_join(&mut self) -> Made {
         let same = self.one(&["status", "grade", "zip", "birth", "code", "age", "CAST(@.mrn AS BIGINT) % 50"], "");
-        let side = |alias: &str| if same.contains('(') { same.replace(".mrn", &format!("{alias}.mrn")) } else { format!("{alias}.{same}") };
+        let side = |alias: &str| {
+            if same.contains('(') { same.replace(".mrn", &format!("{alias}.mrn")) } else { format!("{alias}.{same}") }
+        };
         let on = format!("{} = {} AND p.patient_id < q.patient_id", side("p"), side("q"));
         let filter = self.filter(&[&PATIENTS]);
-        (format!("SELECT count(*), min(q.mrn), max(p.zip) FROM {{s}}.patients p JOIN {{s}}.patients q ON {on}{filter}"), false)
+        (
+            format!(
+                "SELECT count(*), min(q.mrn), max(p.zip) FROM {{s}}.patients p JOIN {{s}}.patients q ON {on}{filter}"
+            ),
+            false,
+        )
     }
 
     fn semi_join(&mut self) -> Made {
@@ -171,9 +178,15 @@ impl Generator {
         let items = self.items(&[&PATIENTS], 1..=2);
         let negation = *["", "NOT "].choose(&mut self.rng).unwrap();
         let semi = match self.rng.random_range(0..3) {
-            0 => format!("p.patient_id {negation}IN (SELECT v.patient_id FROM {{s}}.visits v WHERE v.patient_id IS NOT NULL AND {inner})"),
-            1 => format!("{negation}EXISTS (SELECT 1 FROM {{s}}.visits v WHERE v.patient_id = p.patient_id AND {inner})"),
-            _ => format!("p.mrn {negation}IN (SELECT CAST(v.patient_id + 100000 AS TEXT) FROM {{s}}.visits v WHERE v.patient_id IS NOT NULL AND {inner})"),
+            0 => format!(
+                "p.patient_id {negation}IN (SELECT v.patient_id FROM {{s}}.visits v WHERE v.patient_id IS NOT NULL AND {inner})"
+            ),
+            1 => {
+                format!("{negation}EXISTS (SELECT 1 FROM {{s}}.visits v WHERE v.patient_id = p.patient_id AND {inner})")
+            }
+            _ => format!(
+                "p.mrn {negation}IN (SELECT CAST(v.patient_id + 100000 AS TEXT) FROM {{s}}.visits v WHERE v.patient_id IS NOT NULL AND {inner})"
+            ),
         };
         let filter = if outer.is_empty() { format!(" WHERE {semi}") } else { format!("{outer} AND {semi}") };
         (format!("SELECT p.patient_id, {items} FROM {{s}}.patients p{filter}"), false)
@@ -183,18 +196,33 @@ impl Generator {
         let inner = self.predicate(&[&VISITS]);
         if self.rng.random_bool(0.5) {
             let items = self.items(&[&PATIENTS], 1..=2);
-            let compared = self.one(&["p.age > (SELECT avg(v.minutes) - 100", "p.patient_id < (SELECT max(v.visit_id) / 2", "p.age <> (SELECT min(v.minutes)"], "");
-            return (format!("SELECT p.patient_id, {items} FROM {{s}}.patients p WHERE {compared} FROM {{s}}.visits v WHERE {inner})"), false);
+            let compared = self.one(
+                &[
+                    "p.age > (SELECT avg(v.minutes) - 100",
+                    "p.patient_id < (SELECT max(v.visit_id) / 2",
+                    "p.age <> (SELECT min(v.minutes)",
+                ],
+                "",
+            );
+            return (
+                format!(
+                    "SELECT p.patient_id, {items} FROM {{s}}.patients p WHERE {compared} FROM {{s}}.visits v WHERE {inner})"
+                ),
+                false,
+            );
         }
         let aggregate = self.one(VISITS.aggregates, VISITS.alias);
         let filter = self.filter(&[&PATIENTS]);
-        let subquery = format!("(SELECT {aggregate} FROM {{s}}.visits v WHERE v.patient_id = p.patient_id AND {inner})");
+        let subquery =
+            format!("(SELECT {aggregate} FROM {{s}}.visits v WHERE v.patient_id = p.patient_id AND {inner})");
         (format!("SELECT p.patient_id, {subquery} AS a FROM {{s}}.patients p{filter} ORDER BY p.patient_id"), true)
     }
 
     fn common_table(&mut self) -> Made {
         let (inner, values) = (self.filter(&[&PATIENTS]), self.items(&[&PATIENTS], 1..=3));
-        let with = format!("WITH c AS (SELECT p.patient_id, p.hospital_id, p.age AS years, {values} FROM {{s}}.patients p{inner})");
+        let with = format!(
+            "WITH c AS (SELECT p.patient_id, p.hospital_id, p.age AS years, {values} FROM {{s}}.patients p{inner})"
+        );
         let body = match self.rng.random_range(0..3) {
             0 => "SELECT hospital_id, count(*), min(c1), max(c1) FROM c GROUP BY hospital_id".to_owned(),
             1 => "SELECT a.patient_id, a.c1, b.c1 FROM c a JOIN c b ON a.patient_id = b.patient_id WHERE 1 / (a.years - 97) = 0".to_owned(),
@@ -207,7 +235,9 @@ impl Generator {
     }
 
     fn set_operation(&mut self) -> Made {
-        let operator = *["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "EXCEPT ALL", "INTERSECT ALL"].choose(&mut self.rng).unwrap();
+        let operator = *["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "EXCEPT ALL", "INTERSECT ALL"]
+            .choose(&mut self.rng)
+            .unwrap();
         let left = self.filter(&[&PATIENTS]);
         let (right_table, right) = if self.rng.random_bool(0.5) {
             ("patients p", self.filter(&[&PATIENTS]))
@@ -215,26 +245,49 @@ impl Generator {
             ("visits v", self.filter(&[&VISITS]))
         };
         let columns = *["patient_id", "hospital_id", "patient_id, hospital_id"].choose(&mut self.rng).unwrap();
-        (format!("SELECT {columns} FROM {{s}}.patients p{left} {operator} SELECT {columns} FROM {{s}}.{right_table}{right}"), false)
+        (
+            format!(
+                "SELECT {columns} FROM {{s}}.patients p{left} {operator} SELECT {columns} FROM {{s}}.{right_table}{right}"
+            ),
+            false,
+        )
     }
 
     fn window(&mut self) -> Made {
         let table = self.table();
         let (group, filter) = (self.one(table.groups, table.alias), self.filter(&[table]));
         let (alias, key) = (table.alias, table.key);
-        let functions = ["row_number()", "rank()", "count(*)", "sum(@.hospital_id)", "min(@.#)", "max(@.#)", "lag(@.#, 1)", "ntile(3)"];
+        let functions = [
+            "row_number()",
+            "rank()",
+            "count(*)",
+            "sum(@.hospital_id)",
+            "min(@.#)",
+            "max(@.#)",
+            "lag(@.#, 1)",
+            "ntile(3)",
+        ];
         let function = self.one(&functions, alias).replace('#', key);
         let over = format!("OVER (PARTITION BY {group} ORDER BY {alias}.{key})");
         let value = self.one(table.values, alias);
         let whole = format!("min({value}) OVER (PARTITION BY {alias}.hospital_id)");
-        (format!("SELECT {alias}.{key}, {function} {over} AS a, {whole} AS b FROM {{s}}.{} {alias}{filter}", table.name), false)
+        (
+            format!(
+                "SELECT {alias}.{key}, {function} {over} AS a, {whole} AS b FROM {{s}}.{} {alias}{filter}",
+                table.name
+            ),
+            false,
+        )
     }
 
     fn distinct(&mut self) -> Made {
         let table = self.table();
         let (first, second) = (self.one(table.groups, table.alias), self.one(table.values, table.alias));
         let filter = self.filter(&[table]);
-        (format!("SELECT DISTINCT {first} AS a, {second} AS b FROM {{s}}.{} {}{filter}", table.name, table.alias), false)
+        (
+            format!("SELECT DISTINCT {first} AS a, {second} AS b FROM {{s}}.{} {}{filter}", table.name, table.alias),
+            false,
+        )
     }
 
     /// A limit without an order: how many rows there are is all that it tells.
@@ -314,7 +367,9 @@ impl Generator {
     pub fn expanded(&mut self, template: &str, alias: &str) -> String {
         let mut text = String::new();
         let mut rest = template;
-        while let Some((before, (choice, after))) = rest.split_once('[').map(|(before, rest)| (before, rest.split_once(']').unwrap())) {
+        while let Some((before, (choice, after))) =
+            rest.split_once('[').map(|(before, rest)| (before, rest.split_once(']').unwrap()))
+        {
             text.push_str(before);
             text.push_str(&self.choice(choice));
             rest = after;

@@ -78,7 +78,7 @@ pub const PATIENTS: Vocabulary = Vocabulary {
         "1 / (@.age - [97|98]) [<|=] 0",
         "100 % (@.age - [97|98]) <> [0..9]",
         "1 / @.age < 1",
-        "CAST(@.age AS SMALLINT) > [1..89]",
+        "CAST(@.age AS SMALLINT) % 5 > [0..4]",
         "CAST(@.age * 20000000 AS INT) > [1..2000000000]",
         "CAST(@.fee AS INT) > [1..999]",
         "CAST(@.fee AS NUMERIC(6,2)) < [1..999]",
@@ -208,7 +208,7 @@ pub const VISITS: Vocabulary = Vocabulary {
         "100 / (@.minutes - [17|42]) > [0..3]",
         "1 / @.cost < 2",
         "CAST(@.cost AS NUMERIC(5,2)) > [1..500]",
-        "CAST(@.minutes AS SMALLINT) > [100..200]",
+        "CAST(@.minutes AS SMALLINT) % 5 > [0..4]",
         "CASE WHEN @.kind = 'lab' OR @.visit_id > 0 THEN CAST(@.raw AS INT) END > [1..9999]",
     ],
     values: &[
@@ -228,7 +228,14 @@ pub const VISITS: Vocabulary = Vocabulary {
         "date_part('month', @.day)",
         "@.day + INTERVAL '1 day'",
     ],
-    groups: &["@.hospital_id", "@.kind", "@.remark", "@.minutes / 20", "date_part('year', @.day)", "CAST(@.raw AS INT) % 4"],
+    groups: &[
+        "@.hospital_id",
+        "@.kind",
+        "@.remark",
+        "@.minutes / 20",
+        "date_part('year', @.day)",
+        "CAST(@.raw AS INT) % 4",
+    ],
     aggregates: &[
         "count(*)",
         "count(@.remark)",
@@ -261,8 +268,13 @@ pub const PAIRS: &[&str] = &[
 ];
 
 /// Scalars over patients that fail on every visible row that has a value, each in one way only.
-pub const FAILING: &[&str] =
-    &["CAST(p.zip AS INT)", "1 / (p.patient_id - p.patient_id)", "CAST(p.status AS DATE)", "CAST(p.patient_id + 2147483647 AS INT)"];
+pub const FAILING: &[&str] = &[
+    "CAST(p.zip AS INT)",
+    "1 / (p.patient_id - p.patient_id)",
+    "CAST(p.status AS DATE)",
+    "CAST(p.patient_id + 2147483647 AS INT)",
+];
 
 /// Scalars over patients that no plan can be made for.
-pub const MISTAKEN: &[&str] = &["p.nothing", "nothing(p.age)", "p.age + DATE '2020-01-01' + p.birth", "max(p.age) + p.age"];
+pub const MISTAKEN: &[&str] =
+    &["p.nothing", "nothing(p.age)", "p.age + DATE '2020-01-01' + p.birth", "max(p.age) + p.age"];

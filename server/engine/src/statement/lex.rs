@@ -95,6 +95,12 @@ impl<'a> Lexed<'a> {
         }
     }
 
+    /// How many characters stand before a statement.
+    pub(crate) fn start(&self, range: &Range<usize>) -> usize {
+        let byte = self.lexemes.get(range.start).map_or(0, |first| first.bytes.start);
+        self.position(byte) - 1
+    }
+
     /// Copies of some tokens, for sqlparser.
     pub(crate) fn tokens(&self, range: Range<usize>) -> Vec<TokenWithSpan> {
         let lexemes = self.lexemes.get(range).unwrap_or_default();

@@ -28,7 +28,9 @@ use lakeward_base::{Redacted, SqlState};
 use crate::ddl::Ddl;
 use crate::error::Error;
 
-pub(crate) use allow::{AggregateSyntax, aggregate_syntax};
+#[cfg(test)]
+pub(crate) use allow::AggregateSyntax;
+pub(crate) use allow::aggregate_syntax;
 pub use normalize::normalize;
 
 /// One parsed statement.
@@ -168,13 +170,30 @@ pub fn parse(sql: &str) -> Result<Statement, Error> {
     }
 }
 
+/// One statement of a text that may hold several.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The statement's own text.
+    pub text: String,
+    /// How many characters stand before it: what positions in it must be moved by.
+    pub before: usize,
+}
+
+/// Statement text does not print.
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("before", &self.before).finish_non_exhaustive()
+    }
+}
+
 /// The statements of a simple query, each without what stands around it; none where there are only comments.
 ///
 /// # Errors
 /// As for [`parse`], of what cannot be read at all; the position is that in `sql`.
-pub fn split(sql: &str) -> Result<Vec<String>, Error> {
+pub fn split(sql: &str) -> Result<Vec<Part>, Error> {
     let lexed = lex::Lexed::read(sql)?;
-    Ok(lexed.statements().iter().map(|range| lexed.text(range).to_owned()).collect())
+    let part = |range| Part { text: lexed.text(&range).to_owned(), before: lexed.start(&range) };
+    Ok(lexed.statements().into_iter().map(part).collect())
 }
 
 /// Parses one expression, as policies and masks hold them.

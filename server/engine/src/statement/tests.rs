@@ -264,7 +264,9 @@ fn settings_are_read() {
 #[test]
 fn a_simple_query_is_split_as_psql_would() {
     let parts = split("SELECT ';'; ;\n-- x;y\nSELECT $$;$$ /* ; */ ; SELECT \";\" ").unwrap();
-    assert_eq!(parts, ["SELECT ';'", "SELECT $$;$$", "SELECT \";\""]);
+    let texts: Vec<_> = parts.iter().map(|part| part.text.as_str()).collect();
+    assert_eq!(texts, ["SELECT ';'", "SELECT $$;$$", "SELECT \";\""]);
+    assert_eq!(parts.iter().map(|part| part.before).collect::<Vec<_>>(), [0, 21, 44]);
     assert!(split(" ; -- x").unwrap().is_empty());
     let error = split("SELECT 1; SELECT 'x").unwrap_err();
     assert_eq!((error.sqlstate().as_str(), error.position()), ("42601", Some(18)));

@@ -30,7 +30,12 @@ const QUEUE_BATCHES: usize = 2;
 pub(super) fn table(vantage: &Vantage) -> std::result::Result<SystemTable, Error> {
     require_member(vantage, "auditor", "audit")?;
     let log = vantage.session.engine().audit().clone();
-    let provider = lakeward_govern::SystemTable::new("audit", Arc::new(AuditTable { log }), *vantage.stamp, Arc::clone(&vantage.privileged));
+    let provider = lakeward_govern::SystemTable::new(
+        "audit",
+        Arc::new(AuditTable { log }),
+        *vantage.stamp,
+        Arc::clone(&vantage.privileged),
+    );
     Ok(SystemTable { provider: Arc::new(provider), holds_data: true })
 }
 
@@ -66,7 +71,8 @@ impl TableProvider for AuditTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partition: Arc<dyn PartitionStream> = Arc::new(AuditRows { log: self.log.clone(), schema: AuditLog::schema() });
+        let partition: Arc<dyn PartitionStream> =
+            Arc::new(AuditRows { log: self.log.clone(), schema: AuditLog::schema() });
         let plan = StreamingTableExec::try_new(AuditLog::schema(), vec![partition], projection, [], false, limit)?;
         Ok(Arc::new(plan))
     }

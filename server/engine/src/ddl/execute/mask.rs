@@ -126,7 +126,7 @@ pub(super) async fn set(
         .command("ALTER TABLE", |draft, acting| {
             let table = governed(context, draft, acting, table)?;
             let masked = find_column(&table, column)?.id;
-            let binding = mask.map(|mask| bind(draft, &table, column, mask)).transpose()?;
+            let binding = mask.map(|mask| bind(draft, acting, &table, column, mask)).transpose()?;
             draft.set_mask(table.id, masked, binding)?;
             Ok(Vec::new())
         })
@@ -134,8 +134,18 @@ pub(super) async fn set(
 }
 
 /// Matches a policy's parameters with columns.
-fn bind(snapshot: &Snapshot, table: &Table, column: &str, mask: &Mask) -> Result<MaskBinding, CatalogError> {
+fn bind(
+    snapshot: &Snapshot,
+    acting: &Actor,
+    table: &Table,
+    column: &str,
+    mask: &Mask,
+) -> Result<MaskBinding, CatalogError> {
     let policy = masking_policy(snapshot, &mask.policy)?;
+    // Set on a column of guesses, a keyed mask would tell what its values elsewhere stand for.
+    if is_keyed(policy.body.expose()) {
+        must_make_masks(acting)?;
+    }
     let own = [column.to_owned()];
     let arguments = if mask.arguments.is_empty() { &own[..] } else { &mask.arguments };
     if arguments.first().map(String::as_str) != Some(column) {
@@ -169,6 +179,10 @@ fn bind(snapshot: &Snapshot, table: &Table, column: &str, mask: &Mask) -> Result
         return Err(refused(Error::new(SqlState::DATATYPE_MISMATCH, "a mask keeps the column's type")));
     }
     Ok(MaskBinding { policy: policy.id, arguments: bound })
+}
+
+fn is_keyed(body: &str) -> bool {
+    crate::statement::parse_expression(body).map_or(true, |body| crate::functions::keyed_call(&body).is_some())
 }
 
 fn parameter_type(policy: &MaskingPolicy) -> Option<&str> {

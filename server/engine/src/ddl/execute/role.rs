@@ -2,8 +2,8 @@
 //!
 //! Invariant: only a superuser makes, or touches, a role that bypasses anything.
 
-use lakeward_base::{Redacted, SqlState};
-use lakeward_catalog::{CatalogError, Draft, NewRole, Role, ScramVerifier};
+use lakeward_base::{Redacted, RoleId, SqlState};
+use lakeward_catalog::{CatalogError, Draft, NewRole, Role, ScramVerifier, Snapshot};
 
 use super::actor::{self, Actor};
 use super::{DdlContext, Edited, refused, skip_missing};
@@ -38,7 +38,7 @@ fn create_in(draft: &mut Draft, actor: &Actor, create: &CreateRole, verifier: Op
     let members = create.members.iter().map(|name| actor.role(draft, name)).collect::<Result<Vec<_>, _>>()?;
     let id = draft.create_role(new)?;
     for member in members {
-        must_touch(actor, &member)?;
+        must_touch(actor, draft, &member)?;
         draft.grant_role(id, member.id)?;
     }
     Ok(Vec::new())
@@ -46,13 +46,24 @@ fn create_in(draft: &mut Draft, actor: &Actor, create: &CreateRole, verifier: Op
 
 pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterRole) -> Result<Command, Error> {
     let verifier = verifier(&alter.options).await?;
-    context.command("ALTER ROLE", |draft, actor| alter_in(draft, actor, alter, verifier.as_ref())).await
+    context
+        .command("ALTER ROLE", |draft, actor| {
+            alter_in(draft, actor, context.principal.session_role, alter, verifier.as_ref())
+        })
+        .await
 }
 
-fn alter_in(draft: &mut Draft, actor: &Actor, alter: &AlterRole, verifier: Option<&Option<ScramVerifier>>) -> Edited {
+fn alter_in(
+    draft: &mut Draft,
+    actor: &Actor,
+    session_role: RoleId,
+    alter: &AlterRole,
+    verifier: Option<&Option<ScramVerifier>>,
+) -> Edited {
     let role = actor.role(draft, &alter.role)?;
     let options = &alter.options;
-    let own_password_only = role.id == actor.role
+    // Not the role of SET ROLE: its attributes would come with its password.
+    let own_password_only = role.id == session_role
         && options.login.is_none()
         && options.superuser.is_none()
         && options.bypass_row_security.is_none()
@@ -60,7 +71,7 @@ fn alter_in(draft: &mut Draft, actor: &Actor, alter: &AlterRole, verifier: Optio
         && options.valid_until.is_none();
     if !own_password_only {
         must_create_roles(actor, "alter role")?;
-        must_touch(actor, &role)?;
+        must_touch(actor, draft, &role)?;
         must_not_raise(actor, options)?;
     }
     draft.alter_role(role.id, |role| {
@@ -104,7 +115,7 @@ pub(super) async fn rename(context: &DdlContext<'_>, name: &str, to: &str) -> Re
         .command("ALTER ROLE", |draft, actor| {
             let role = actor::role(draft, name)?;
             must_create_roles(actor, "rename role")?;
-            must_touch(actor, &role)?;
+            must_touch(actor, draft, &role)?;
             if role.name == context.principal.session_user {
                 return Err(refused(Error::unsupported("to rename the session's own user")));
             }
@@ -128,7 +139,7 @@ pub(super) async fn set_attribute(
                 let message = "must be superuser or a member of policy_admin to set attributes";
                 return Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)));
             }
-            must_touch(actor, &role)?;
+            must_not_bypass(actor, draft, &role)?;
             draft.alter_role(role.id, |role| {
                 match value {
                     Some(value) => role.attributes.insert(attribute.to_owned(), value.expose().clone()),
@@ -149,7 +160,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Resul
                 let Some(role) = skip_missing(actor::role(draft, name), drop.if_exists, &mut notices)? else {
                     continue;
                 };
-                must_touch(actor, &role)?;
+                must_touch(actor, draft, &role)?;
                 if role.id == actor.role || role.name == context.principal.session_user {
                     return Err(in_use("current user cannot be dropped"));
                 }
@@ -185,13 +196,25 @@ fn must_not_raise(actor: &Actor, options: &RoleOptions) -> Result<(), CatalogErr
     Ok(())
 }
 
-/// A password or a membership of a role that bypasses is as good as bypassing.
-fn must_touch(actor: &Actor, role: &Role) -> Result<(), CatalogError> {
-    if role.superuser {
-        actor.must_be_superuser("alter superusers")?;
+/// A password, or a membership, of a role that reaches one that bypasses is as good as bypassing.
+fn must_touch(actor: &Actor, snapshot: &Snapshot, role: &Role) -> Result<(), CatalogError> {
+    let reach = snapshot.effective_roles(role.id);
+    let strong = |id: &RoleId| {
+        snapshot.role(*id).is_some_and(|role| role.superuser || role.bypass_row_security || role.built_in)
+    };
+    if reach.iter().any(strong) {
+        return actor.must_be_superuser("alter roles that bypass policies, or are members of built-in roles");
     }
-    if role.bypass_row_security {
-        actor.must_be_superuser("alter roles with BYPASSRLS")?;
+    Ok(())
+}
+
+/// Attributes are policy: `policy_admin` may set those of its own members and the auditors too, but of nobody who
+/// bypasses.
+fn must_not_bypass(actor: &Actor, snapshot: &Snapshot, role: &Role) -> Result<(), CatalogError> {
+    let reach = snapshot.effective_roles(role.id);
+    let bypasses = |id: &RoleId| snapshot.role(*id).is_some_and(|role| role.superuser || role.bypass_row_security);
+    if reach.iter().any(bypasses) {
+        return actor.must_be_superuser("alter roles that bypass policies");
     }
     Ok(())
 }

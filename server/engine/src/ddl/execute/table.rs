@@ -163,7 +163,8 @@ fn put(
     draft.create_table(NewTable {
         schema: schema.id,
         name: creation.name.name.clone(),
-        owner: actor.role,
+        // A derived table holds what the login's own attributes showed: it is not the role's of SET ROLE.
+        owner: if creation.grantable { actor.role } else { context.principal.session_role },
         location: place.location.clone(),
         managed: place.managed,
         columns: columns

@@ -27,7 +27,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateView) -> Res
             match draft.relation(&schema.name, &create.view.name) {
                 Some(Relation::View(view)) if create.or_replace => {
                     acting.must_own(view.owner, "view", &view.name)?;
-                    draft.replace_view(view.id, create.definition.clone(), columns)?;
+                    draft.replace_view(view.id, create.definition.clone(), context.search_path.to_vec(), columns)?;
                 }
                 Some(Relation::Table(table)) if create.or_replace => {
                     let message = format!("\"{}\" is not a view", table.name);
@@ -35,7 +35,15 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateView) -> Res
                 }
                 Some(_) | None => {
                     let (name, definition) = (create.view.name.clone(), create.definition.clone());
-                    draft.create_view(NewView { schema: schema.id, name, owner: acting.role, definition, columns })?;
+                    let search_path = context.search_path.to_vec();
+                    draft.create_view(NewView {
+                        schema: schema.id,
+                        name,
+                        owner: acting.role,
+                        definition,
+                        search_path,
+                        columns,
+                    })?;
                 }
             }
             Ok(Vec::new())

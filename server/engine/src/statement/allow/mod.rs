@@ -24,7 +24,9 @@ use super::lex::position_of;
 use super::reserved::is_reserved;
 use crate::error::Error;
 
-pub(crate) use call::{AggregateSyntax, aggregate_syntax};
+#[cfg(test)]
+pub(crate) use call::AggregateSyntax;
+pub(crate) use call::aggregate_syntax;
 
 /// Checks a query and everything in it.
 pub(crate) fn check_query(source: &str, query: &Query) -> Result<(), Error> {

@@ -13,8 +13,8 @@ use datafusion::common::Result;
 
 use super::definition::{Column, Definition};
 
-/// One value.
-#[derive(Debug, Clone)]
+/// One value. It may be a policy's or a view's text, so it cannot be printed.
+#[derive(Clone)]
 pub(super) enum Cell {
     Null,
     Bool(bool),
@@ -59,10 +59,16 @@ pub(super) fn batch(definition: &Definition, rows: &Rows) -> Result<RecordBatch>
 pub(super) fn array(data_type: &DataType, cells: impl ExactSizeIterator<Item = Cell>) -> ArrayRef {
     match data_type {
         DataType::Boolean => Arc::new(cells.map(|cell| cell.truth()).collect::<BooleanArray>()),
-        DataType::Int16 => Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<Int16Array>()),
-        DataType::Int32 => Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<Int32Array>()),
+        DataType::Int16 => {
+            Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<Int16Array>())
+        }
+        DataType::Int32 => {
+            Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<Int32Array>())
+        }
         DataType::Int64 => Arc::new(cells.map(|cell| cell.number()).collect::<Int64Array>()),
-        DataType::UInt32 => Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<UInt32Array>()),
+        DataType::UInt32 => {
+            Arc::new(cells.map(|cell| cell.number().and_then(|n| n.try_into().ok())).collect::<UInt32Array>())
+        }
         #[expect(clippy::cast_precision_loss, reason = "estimates")]
         DataType::Float32 => Arc::new(cells.map(|cell| cell.number().map(|n| n as f32)).collect::<Float32Array>()),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {

@@ -44,8 +44,12 @@ pub(super) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<S
         return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
     }
     let rows = CatalogTable::new(definition, Viewer::of(vantage));
-    let provider =
-        lakeward_govern::SystemTable::new(definition.name, Arc::new(rows), *vantage.stamp, Arc::clone(&vantage.privileged));
+    let provider = lakeward_govern::SystemTable::new(
+        definition.name,
+        Arc::new(rows),
+        *vantage.stamp,
+        Arc::clone(&vantage.privileged),
+    );
     Ok(Some(SystemTable { provider: Arc::new(provider), holds_data: false }))
 }
 

@@ -125,7 +125,9 @@ fn by_plain_name(name: &str) -> Option<&'static TypeRow> {
 fn modifier(oid: u32, arguments: &str) -> i32 {
     let mut numbers = arguments.split(',').map(|number| number.trim().parse::<i32>());
     match (oid, numbers.next(), numbers.next()) {
-        (NUMERIC, Some(Ok(precision)), scale) => ((precision << 16) | (scale.and_then(Result::ok).unwrap_or(0) & 0x7ff)) + 4,
+        (NUMERIC, Some(Ok(precision)), scale) => {
+            ((precision << 16) | (scale.and_then(Result::ok).unwrap_or(0) & 0x7ff)) + 4
+        }
         (VARCHAR | BPCHAR, Some(Ok(length)), None) => length + 4,
         _ => -1,
     }

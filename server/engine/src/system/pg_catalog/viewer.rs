@@ -197,7 +197,9 @@ impl Viewer {
     /// `current_schemas`: the schemas of the search path that exist.
     pub(super) fn current_schemas(&self, implicit: bool) -> Vec<String> {
         let path = self.path().into_iter().skip(usize::from(!implicit));
-        path.filter(|name| *name == PG_CATALOG || self.snapshot.schema_by_name(name).is_some()).map(str::to_owned).collect()
+        path.filter(|name| *name == PG_CATALOG || self.snapshot.schema_by_name(name).is_some())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether a relation is found by its name alone.
@@ -299,8 +301,12 @@ impl Seen<'_> {
     /// Its columns, in order.
     pub(super) fn columns(&self) -> Vec<SeenColumn> {
         match self.origin {
-            Origin::Table(table) => table.columns.iter().map(|column| typed(&column.name, &column.sql_type, false)).collect(),
-            Origin::View(view) => view.columns.iter().map(|column| typed(&column.name, &column.sql_type, false)).collect(),
+            Origin::Table(table) => {
+                table.columns.iter().map(|column| typed(&column.name, &column.sql_type, false)).collect()
+            }
+            Origin::View(view) => {
+                view.columns.iter().map(|column| typed(&column.name, &column.sql_type, false)).collect()
+            }
             Origin::Catalog(definition) => {
                 definition.columns.iter().map(|column| typed(column.name, column.type_name, column.not_null)).collect()
             }

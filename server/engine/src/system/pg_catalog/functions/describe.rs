@@ -128,7 +128,9 @@ fn array_lower(_: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
 /// The length of a list that is not empty; there is one dimension.
 fn length(arguments: &[Argument]) -> Option<i64> {
     match arguments {
-        [Argument::List(length, _), dimension] if *length > 0 && dimension.number() == Some(1) => i64::try_from(*length).ok(),
+        [Argument::List(length, _), dimension] if *length > 0 && dimension.number() == Some(1) => {
+            i64::try_from(*length).ok()
+        }
         _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! Functions about the catalog: PostgreSQL's, answered from the statement's snapshot as its principal may know it.
 //!
 //! They are found by name when a statement is planned and are closed over its [`Viewer`], so they cannot outlive it.
-//! Invariant: a function here reads nothing but its arguments and what the viewer may see.
+//! Invariants: a function here reads nothing but its arguments and what the viewer may see; an error while a statement
+//! runs holds no argument, since that may be a cell's value. Only while it is planned are arguments the user's own words.
 
 mod answer;
 mod describe;
@@ -16,13 +17,16 @@ use arrow::array::{Array, ArrayRef, ListArray, new_empty_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
+use lakeward_base::Coded;
 
-use self::answer::{Argument, Body, Known};
+use self::answer::{Argument, Known};
 use super::cell;
 use super::viewer::Viewer;
+use crate::error::Error;
 
 /// The list that a subquery made, or an empty one: what `ARRAY(SELECT …)` becomes.
 pub(super) const ARRAY_OR_EMPTY: &str = "lakeward_array_or_empty";
@@ -46,15 +50,17 @@ struct CatalogFunction {
 }
 
 impl CatalogFunction {
+    fn answer(&self, given: &[Argument]) -> std::result::Result<cell::Cell, Error> {
+        if self.known.strict && given.iter().any(Argument::is_null) {
+            return Ok(cell::Cell::Null);
+        }
+        (self.known.body)(&self.viewer, given)
+    }
+
     fn evaluate(&self, rows: usize, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let answer = |row: usize| {
             let given = arguments.iter().map(|array| Ok(Argument::of(ScalarValue::try_from_array(array, row)?)));
-            let given = given.collect::<Result<Vec<_>>>()?;
-            if self.known.strict && given.iter().any(Argument::is_null) {
-                return Ok(cell::Cell::Null);
-            }
-            let body: Body = self.known.body;
-            body(&self.viewer, &given).map_err(|error| DataFusionError::External(Box::new(error)))
+            self.answer(&given.collect::<Result<Vec<_>>>()?).map_err(|error| external(without_arguments(&error)))
         };
         let cells = (0..rows).map(answer).collect::<Result<Vec<_>>>()?;
         Ok(cell::array(&self.known.returns.data_type(), cells.into_iter()))
@@ -74,6 +80,20 @@ impl ScalarUDFImpl for CatalogFunction {
         Ok(self.known.returns.data_type())
     }
 
+    /// What a statement names itself is looked up while it is planned, and its error may say the name.
+    fn simplify(&self, arguments: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let literal = |argument: &Expr| match argument {
+            Expr::Literal(value, _) => Some(Argument::of(value.clone())),
+            _ => None,
+        };
+        if object::READERS.contains(&self.known.name)
+            && let Some(given) = arguments.iter().map(literal).collect::<Option<Vec<_>>>()
+        {
+            self.answer(&given).map_err(external)?;
+        }
+        Ok(ExprSimplifyResult::Original(arguments))
+    }
+
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { arguments.number_rows };
@@ -84,6 +104,14 @@ impl ScalarUDFImpl for CatalogFunction {
         }
         Ok(ColumnarValue::Array(answers))
     }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn without_arguments(error: &Error) -> Error {
+    Error::new(error.sqlstate(), "what a function was asked about does not exist")
 }
 
 impl PartialEq for CatalogFunction {

@@ -11,13 +11,18 @@ use super::answer::{Argument, Known, Returns};
 use super::describe::quoted;
 use crate::error::Error;
 
+/// The functions that casts of names become.
+pub(super) const READERS: &[&str] = &["regclassin", "regtypein", "regprocin", "regnamespacein", "regrolein"];
+
 pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("regclassin", Returns::Oid, |viewer, given| input(viewer, given, class_oid, unknown_relation)),
     Known::strict("to_regclass", Returns::Oid, |viewer, given| soft(viewer, given, class_oid)),
     Known::strict("regclassout", Returns::Text, |viewer, given| output(viewer, given, class_name)),
     Known::strict("regtypein", Returns::Oid, |viewer, given| input(viewer, given, type_oid, unknown_type)),
     Known::strict("to_regtype", Returns::Oid, |viewer, given| soft(viewer, given, type_oid)),
-    Known::strict("regtypeout", Returns::Text, |viewer, given| output(viewer, given, |_, oid| Some(types::format(oid, -1)))),
+    Known::strict("regtypeout", Returns::Text, |viewer, given| {
+        output(viewer, given, |_, oid| Some(types::format(oid, -1)))
+    }),
     Known::strict("regprocin", Returns::Oid, |viewer, given| input(viewer, given, function_oid, unknown_function)),
     Known::strict("to_regproc", Returns::Oid, |viewer, given| soft(viewer, given, function_oid)),
     Known::strict("regprocout", Returns::Text, |viewer, given| output(viewer, given, function_name)),
@@ -142,7 +147,8 @@ fn pg_get_userbyid(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Erro
 /// The names of roles by their OIDs, in order: PUBLIC, OID 0, has none.
 fn role_names(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
     let [Argument::List(_, oids)] = arguments else { return Ok(Cell::Null) };
-    let mut names: Vec<String> = oids.iter().filter_map(|oid| viewer.role(*oid)).map(|role| role.name.clone()).collect();
+    let mut names: Vec<String> =
+        oids.iter().filter_map(|oid| viewer.role(*oid)).map(|role| role.name.clone()).collect();
     names.sort_unstable();
     Ok(Cell::from(names))
 }

@@ -50,7 +50,11 @@ impl Asked {
 }
 
 /// Takes `[role,] rest…` apart, where `rest` has `count` arguments.
-fn asked<'a>(viewer: &Viewer, arguments: &'a [Argument], count: usize) -> Result<Option<(Asked, &'a [Argument])>, Error> {
+fn asked<'a>(
+    viewer: &Viewer,
+    arguments: &'a [Argument],
+    count: usize,
+) -> Result<Option<(Asked, &'a [Argument])>, Error> {
     match arguments.split_first() {
         Some((role, rest)) if rest.len() == count => Ok(Asked::other(viewer, role)?.map(|asked| (asked, rest))),
         _ if arguments.len() == count => Ok(Some((Asked::current(viewer), arguments))),
@@ -165,11 +169,15 @@ fn has_schema_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell,
     if let Some(found) = found {
         return Ok(any(privilege.text(), |name, grantable| {
             let owns = asked.superuser || asked.roles.contains(&found.owner);
-            let held = || privilege_of(name).is_some_and(|one| viewer.snapshot.holds(&asked.roles, found.owner, &found.grants, one));
+            let held = || {
+                privilege_of(name)
+                    .is_some_and(|one| viewer.snapshot.holds(&asked.roles, found.owner, &found.grants, one))
+            };
             matches!(name, "USAGE" | "CREATE") && (owns || (!grantable && held()))
         }));
     }
-    let brought_along = viewer.schemas().into_iter().find(|known| Some(known.name) == schema.text() || Some(known.oid) == schema.oid());
+    let brought_along =
+        viewer.schemas().into_iter().find(|known| Some(known.name) == schema.text() || Some(known.oid) == schema.oid());
     match brought_along {
         Some(_) => Ok(any(privilege.text(), |name, grantable| name == "USAGE" && (!grantable || asked.superuser))),
         None if schema.oid().is_some() => Ok(Cell::Null),

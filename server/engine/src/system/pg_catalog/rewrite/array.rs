@@ -2,9 +2,10 @@
 //!
 //! Invariant: `ARRAY(SELECT …)` is an empty array where the query has no rows, never NULL.
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArguments, GroupByExpr, Ident, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
+    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
 };
 
 use super::super::functions::ARRAY_OR_EMPTY;
@@ -65,9 +66,8 @@ fn over(query: Query) -> Query {
         columns: vec![TableAliasColumnDef { name: column.clone(), data_type: None }],
         at: None,
     };
-    let factor =
-        TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
-    let mut select = select_like(&outer);
+    let factor = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
+    let mut select = empty_select();
     select.from = vec![TableWithJoins { relation: factor, joins: Vec::new() }];
     select.projection = vec![SelectItem::UnnamedExpr(tree::call("array_agg", vec![Expr::Identifier(column)]))];
     outer.body = Box::new(SetExpr::Select(Box::new(select)));
@@ -78,28 +78,7 @@ fn over(query: Query) -> Query {
 }
 
 /// A SELECT without clauses.
-fn select_like(query: &Query) -> Select {
-    let mut select = first_select(&query.body).cloned().unwrap_or_else(empty_select);
-    select.distinct = None;
-    select.selection = None;
-    select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
-    select.having = None;
-    select.named_window = Vec::new();
-    select
-}
-
-fn first_select(body: &SetExpr) -> Option<&Select> {
-    match body {
-        SetExpr::Select(select) => Some(select),
-        SetExpr::Query(query) => first_select(&query.body),
-        SetExpr::SetOperation { left, right, .. } => first_select(left).or_else(|| first_select(right)),
-        _ => None,
-    }
-}
-
 fn empty_select() -> Select {
-    use datafusion::sql::sqlparser::ast::SelectFlavor;
-    use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
     Select {
         select_token: AttachedToken::empty(),
         optimizer_hints: Vec::new(),
@@ -138,7 +117,8 @@ pub(super) fn replace_role_names(expression: &mut Expr) {
 
 fn roles_asked_for(query: &Query) -> Option<&Expr> {
     let select = tree::select_of(query)?;
-    let [TableWithJoins { relation: TableFactor::Table { name, args: None, .. }, joins }] = select.from.as_slice() else {
+    let [TableWithJoins { relation: TableFactor::Table { name, args: None, .. }, joins }] = select.from.as_slice()
+    else {
         return None;
     };
     let of_roles = joins.is_empty() && definition_of(name).is_some_and(|found| found.name == "pg_roles");

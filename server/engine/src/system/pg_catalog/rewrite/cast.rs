@@ -146,7 +146,8 @@ fn compares(operator: &BinaryOperator) -> bool {
 
 /// `c.oid::regclass = x` compares numbers, unless x is text.
 fn compare(side: &mut Expr, other: &mut Expr) {
-    let Some((_, reads, writes)) = OBJECT_TYPES.iter().find(|(_, _, writes)| tree::argument_of(side, writes).is_some()) else {
+    let Some((_, reads, writes)) = OBJECT_TYPES.iter().find(|(_, _, writes)| tree::argument_of(side, writes).is_some())
+    else {
         return;
     };
     if matches!(other, Expr::Cast { data_type, .. } if is_text(data_type)) {

@@ -56,7 +56,8 @@ impl Visitor for Needs {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let named = query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| &cte.alias.name);
-        self.shadowed |= named.into_iter().any(|name| super::definition::find(PG_CATALOG, &name.value.to_lowercase()).is_some());
+        self.shadowed |=
+            named.into_iter().any(|name| super::definition::find(PG_CATALOG, &name.value.to_lowercase()).is_some());
         ControlFlow::Continue(())
     }
 

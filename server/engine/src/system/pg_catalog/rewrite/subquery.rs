@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ArrayElemTypeDef, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, Query, Select, SelectItem,
-    SetExpr, TableFactor, TableWithJoins, visit_expressions,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArguments, GroupByExpr, JoinOperator, Query,
+    Select, SelectItem, SetExpr, TableFactor, TableWithJoins, visit_expressions,
 };
 
 use super::super::definition::Definition;
@@ -79,7 +79,12 @@ fn spreads_outer_column(table: &TableWithJoins) -> bool {
 /// A column's collation, where it is not its type's: it always is.
 fn reads_collation(query: &Query) -> bool {
     let Some(select) = tree::select_of(query) else { return false };
-    let relations = || select.from.iter().flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
+    let relations = || {
+        select
+            .from
+            .iter()
+            .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)))
+    };
     relations().any(|factor| definition(factor).is_some_and(|found| found.name == "pg_collation"))
         && relations().all(|factor| definition(factor).is_some())
 }
@@ -91,7 +96,8 @@ pub(super) fn aggregate(expression: &mut Expr) {
         return;
     }
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice() else {
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice()
+    else {
         return;
     };
     let item = item.clone();
@@ -133,7 +139,6 @@ pub(super) fn count_instead(expression: &mut Expr) {
     select.projection = vec![SelectItem::UnnamedExpr(tree::count_all())];
     select.distinct = None;
     query.order_by = None;
-    use datafusion::sql::sqlparser::ast::BinaryOperator;
     *expression = Expr::BinaryOp {
         left: Box::new(Expr::Subquery(Box::new(query))),
         op: if negated { BinaryOperator::Eq } else { BinaryOperator::Gt },

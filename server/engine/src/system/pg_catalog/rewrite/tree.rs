@@ -3,9 +3,9 @@
 //! Invariant: what is made here holds no text of a user's but what it is given.
 
 use datafusion::sql::sqlparser::ast::{
-    Array, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, CastKind, Ident, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Value, visit_expressions,
+    Array, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderBy, OrderByExpr, OrderByKind,
+    Query, Select, SelectItem, SetExpr, Value, visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -146,7 +146,9 @@ const AGGREGATES: &[&str] = &[
 /// Whether a select list calls an aggregate that `wanted` takes.
 pub(super) fn aggregates(select: &Select, wanted: impl Fn(&str) -> bool) -> bool {
     let found = visit_expressions(&select.projection, |expression| match expression {
-        Expr::Function(function) if call_name(function).is_some_and(|name| AGGREGATES.contains(&name.as_str()) && wanted(&name)) => {
+        Expr::Function(function)
+            if call_name(function).is_some_and(|name| AGGREGATES.contains(&name.as_str()) && wanted(&name)) =>
+        {
             ControlFlow::Break(())
         }
         _ => ControlFlow::Continue(()),

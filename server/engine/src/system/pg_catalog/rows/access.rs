@@ -54,8 +54,7 @@ pub(super) fn pg_policy(viewer: &Viewer) -> Rows {
         let relation = relation_oid(table.id);
         table.policies.iter().map(|policy| policy_row(relation, policy)).collect::<Vec<_>>()
     };
-    let columns =
-        &["oid", "polname", "polrelid", "polcmd", "polpermissive", "polroles", "polqual", "polwithcheck"];
+    let columns = &["oid", "polname", "polrelid", "polcmd", "polpermissive", "polroles", "polqual", "polwithcheck"];
     Rows::new(columns, tables(viewer).flat_map(of_table).collect::<Vec<_>>())
 }
 
@@ -102,8 +101,7 @@ pub(super) fn pg_policies(viewer: &Viewer) -> Rows {
         let schema = viewer.snapshot.schema(table.schema).map(|schema| schema.name.clone()).unwrap_or_default();
         table.policies.iter().map(|policy| policies_row(viewer, &schema, &table.name, policy)).collect::<Vec<_>>()
     };
-    let columns =
-        &["schemaname", "tablename", "policyname", "permissive", "roles", "cmd", "qual", "with_check"];
+    let columns = &["schemaname", "tablename", "policyname", "permissive", "roles", "cmd", "qual", "with_check"];
     Rows::new(columns, tables(viewer).flat_map(of_table).collect::<Vec<_>>())
 }
 

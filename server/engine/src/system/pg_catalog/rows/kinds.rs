@@ -101,9 +101,9 @@ const COLLATIONS: &[(u32, &str, &str, Option<&str>)] =
 
 pub(super) fn pg_collation(viewer: &Viewer) -> Rows {
     let owner = role_oid(viewer.system_owner());
-    let rows = COLLATIONS
-        .iter()
-        .map(|(oid, name, provider, locale)| row![*oid, *name, PG_CATALOG_OID, owner, *provider, true, -1, *locale, *locale]);
+    let rows = COLLATIONS.iter().map(|(oid, name, provider, locale)| {
+        row![*oid, *name, PG_CATALOG_OID, owner, *provider, true, -1, *locale, *locale]
+    });
     let columns = &[
         "oid",
         "collname",

@@ -138,5 +138,8 @@ pub(in crate::system::pg_catalog) fn definition(viewer: &Viewer, seen: &Seen<'_>
 pub(super) fn pg_stat_tables(viewer: &Viewer) -> Rows {
     let relations = viewer.user_relations();
     let tables = relations.iter().filter(|seen| seen.kind() == "r");
-    Rows::new(&["relid", "schemaname", "relname"], tables.map(|seen| row![seen.oid, seen.schema, seen.name]).collect::<Vec<_>>())
+    Rows::new(
+        &["relid", "schemaname", "relname"],
+        tables.map(|seen| row![seen.oid, seen.schema, seen.name]).collect::<Vec<_>>(),
+    )
 }

@@ -141,7 +141,11 @@ pub(super) async fn table(session: &Arc<Session>, sql: &str) -> Result<Vec<Vec<S
 }
 
 /// The same through prepare, with parameters.
-pub(super) async fn prepared(session: &Arc<Session>, sql: &str, parameters: Vec<ScalarValue>) -> Result<Vec<Vec<String>>, Error> {
+pub(super) async fn prepared(
+    session: &Arc<Session>,
+    sql: &str,
+    parameters: Vec<ScalarValue>,
+) -> Result<Vec<Vec<String>>, Error> {
     let statement = crate::prepare(session, sql, &[]).await?;
     answer(crate::run(session, Request::prepared(statement, parameters)).await?).await
 }
@@ -153,15 +157,20 @@ async fn answer(response: Response) -> Result<Vec<Vec<String>>, Error> {
     let mut table = vec![names];
     let options = FormatOptions::new().with_null("∅");
     for batch in batches {
-        let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        table.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()));
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        table.extend(
+            (0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect()),
+        );
     }
     Ok(table)
 }
 
 /// Rows without the names, each joined with `|`.
 pub(super) async fn lines(session: &Arc<Session>, sql: &str) -> Vec<String> {
-    let rows = table(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error} {:?}", lakeward_base::Coded::detail(&error)));
+    let rows = table(session, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error} {:?}", lakeward_base::Coded::detail(&error)));
     rows.iter().skip(1).map(|row| row.join("|")).collect()
 }
 

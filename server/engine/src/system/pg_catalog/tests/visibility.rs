@@ -76,7 +76,10 @@ async fn privileges_are_told_as_they_are() {
     let admin = hospital.login("admin");
     assert_eq!(lines(&admin, "SELECT has_table_privilege('governor', 'patients', 'SELECT')").await, ["true"]);
     assert_eq!(lines(&admin, "SELECT has_table_privilege('stranger', 'patients', 'SELECT')").await, ["false"]);
-    assert_eq!(lines(&hospital.login("officer"), "SELECT has_table_privilege('system.audit', 'SELECT')").await, ["true"]);
+    assert_eq!(
+        lines(&hospital.login("officer"), "SELECT has_table_privilege('system.audit', 'SELECT')").await,
+        ["true"]
+    );
     let missing = table(&analyst, "SELECT has_table_privilege('nothing', 'SELECT')").await.unwrap_err();
     assert_eq!(missing.sqlstate(), SqlState::UNDEFINED_TABLE);
 }
@@ -104,4 +107,29 @@ async fn a_users_query_keeps_its_meaning() {
     assert_eq!(lines(&admin, shadowed).await, ["1"]);
     let names = table(&admin, "SELECT 'patients'::regclass, NULL, NULL FROM pg_am").await.unwrap();
     assert_eq!(names, [["regclass", "?column?", "?column?"], ["patients", "∅", "∅"]]);
+}
+
+#[tokio::test]
+async fn an_error_while_a_statement_runs_holds_no_value() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    for call in [
+        "regclassin(amname)",
+        "regrolein(amname)",
+        "has_table_privilege(amname, 'SELECT')",
+        "current_setting(amname)",
+        "regclassin((SELECT max(amname) FROM pg_am))",
+    ] {
+        let error = table(&analyst, &format!("SELECT {call} FROM pg_am")).await.unwrap_err();
+        let all = format!("{error} {:?} {:?} {:?}", error.message(), error.detail(), error.hint());
+        assert!(!all.contains("delta"), "{call}: {all}");
+    }
+    let own = table(&analyst, "SELECT 'nothing'::regclass").await.unwrap_err();
+    assert_eq!(
+        (own.sqlstate(), own.message()),
+        (SqlState::UNDEFINED_TABLE, "relation \"nothing\" does not exist".to_owned())
+    );
+    let guarded =
+        "SELECT CASE WHEN to_regclass('nothing') IS NOT NULL THEN has_table_privilege('nothing', 'SELECT') END";
+    assert_eq!(lines(&analyst, guarded).await, ["∅"]);
 }
