@@ -90,10 +90,15 @@ impl Runtimes {
     }
 }
 
+/// See [`start`].
+const THREAD_STACK_BYTES: usize = 64 << 20;
+
 fn start(name: &str, threads: usize) -> Result<Runtime, ServerError> {
     Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(name)
+        // Planners recurse over a statement's tree: the limits of the parser fit this stack. Untouched pages cost nothing.
+        .thread_stack_size(THREAD_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| ServerError::System { what: "the async runtime", reason: error.kind() })

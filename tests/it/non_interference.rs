@@ -72,6 +72,7 @@ fn governed_tables_answer_as_filtered_and_masked_copies_do() {
         (told.map(|told| format!("{told}\n  {} {:?}", query.over(layout.governed()), query.parameters)), copies)
     });
     let judged = fixture.runtime.block_on(stream::iter(judged).buffered(CONCURRENCY).collect::<Vec<_>>());
+    for ((_, query), (_, o)) in queries.iter().zip(&judged) { match o { Outcome::Rows{rows,..} => eprintln!("TMP rows {}", rows.len()), Outcome::Failed(c) => eprintln!("TMP {c} {}", query.over("s")) } }
     let told = judged.iter().filter_map(|(told, _)| told.as_deref()).collect::<Vec<_>>();
     assert!(told.is_empty(), "seed {}: {} queries tell something:\n{}", seed(), told.len(), told.join("\n"));
     let with_rows =
@@ -94,6 +95,7 @@ fn an_inlined_policy_is_found_out() {
         }
         told
     });
+    eprintln!("TMP told {} of {}: {told:?}", told.len(), queries.len());
     for layout in Layout::ALL {
         let found = told.iter().any(|(of, told)| *of == layout && told == "fails with data on governed tables only");
         assert!(found, "{layout:?}: the inlined policy leaks, and the test does not see it: {told:?}");
@@ -142,6 +144,14 @@ fn aggregates_answer_together_what_they_answer_alone() {
             let alone = [rows(first, schema), rows(second, schema)].concat();
             assert_eq!(rows(&format!("{first}, {second}"), schema), alone, "{schema}: {first}, {second}");
         }
+    }
+}
+
+#[test]
+fn tmp_unwrapped() {
+    let fixture = shared();
+    for sql in ["SELECT count(*) FROM copy_files.patients WHERE CAST(fee AS INT) > 126", "SELECT count(*) FROM (SELECT CAST(fee AS INT) AS x FROM copy_files.patients) WHERE x % 1000000 > 126", "SELECT count(*) FROM copy_files.patients WHERE fee > 126", "SELECT count(*) FROM copy_files.patients WHERE CAST(score AS INT) > 126", "SELECT count(*) FROM copy_files.patients WHERE CAST(score AS INT) % 10000 > 126",  "SELECT count(*) FROM copy_files.patients WHERE CAST(seen AS DATE) > DATE '2022-01-01'"] {
+        eprintln!("TMP {sql}: {:?}", Outcome::of(fixture.runtime.block_on(fixture.as_analyst(sql, &[])), |e| e.to_string()));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::explain;
 use crate::plan::{Planned, Work};
 use crate::query::QueryPlan;
-use crate::response::{Command, Notice, Response, RowTag};
+use crate::response::{Command, Forgotten, Notice, Response, RowTag};
 use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending};
@@ -188,13 +188,22 @@ fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
         }
         Setting::Reset(None) => {
             command.tag = "RESET".to_owned();
-            session.settings().reset_all();
+            command.reported.extend(session.settings().reset_all());
         }
         Setting::Role(name) => session.set_role(name.as_deref())?,
         Setting::Discard => {
             command.tag = "DISCARD ALL".to_owned();
-            session.settings().reset_all();
+            command.forgotten = Forgotten::All;
+            command.reported.extend(session.settings().reset_all());
             session.set_role(None)?;
+        }
+        Setting::Deallocate(Some(name)) => {
+            command.tag = "DEALLOCATE".to_owned();
+            command.forgotten = Forgotten::Named(name.clone());
+        }
+        Setting::Deallocate(None) => {
+            command.tag = "DEALLOCATE ALL".to_owned();
+            command.forgotten = Forgotten::All;
         }
         Setting::Show(_) | Setting::ShowAll => {}
     }

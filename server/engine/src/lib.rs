@@ -6,6 +6,7 @@
 //! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
 //! library's execution error leaves.
 
+mod cooperate;
 mod create;
 mod ddl;
 mod engine;
@@ -43,7 +44,7 @@ pub use error::Error;
 pub use metadata::{VisibleTable, visible_tables};
 pub use prepare::prepare;
 pub use request::{Prepared, Request, Source};
-pub use response::{Command, Notice, Response, RowStream, RowTag};
+pub use response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 pub use run::run;
 pub use session::Session;
 pub use statement::{Part, split};

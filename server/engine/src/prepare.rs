@@ -17,6 +17,7 @@ use crate::query::{QueryPlanner, with_names};
 use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
+use crate::stream::Deadline;
 use crate::statement::{Insert, Kind, Setting, Statement};
 use crate::vantage::Vantage;
 use crate::{ddl, execute, explain, output, publish, run, write};
@@ -33,8 +34,9 @@ pub async fn prepare(
     let runtime = session.engine().shared.parts.query_runtime.clone();
     let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
     let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move { described(&owner, &sql, &types).await }));
-    let outcome =
-        (&mut task.0).await.unwrap_or_else(|_| Err((String::new(), "PREPARE", publish::incident("planning", "panic"))));
+    let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
+    let described = async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };
+    let outcome = deadline.enforce(described).await.unwrap_or_else(|error| Err(unplanned(error)));
     let (normalized, class, error) = match outcome {
         Ok(prepared) => return Ok(Arc::new(prepared)),
         Err(refused) => refused,
@@ -43,6 +45,10 @@ pub async fn prepare(
     audit.describe(class, &normalized);
     audit.deny(error.sqlstate(), session.epoch());
     Err(error)
+}
+
+fn unplanned(error: Error) -> Refused {
+    (String::new(), "PREPARE", error)
 }
 
 type Refused = (String, &'static str, Error);

@@ -32,6 +32,20 @@ pub struct Command {
     pub notices: Vec<Notice>,
     /// Settings that changed and that PostgreSQL reports (`ParameterStatus`), name and value.
     pub reported: Vec<(String, String)>,
+    /// Prepared statements that the protocol forgets.
+    pub forgotten: Forgotten,
+}
+
+/// Prepared statements to forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Forgotten {
+    /// None.
+    #[default]
+    Nothing,
+    /// The one of this name.
+    Named(String),
+    /// All.
+    All,
 }
 
 /// A notice or a warning.

@@ -26,12 +26,10 @@ pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, E
     let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
     let runtime = session.engine().shared.parts.query_runtime.clone();
     let stages = stages(Arc::clone(session), request, deadline.clone());
-    let task = runtime.spawn(async move { deadline.enforce(stages).await });
-    let mut task = crate::stream::AbortOnDrop(task);
-    match (&mut task.0).await {
-        Ok(response) => response,
-        Err(_) => Err(crate::publish::incident("planning", "panic")),
-    }
+    let mut task = crate::stream::AbortOnDrop(runtime.spawn(stages));
+    // Enforced out here: planning does not yield, and must not keep the client waiting.
+    let finished = async { (&mut task.0).await.unwrap_or_else(|_| Err(crate::publish::incident("planning", "panic"))) };
+    deadline.enforce(finished).await
 }
 
 async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {

@@ -122,9 +122,11 @@ impl Settings {
         Ok(reported_name(known).map(|shown| (shown.to_owned(), self.get(known).unwrap_or_default())))
     }
 
-    /// `RESET ALL` and `DISCARD ALL`.
-    pub(crate) fn reset_all(&mut self) {
+    /// `RESET ALL` and `DISCARD ALL`; answers what the protocol must report.
+    pub(crate) fn reset_all(&mut self) -> Vec<(String, String)> {
         self.now = self.at_login.clone();
+        let reported = KNOWN.iter().filter_map(|(name, ..)| Some((reported_name(name)?, *name)));
+        reported.map(|(shown, name)| (shown.to_owned(), self.get(name).unwrap_or_default())).collect()
     }
 
     /// A setting's value.

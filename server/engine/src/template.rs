@@ -20,6 +20,7 @@ use lakeward_base::SqlState;
 use lakeward_govern::{LeafGuard, PrivilegedSessions, Stamp};
 use url::Url;
 
+use crate::cooperate::Cooperate;
 use crate::engine::Parts;
 use crate::error::Error;
 use crate::functions::session_functions;
@@ -63,6 +64,7 @@ impl Templates {
 pub(crate) fn guarded(state: &SessionState, guard: &Arc<LeafGuard>) -> SessionState {
     let mut rules = vec![guard.rule()];
     rules.extend(state.physical_optimizers().iter().cloned());
+    rules.push(Arc::new(Cooperate));
     rules.push(guard.rule());
     SessionStateBuilder::new_from_existing(state.clone()).with_physical_optimizer_rules(rules).build()
 }

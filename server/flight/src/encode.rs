@@ -29,7 +29,8 @@ pub(crate) fn wire_schema(schema: &Schema) -> SchemaRef {
 }
 
 fn wire_field(field: &FieldRef) -> FieldRef {
-    Arc::new(Field::new(field.name(), wire_type(field.data_type()), field.is_nullable()))
+    // Always nullable: what a plan knows of NULLs is not the same before and after it is optimised, and clients compare.
+    Arc::new(Field::new(field.name(), wire_type(field.data_type()), true))
 }
 
 fn wire_type(data_type: &DataType) -> DataType {

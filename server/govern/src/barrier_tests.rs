@@ -131,7 +131,7 @@ async fn aggregates_are_not_answered_from_raw_statistics() {
 }
 
 #[tokio::test]
-async fn a_dictionarys_hidden_entries_are_never_cast() {
+async fn hidden_entries_of_a_dictionary_are_never_cast() {
     let text = user().text("SELECT max(CAST(site AS BIGINT)) AS n FROM patients").await.unwrap();
     assert!(text.contains("| 998 |"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! The simple query protocol: statements in one text, run one after the other until one fails.
 
 use lakeward_base::Coded;
-use lakeward_engine::{Command, Error, Request, Response, RowStream, run, split};
+use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, run, split};
 
 use crate::connection::Connection;
 use crate::portal::{Rows, tag_text};
@@ -54,8 +54,10 @@ impl Connection {
         for (name, value) in &command.reported {
             reply::parameter_status(&mut self.wire.out, name, value)?;
         }
-        if command.tag == "DISCARD ALL" {
-            self.forget_all();
+        match &command.forgotten {
+            Forgotten::Nothing => {}
+            Forgotten::Named(name) => drop(self.statements.remove(name)),
+            Forgotten::All => self.forget_all(),
         }
         Ok(reply::command_complete(&mut self.wire.out, &command.tag)?)
     }

@@ -11,10 +11,10 @@ use serde_json::Value;
 /// The binary of this build; built first where it is missing or old.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    // The whole workspace is named so that features resolve as they do for the tests: nothing is built twice.
+    // As part of a test build of the whole workspace, so that features resolve as they do here: nothing is built twice.
     BINARY.get_or_init(|| {
         let status =
-            Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "lakeward"]).status();
+            Command::new(env!("CARGO")).args(["test", "--quiet", "--workspace", "--test", "binary", "--no-run"]).status();
         assert!(status.expect("cargo runs").success(), "the server could not be built");
         let exe = std::env::current_exe().expect("a test has a path");
         let profile = exe.ancestors().nth(2).expect("tests are built below the target directory");

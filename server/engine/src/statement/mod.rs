@@ -137,6 +137,8 @@ pub enum Setting {
     Role(Option<String>),
     /// `DISCARD ALL`.
     Discard,
+    /// `DEALLOCATE name`; `None` is ALL. The protocol holds prepared statements, so it forgets them.
+    Deallocate(Option<String>),
 }
 
 /// A statement about the transaction block.

@@ -14,7 +14,6 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["copy"], "COPY", "Use INSERT, or register Delta files with CREATE EXTERNAL TABLE."),
     (&["prepare"], "PREPARE", "Prepare statements through the protocol, as drivers do."),
     (&["execute"], "EXECUTE", "Prepare statements through the protocol, as drivers do."),
-    (&["deallocate"], "DEALLOCATE", "Close statements through the protocol, as drivers do."),
     (&["declare"], "DECLARE CURSOR", "Fetch rows through the protocol, as drivers do."),
     (&["fetch"], "FETCH", "Fetch rows through the protocol, as drivers do."),
     (&["move"], "MOVE", "Fetch rows through the protocol, as drivers do."),

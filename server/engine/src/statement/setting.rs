@@ -25,6 +25,11 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<(Setting, &'static
         }
         return Ok(Some((Setting::Discard, "DISCARD")));
     }
+    if cursor.accept(&["deallocate"]) {
+        let _ = cursor.accept(&["prepare"]);
+        let name = if cursor.accept(&["all"]) { None } else { Some(cursor.identifier()?) };
+        return Ok(Some((Setting::Deallocate(name), "DEALLOCATE")));
+    }
     Ok(None)
 }
 

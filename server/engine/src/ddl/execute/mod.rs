@@ -144,7 +144,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
 }
 
 fn command(tag: &str, notices: Vec<Notice>) -> Command {
-    Command { tag: tag.to_owned(), notices, reported: Vec::new() }
+    Command { tag: tag.to_owned(), notices, ..Command::default() }
 }
 
 fn notice(message: String) -> Notice {

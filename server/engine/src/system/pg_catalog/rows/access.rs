@@ -60,8 +60,8 @@ pub(super) fn pg_policy(viewer: &Viewer) -> Rows {
 
 fn policy_row(relation: u32, policy: &RowPolicy) -> Vec<Cell> {
     let roles: Vec<u32> = policy.grantees.iter().map(grantee_oid).collect();
-    let using = policy.using.as_ref().map(|text| parenthesised(text.expose()));
-    let with_check = policy.with_check.as_ref().map(|text| parenthesised(text.expose()));
+    let using = policy.using.as_ref().map(|text| text.expose().clone());
+    let with_check = policy.with_check.as_ref().map(|text| text.expose().clone());
     row![
         oid_of(policy.id.0),
         policy.name.as_str(),
@@ -72,11 +72,6 @@ fn policy_row(relation: u32, policy: &RowPolicy) -> Vec<Cell> {
         using,
         with_check
     ]
-}
-
-/// PostgreSQL prints an expression within parentheses, and psql adds none.
-fn parenthesised(text: &str) -> String {
-    format!("({text})")
 }
 
 fn grantee_oid(grantee: &Grantee) -> u32 {
@@ -124,8 +119,8 @@ fn policies_row(viewer: &Viewer, schema: &str, table: &str, policy: &RowPolicy) 
         if policy.permissive { "PERMISSIVE" } else { "RESTRICTIVE" },
         policy.grantees.iter().map(name).collect::<Vec<_>>(),
         command,
-        policy.using.as_ref().map(|text| parenthesised(text.expose())),
-        policy.with_check.as_ref().map(|text| parenthesised(text.expose())),
+        policy.using.as_ref().map(|text| text.expose().clone()),
+        policy.with_check.as_ref().map(|text| text.expose().clone()),
     ]
 }
 

@@ -58,7 +58,7 @@ fn class_row(viewer: &Viewer, seen: &Seen<'_>) -> Vec<Cell> {
         secured,
         secured,
         true,
-        "n",
+        if of_lake { "d" } else { "n" },
         access::list(viewer, seen.owner, seen.grants()),
         !is_table,
     ]
