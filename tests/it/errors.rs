@@ -21,7 +21,7 @@ fn sqlstates_are_postgresqls() {
         ("SELECT 'x'::int", "22P02"),
         ("SELECT age, count(*) FROM patients", "42803"),
         ("SELECT * FROM patients VERSION AS OF 9999", "22023"),
-        ("SELECT * FROM patients VERSION AS OF 'x'", "22023"),
+        ("SELECT * FROM patients VERSION AS OF 'x'", "42601"),
         ("SET no_such_setting = 1", "42704"),
         ("SHOW no_such_setting", "42704"),
         ("SET server_version = '9'", "55P02"),

@@ -4,7 +4,9 @@
 //! policies hide has been told. `compare.rs` has the rule, `data.rs` the rows that make leaks show. The control runs the
 //! same queries over the same decisions inlined as ordinary plan nodes, and must be found out.
 //!
-//! `LAKEWARD_TEST_SEED` and `LAKEWARD_TEST_QUERIES` choose other queries and more of them.
+//! A run makes the same queries every time; `LAKEWARD_TEST_SEED` and `LAKEWARD_TEST_QUERIES` choose others, and more of
+//! them. Invariant: no difference is ever excused; whoever finds one mends the barrier, or an expression that hangs on the
+//! order in which visible rows are evaluated.
 
 mod compare;
 mod control;
@@ -72,7 +74,6 @@ fn governed_tables_answer_as_filtered_and_masked_copies_do() {
         (told.map(|told| format!("{told}\n  {} {:?}", query.over(layout.governed()), query.parameters)), copies)
     });
     let judged = fixture.runtime.block_on(stream::iter(judged).buffered(CONCURRENCY).collect::<Vec<_>>());
-    for ((_, query), (_, o)) in queries.iter().zip(&judged) { match o { Outcome::Rows{rows,..} => eprintln!("TMP rows {}", rows.len()), Outcome::Failed(c) => eprintln!("TMP {c} {}", query.over("s")) } }
     let told = judged.iter().filter_map(|(told, _)| told.as_deref()).collect::<Vec<_>>();
     assert!(told.is_empty(), "seed {}: {} queries tell something:\n{}", seed(), told.len(), told.join("\n"));
     let with_rows =
@@ -83,7 +84,7 @@ fn governed_tables_answer_as_filtered_and_masked_copies_do() {
 #[test]
 fn an_inlined_policy_is_found_out() {
     let fixture = shared();
-    let queries = queries(60);
+    let queries = queries(30);
     let told = fixture.runtime.block_on(async {
         let inlined = [Inlined::new(&fixture, Layout::Files).await, Inlined::new(&fixture, Layout::Partitions).await];
         let mut told = Vec::new();
@@ -95,7 +96,6 @@ fn an_inlined_policy_is_found_out() {
         }
         told
     });
-    eprintln!("TMP told {} of {}: {told:?}", told.len(), queries.len());
     for layout in Layout::ALL {
         let found = told.iter().any(|(of, told)| *of == layout && told == "fails with data on governed tables only");
         assert!(found, "{layout:?}: the inlined policy leaks, and the test does not see it: {told:?}");
@@ -147,14 +147,6 @@ fn aggregates_answer_together_what_they_answer_alone() {
     }
 }
 
-#[test]
-fn tmp_unwrapped() {
-    let fixture = shared();
-    for sql in ["SELECT count(*) FROM copy_files.patients WHERE CAST(fee AS INT) > 126", "SELECT count(*) FROM (SELECT CAST(fee AS INT) AS x FROM copy_files.patients) WHERE x % 1000000 > 126", "SELECT count(*) FROM copy_files.patients WHERE fee > 126", "SELECT count(*) FROM copy_files.patients WHERE CAST(score AS INT) > 126", "SELECT count(*) FROM copy_files.patients WHERE CAST(score AS INT) % 10000 > 126",  "SELECT count(*) FROM copy_files.patients WHERE CAST(seen AS DATE) > DATE '2022-01-01'"] {
-        eprintln!("TMP {sql}: {:?}", Outcome::of(fixture.runtime.block_on(fixture.as_analyst(sql, &[])), |e| e.to_string()));
-    }
-}
-
 /// The data files that a query reads.
 fn read(fixture: &Fixture, sql: &str) -> BTreeSet<String> {
     fixture.lake.take_read();
@@ -179,7 +171,7 @@ fn predicates_on_unmasked_columns_and_the_policy_prune_files() {
 #[test]
 fn predicates_on_masked_columns_read_the_same_files_whatever_they_hide() {
     let fixture = Fixture::open();
-    // No raw code is negative, none of a file is above 2000000000, some hidden zips and wards are in every file.
+    // Some of these values stand in hidden rows, some are outside of what a file holds, and `A` below every raw zip.
     for predicate in [
         "code = -5",
         "code = 77",

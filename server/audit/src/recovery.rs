@@ -159,6 +159,7 @@ impl Survey {
 
     /// The first records of the new start: what was found, the start itself, and one for each statement whose outcome is
     /// unknown.
+    #[expect(clippy::vec_box, reason = "records stand in boxes in the queue that takes them")]
     pub(crate) fn into_records(self) -> Vec<Box<AuditRecord>> {
         let recovery = self.recovery();
         let mut records = Vec::with_capacity(self.orphans.len() + 2);

@@ -22,7 +22,7 @@ use lakeward_govern::SystemTable;
 use crate::vantage::Vantage;
 
 /// Table functions that read nothing but their arguments.
-const TABLE_FUNCTIONS: &[&str] = &["generate_series", "range"];
+pub(crate) const TABLE_FUNCTIONS: &[&str] = &["generate_series", "range"];
 
 /// Functions of DataFusion that tell where the lake keeps its files.
 const CLOSED_FUNCTIONS: &[&str] = &["input_file_name"];

@@ -14,6 +14,9 @@ pub(crate) fn of_place(text: &str, line: u64, column: u64) -> Option<usize> {
     }
     let line = usize::try_from(line).ok()?;
     let column = usize::try_from(column).ok()?;
+    if line > text.split('\n').count() {
+        return None;
+    }
     let before: usize = text.split_inclusive('\n').take(line - 1).map(|line| line.chars().count()).sum();
     let position = before + column;
     (position <= text.chars().count() + 1).then_some(position)

@@ -19,6 +19,7 @@ use lakeward_catalog::{Privilege, RawTable, Relation, Snapshot, Table, VersionSe
 use lakeward_govern::{ResolvedTable, RoleSet};
 
 use crate::error::Error;
+use crate::names::TABLE_FUNCTIONS;
 use crate::session::Session;
 use crate::statement::{Kind, Name, Statement};
 use crate::vantage::Vantage;
@@ -134,6 +135,10 @@ impl Resolver<'_> {
         async move {
             let mut scope = Scope::default();
             for name in names_in(query)? {
+                // The planner asks for these by another way, and only where they have arguments.
+                if name.schema().is_none() && TABLE_FUNCTIONS.contains(&name.table()) {
+                    continue;
+                }
                 let target = self.target(&name, lookup).await?;
                 scope.targets.insert(name, target);
             }

@@ -118,7 +118,8 @@ mod tests {
     use crate::statement::{Kind, parse};
     use datafusion::common::ScalarValue;
     use datafusion::common::TableReference;
-    use datafusion::sql::sqlparser::ast::Query;
+    use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, ObjectNamePart, Query};
+    use std::ops::ControlFlow;
 
     fn query(sql: &str) -> Query {
         match parse(sql).unwrap().kind {
@@ -145,8 +146,17 @@ mod tests {
 
     #[test]
     fn a_forged_name_is_refused() {
-        let mut forged = query("SELECT * FROM \"t\u{1}3\"");
+        assert!(parse("SELECT * FROM \"t\u{1}3\"").is_err(), "the lexer refuses control characters");
+        let mut forged = query("SELECT * FROM t");
+        rename_first_table(&mut forged, "t\u{1}3");
         assert!(mark(&mut forged, &[]).is_err());
+    }
+
+    fn rename_first_table(query: &mut Query, to: &str) {
+        let _: ControlFlow<()> = ast::visit_relations_mut(query, |name| {
+            *name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', to))]);
+            ControlFlow::Break(())
+        });
     }
 
     #[test]

@@ -613,7 +613,7 @@ proptest! {
             && !matches!(statement.kind, Kind::Empty)
             && let Ok(parts) = split(&sql)
         {
-            assert!(parse(&format!("{} )", parts[0])).is_err());
+            assert!(parse(&format!("{} )", parts[0].text)).is_err());
         }
     }
 }
