@@ -179,7 +179,10 @@ impl Catalog {
     /// statement that is cancelled after the write must not leave a durable policy out of force.
     async fn commit(&self, turn: Turn, next: Snapshot, sealed: Sealed) -> Result<Option<Arc<Snapshot>>, CatalogError> {
         let shared = Arc::clone(&self.shared);
-        #[expect(clippy::disallowed_methods, reason = "a commit under way must end even where its statement is cancelled")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a commit under way must end even where its statement is cancelled"
+        )]
         let task = tokio::spawn(async move { shared.commit(&turn, next, &sealed).await });
         task.await.map_err(CatalogError::unavailable)?
     }

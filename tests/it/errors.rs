@@ -141,9 +141,7 @@ fn a_torn_audit_tail_is_repaired_and_reported() {
 
 fn newest_segment(data: &Path) -> std::path::PathBuf {
     let files = std::fs::read_dir(data.join("audit")).unwrap().map(|entry| entry.unwrap().path());
-    let segments = files.filter(|path| {
-        path.to_string_lossy().contains("segment") || path.extension().is_some_and(|e| e == "log" || e == "wal")
-    });
+    let segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
     segments.max_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap()).expect("the audit has a segment")
 }
 

@@ -15,6 +15,7 @@
 //!
 //! Invariant: no error leaving this crate holds the text of a library's error, a path, or anything read from a log or a
 //! data file. A commit is durable (file and directory synced) before it is reported.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod bounds;
 mod columns;

@@ -58,7 +58,7 @@ pub(crate) async fn diagnose(directory: &Arc<dyn ObjectStore>) -> Result<(), Sto
         let bytes =
             directory.get(&commit).await.map_err(|e| from_storage(&e))?.bytes().await.map_err(|e| from_storage(&e))?;
         let lines = bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        if let Some(protocol) = lines.filter_map(|line| line.get("protocol").cloned()).last() {
+        if let Some(protocol) = lines.filter_map(|line| line.get("protocol").cloned()).next_back() {
             return check_value(&protocol);
         }
     }

@@ -120,7 +120,7 @@ async fn a_change_is_in_force_and_durable_and_an_empty_one_is_not_written() {
     let (id, after) = catalog.change("admin", |draft| draft.create_role(role("nurse"))).await.expect("changed");
     assert_eq!((after.epoch(), catalog.snapshot().epoch()), (Epoch(1), Epoch(1)));
     assert!(before.role(id).is_none(), "a snapshot never changes");
-    assert_eq!(image(&*open(&store).await.expect("open").snapshot()), image(&after));
+    assert_eq!(image(&open(&store).await.expect("open").snapshot()), image(&after));
     let ((), same) = catalog.change("admin", |_| Ok(())).await.expect("nothing to do");
     assert_eq!(same.epoch(), Epoch(1));
     let refused = catalog.change("admin", |draft| draft.create_role(role("nurse"))).await;
@@ -134,7 +134,7 @@ async fn nodes_see_each_other_and_the_past_stays_readable() {
     let two = open(&store).await.expect("open");
     add_roles(&one, SNAPSHOT_INTERVAL + 6).await;
     assert_eq!(two.snapshot().epoch(), Epoch(0));
-    assert_eq!(image(&*two.refresh().await.expect("refreshed")), image(&one.snapshot()));
+    assert_eq!(image(&two.refresh().await.expect("refreshed")), image(&one.snapshot()));
     for epoch in [0, 1, SNAPSHOT_INTERVAL - 1, SNAPSHOT_INTERVAL, SNAPSHOT_INTERVAL + 1, SNAPSHOT_INTERVAL + 6] {
         let past = two.at(Epoch(epoch)).await.expect("past");
         assert_eq!((past.epoch(), past.roles().count() as u64), (Epoch(epoch), 4 + epoch));
@@ -328,7 +328,7 @@ impl ObjectStore for Flaky {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
-        if self.puts.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if self.puts.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             return self.inner.put_opts(location, payload, options).await;
         }
         if !self.lose_the_put_too {

@@ -17,8 +17,8 @@ use crate::query::{QueryPlanner, with_names};
 use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
-use crate::stream::Deadline;
 use crate::statement::{Insert, Kind, Setting, Statement};
+use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::{ddl, execute, explain, output, publish, run, write};
 
@@ -35,11 +35,12 @@ pub async fn prepare(
     let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
     let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move { described(&owner, &sql, &types).await }));
     let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
-    let described = async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };
+    let described =
+        async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };
     let outcome = deadline.enforce(described).await.unwrap_or_else(|error| Err(unplanned(error)));
     let (normalized, class, error) = match outcome {
         Ok(prepared) => return Ok(Arc::new(prepared)),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     };
     let mut audit = run::receive(session)?;
     audit.describe(class, &normalized);
@@ -48,17 +49,17 @@ pub async fn prepare(
 }
 
 fn unplanned(error: Error) -> Refused {
-    (String::new(), "PREPARE", error)
+    Box::new((String::new(), "PREPARE", error))
 }
 
-type Refused = (String, &'static str, Error);
+type Refused = Box<(String, &'static str, Error)>;
 
 async fn described(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Refused> {
     let statement = crate::statement::parse(sql).map_err(|error| {
         let (class, normalized) = crate::statement::describe(sql);
-        (normalized, class, error)
+        Box::new((normalized, class, error))
     })?;
-    let refused = |error| (statement.normalized.clone(), statement.class, error);
+    let refused = |error| Box::new((statement.normalized.clone(), statement.class, error));
     session.transaction().admit(&statement).map_err(refused)?;
     let shape = shape(session, &statement, types).await.map_err(refused)?;
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })

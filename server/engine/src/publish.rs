@@ -143,9 +143,8 @@ fn plan_error(text: &str) -> Error {
         || is("No function matches")
         || is("Failed to coerce arguments")
         || is("Failed to find function")
+        || (is("table function") && is("not found"))
     {
-        SqlState::UNDEFINED_FUNCTION
-    } else if is("table function") && is("not found") {
         SqlState::UNDEFINED_FUNCTION
     } else if is("must appear in the GROUP BY") || is("must be in GROUP BY") || is("aggregate function calls cannot") {
         SqlState::GROUPING_ERROR

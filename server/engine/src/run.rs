@@ -34,7 +34,7 @@ pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, E
 
 async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {
     let mut audit = receive(&session)?;
-    match build(&session, &request, &mut audit).await {
+    match Box::pin(build(&session, &request, &mut audit)).await {
         Ok(planned) => {
             let audit = audit.begin(planned.facts.clone()).map_err(|error| Error::from_coded(&error))?;
             execute::start(planned, audit, deadline).await

@@ -13,8 +13,9 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     // As part of a test build of the whole workspace, so that features resolve as they do here: nothing is built twice.
     BINARY.get_or_init(|| {
-        let status =
-            Command::new(env!("CARGO")).args(["test", "--quiet", "--workspace", "--test", "binary", "--no-run"]).status();
+        let status = Command::new(env!("CARGO"))
+            .args(["test", "--quiet", "--workspace", "--test", "binary", "--no-run"])
+            .status();
         assert!(status.expect("cargo runs").success(), "the server could not be built");
         let exe = std::env::current_exe().expect("a test has a path");
         let profile = exe.ancestors().nth(2).expect("tests are built below the target directory");

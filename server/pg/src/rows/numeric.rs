@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn binary_is_postgresqls() {
         assert_eq!(sent(0, 2), [0, 0, 0, 2]);
-        assert_eq!(sent(123_45, 2), [2, 0, 0, 2, 123, 4500]);
+        assert_eq!(sent(12_345, 2), [2, 0, 0, 2, 123, 4500]);
         assert_eq!(sent(-5, 2), [1, -1, 0x4000, 2, 500]);
         assert_eq!(sent(10_000, 0), [1, 1, 0, 0, 1]);
         assert_eq!(sent(1_0001_0000_0005, 4), [4, 2, 0, 4, 1, 1, 0, 5]);

@@ -128,8 +128,8 @@ fn aggregate_clause(function: &Function) -> Option<&'static str> {
     if list.duplicate_treatment.is_some() {
         return Some("DISTINCT");
     }
-    list.clauses.iter().find_map(|clause| match clause {
-        FunctionArgumentClause::OrderBy(_) => Some("ORDER BY"),
-        _ => Some("RESPECT/IGNORE NULLS"),
+    list.clauses.first().map(|clause| match clause {
+        FunctionArgumentClause::OrderBy(_) => "ORDER BY",
+        _ => "RESPECT/IGNORE NULLS",
     })
 }

@@ -19,7 +19,7 @@ pub(super) fn check(checker: &Checker<'_>, query: &Query) -> Result<(), Error> {
     if let Some(With { with_token: _, recursive: _, cte_tables }) = with {
         cte_tables.iter().try_for_each(|cte| check_cte(checker, cte))?;
     }
-    check_body(checker, body)?;
+    check_body(body)?;
     if let Some(order_by) = order_by {
         check_order_by(order_by)?;
         refuse_named_windows(order_by)?;
@@ -59,7 +59,7 @@ pub(super) fn check_table_alias(checker: &Checker<'_>, alias: &TableAlias) -> Re
     })
 }
 
-fn check_body(checker: &Checker<'_>, body: &SetExpr) -> Result<(), Error> {
+fn check_body(body: &SetExpr) -> Result<(), Error> {
     // The left side is the long one; the right one is one level deep, except for parentheses, which are queries.
     let mut next = body;
     loop {
@@ -67,7 +67,7 @@ fn check_body(checker: &Checker<'_>, body: &SetExpr) -> Result<(), Error> {
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 check_set_operation(*op, *set_quantifier)?;
                 if let SetExpr::SetOperation { .. } = right.as_ref() {
-                    check_body(checker, right)?;
+                    check_body(right)?;
                 } else {
                     check_leaf(right)?;
                 }
