@@ -1,7 +1,6 @@
-//! A selective predicate on a clustered column reads few files and few row groups; what an open and a scan cost.
+//! A selective predicate on a clustered column reads few files and few row groups.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -98,61 +97,4 @@ async fn a_scan_brings_its_object_store() {
     let plan = raw.scan(&context.state(), None, &[], None).await.unwrap();
     let rows = datafusion_physical_plan::collect(plan, context.task_ctx()).await.unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
-}
-
-/// Not a check: prints what opening and planning cost. `cargo test -p lakeward-delta -- --ignored --nocapture costs`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout)]
-async fn costs() {
-    let lake = Lake::with_table(&clustered_schema(), &[]).await;
-    let filter = [col("id").eq(lit(5_i64))];
-    for files in [10, 100, 1000] {
-        while lake.latest().await.unwrap().files() < files {
-            let have = lake.latest().await.unwrap().files() as i64;
-            lake.append(vec![clustered(have * 10, have * 10 + 10)]).await.unwrap();
-        }
-        let state = session().state();
-        let cold = Instant::now();
-        crate::DeltaStore::new().unwrap().describe(&lake.location()).await.unwrap();
-        let cold = cold.elapsed();
-        let open = Instant::now();
-        for _ in 0..100 {
-            lake.latest().await.unwrap();
-        }
-        let open = open.elapsed() / 100;
-        let raw = lake.latest().await.unwrap();
-        let scan = Instant::now();
-        for _ in 0..100 {
-            raw.scan(&state, None, &[], None).await.unwrap();
-        }
-        let scan = scan.elapsed() / 100;
-        let pruned = Instant::now();
-        for _ in 0..100 {
-            raw.scan(&state, None, &filter, None).await.unwrap();
-        }
-        let pruned = pruned.elapsed() / 100;
-        let mut table = deltalake::DeltaTable::try_from_url(url::Url::parse(&lake.location()).unwrap()).await.unwrap();
-        table.load().await.unwrap();
-        let update = Instant::now();
-        for _ in 0..20 {
-            table.update_incremental(None).await.unwrap();
-        }
-        let update = update.elapsed() / 20;
-        let config = deltalake::delta_datafusion::DeltaScanConfig::new();
-        let snapshot = table.snapshot().unwrap().snapshot().clone();
-        let provider = deltalake::delta_datafusion::DeltaScanNext::new(snapshot, config).unwrap();
-        let theirs = Instant::now();
-        for _ in 0..20 {
-            datafusion_catalog::TableProvider::scan(&provider, &state, None, &filter, None).await.unwrap();
-        }
-        let theirs = theirs.elapsed() / 20;
-        lake.append(vec![clustered(0, 10)]).await.unwrap();
-        let forward = Instant::now();
-        lake.latest().await.unwrap();
-        let forward = forward.elapsed();
-        println!(
-            "{files} files: cold {cold:?}, open {open:?}, one commit further {forward:?}, scan {scan:?}, pruned scan {pruned:?}; deltalake: update {update:?}, scan {theirs:?}"
-        );
-    }
 }
