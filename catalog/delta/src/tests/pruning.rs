@@ -6,7 +6,6 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_common::stats::Precision;
 use deltalake::datafusion::prelude::{SessionContext, col, lit};
-use lakeward_catalog::TableStore;
 
 use super::{Lake, id_schema, ids, read, session};
 
