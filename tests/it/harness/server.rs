@@ -8,19 +8,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The binary of this build; built first where it is missing or old.
+/// The binary of this build. `cargo test --workspace` builds it for the server's own tests (`--test binary`).
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    // As part of a test build of the whole workspace, so that features resolve as they do here: nothing is built twice.
     BINARY.get_or_init(|| {
-        let status = Command::new(env!("CARGO"))
-            .args(["test", "--quiet", "--workspace", "--test", "binary", "--no-run"])
-            .status();
-        assert!(status.expect("cargo runs").success(), "the server could not be built");
         let exe = std::env::current_exe().expect("a test has a path");
         let profile = exe.ancestors().nth(2).expect("tests are built below the target directory");
         let binary = profile.join("lakeward");
-        assert!(binary.is_file(), "{} is missing", binary.display());
+        assert!(
+            binary.is_file(),
+            "{} is missing: build it with cargo test --workspace --test binary",
+            binary.display()
+        );
         binary
     })
 }
