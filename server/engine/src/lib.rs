@@ -34,6 +34,8 @@ mod stream;
 mod system;
 mod tally;
 mod template;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod vantage;
 mod version;

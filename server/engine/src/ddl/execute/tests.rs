@@ -3,63 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::sql::sqlparser::ast;
-use lakeward_base::{Coded, Redacted, SqlState, SystemClock};
-use lakeward_catalog::{
-    Catalog, CommitNote, MaskingPolicy, Privilege, RawTable, ScramVerifier, StoreError, Table, TableDescription,
-    TableStore, VersionSelector, WriteMode, WriteResult,
-};
+use lakeward_base::{Coded, Redacted, SqlState};
+use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, Privilege, Table};
 use lakeward_govern::Principal;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use parking_lot::Mutex;
 
 use super::{DdlContext, DdlValidator, execute};
 use crate::error::Error;
 use crate::response::Command;
 use crate::statement::{Kind, parse};
-
-/// Remembers which tables stand where.
-#[derive(Debug, Default)]
-struct MemoryStore {
-    tables: Mutex<BTreeMap<String, SchemaRef>>,
-}
-
-#[async_trait]
-impl TableStore for MemoryStore {
-    async fn create(&self, location: &str, schema: SchemaRef, _: &[String], _: &CommitNote) -> Result<u64, StoreError> {
-        match self.tables.lock().insert(location.to_owned(), schema) {
-            None => Ok(0),
-            Some(_) => Err(StoreError::AlreadyExists),
-        }
-    }
-
-    async fn describe(&self, location: &str) -> Result<TableDescription, StoreError> {
-        let schema = self.tables.lock().get(location).cloned().ok_or(StoreError::NotFound)?;
-        Ok(TableDescription { version: 0, schema, partition_columns: Vec::new() })
-    }
-
-    async fn open(&self, _: &Table, _: VersionSelector) -> Result<RawTable, StoreError> {
-        Err(StoreError::NotFound)
-    }
-
-    async fn write(
-        &self,
-        _: &Table,
-        _: WriteMode,
-        _: SendableRecordBatchStream,
-        _: &CommitNote,
-    ) -> Result<WriteResult, StoreError> {
-        Err(StoreError::NotFound)
-    }
-
-    async fn remove(&self, location: &str) -> Result<(), StoreError> {
-        self.tables.lock().remove(location).map(drop).ok_or(StoreError::NotFound)
-    }
-}
+use crate::testing::{EmptyTables, MANAGED_ROOT_URL, catalog};
 
 /// Takes every expression but `bad`.
 struct Planner;
@@ -85,16 +40,12 @@ impl DdlValidator for Planner {
 
 struct World {
     catalog: Arc<Catalog>,
-    store: MemoryStore,
+    store: EmptyTables,
 }
 
 impl World {
     async fn new() -> Self {
-        let memory: Arc<InMemory> = Arc::new(InMemory::new());
-        let verifier = ScramVerifier::mock(&[7; 32], "admin");
-        Catalog::initialise(memory.clone(), Path::from("catalog"), "admin", verifier, &SystemClock).await.unwrap();
-        let catalog = Catalog::open(memory, Path::from("catalog"), Arc::new(SystemClock)).await.unwrap();
-        let world = Self { catalog, store: MemoryStore::default() };
+        let world = Self { catalog: catalog().await, store: EmptyTables::default() };
         for sql in [
             "CREATE ROLE owner LOGIN",
             "CREATE ROLE maker CREATEROLE",
@@ -131,7 +82,7 @@ impl World {
             store: &self.store,
             principal: &principal,
             search_path: &["s".to_owned(), "public".to_owned()],
-            managed_root_url: "memory://lake/tables",
+            managed_root_url: MANAGED_ROOT_URL,
             note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
             validator: &Planner,
         };
@@ -241,7 +192,7 @@ async fn permissions_are_those_of_postgresql() {
 #[tokio::test]
 async fn files_and_entries_go_together() {
     let world = World::new().await;
-    let files = || world.store.tables.lock().keys().cloned().collect::<Vec<_>>();
+    let files = || world.store.locations();
     let location = world.table().location.clone();
     assert_eq!(files(), [location]);
     assert!(world.table().managed && world.table().grantable);
@@ -260,7 +211,7 @@ async fn files_and_entries_go_together() {
         Field::new("n", DataType::Int64, true),
         Field::new("tags", DataType::new_list(DataType::Utf8, true), true),
     ]));
-    world.store.tables.lock().insert("memory://lake/external/".to_owned(), schema);
+    world.store.put("memory://lake/external/", schema);
     world.run("admin", "CREATE EXTERNAL TABLE s.e STORED AS DELTA LOCATION 'memory://lake/external'").await.unwrap();
     assert_eq!(
         world.outcome("admin", "CREATE EXTERNAL TABLE s.f STORED AS DELTA LOCATION 'memory://lake/external/'").await,
@@ -369,7 +320,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         store: &world.store,
         principal: &principal,
         search_path: &[],
-        managed_root_url: "memory://lake/tables",
+        managed_root_url: MANAGED_ROOT_URL,
         note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned() },
         validator: &Planner,
     };
