@@ -1,6 +1,6 @@
 //! The repository's text files, in the order of their paths.
 //!
-//! Invariant: build output, version control and virtual environments are never looked into.
+//! Invariant: build output, version control, virtual environments and the demo's data are never looked into.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -85,7 +85,7 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<SourceFile>) -> io::R
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
-            if !matches!(name.as_str(), ".git" | "target" | ".venv" | "__pycache__") {
+            if !is_made(&entry.path(), &name) {
                 collect(&entry.path(), &format!("{path}/"), found)?;
             }
         } else if let Ok(text) = String::from_utf8(fs::read(entry.path())?) {
@@ -95,9 +95,27 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<SourceFile>) -> io::R
     Ok(())
 }
 
+/// Whether programs make a directory. Cargo marks its own, wherever it was told to build.
+fn is_made(directory: &Path, name: &str) -> bool {
+    matches!(name, ".git" | "target" | ".venv" | "__pycache__" | "demo-data") || directory.join("CACHEDIR.TAG").exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_programs_make_is_not_read() {
+        let root = std::env::temp_dir().join(format!("lakeward-source-{}", std::process::id()));
+        for directory in ["demo-data", "built", "src"] {
+            fs::create_dir_all(root.join(directory)).expect("a directory");
+            fs::write(root.join(directory).join("a.rs"), "//! A.").expect("a file");
+        }
+        fs::write(root.join("built/CACHEDIR.TAG"), "").expect("a file");
+        let found: Vec<_> = files(&root).expect("files").into_iter().map(|file| file.path).collect();
+        fs::remove_dir_all(&root).expect("removed");
+        assert_eq!(found, ["src/a.rs"]);
+    }
 
     #[test]
     fn modules_declared_as_tests_are_tests_with_all_below_them() {

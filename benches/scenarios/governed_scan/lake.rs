@@ -5,101 +5,59 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use lakeward_audit::{AuditConfig, AuditLog};
-use lakeward_base::{Redacted, SystemClock};
-use lakeward_catalog::{Catalog, CommitNote, Relation, ScramVerifier, TableStore, VersionSelector, WriteMode};
-use lakeward_delta::{DeltaStore, local_object_store};
-use lakeward_engine::{Engine, Limits, Login, Parts, Protocol, Request, Session, run};
-use lakeward_udfs::{KeyError, KeyPurpose, KeyRing};
+use lakeward_catalog::{CommitNote, Relation, Table, TableStore, VersionSelector, WriteMode};
+use lakeward_engine::{Limits, Session};
+use lakeward_tests::local_engine::{ADMIN, FixedKeys, LocalEngine, execute};
 use tokio::runtime::Runtime;
-use zeroize::Zeroizing;
 
-const SETUP: &[&str] = &[
-    "CREATE TABLE patients (patient_id bigint, name text, ssn text, birth_date date, zip text, hospital_id int, gender text, age int)",
-    "CREATE ROLE analyst LOGIN",
-    "ALTER ROLE analyst SET ATTRIBUTE hospital_id = '3'",
-    "GRANT SELECT ON patients TO analyst",
-    "CREATE POLICY own ON patients USING (hospital_id = principal_attribute('hospital_id')::int)",
-    "CREATE MASKING POLICY hidden AS (val text) RETURNS text -> mask_null(val)",
-    "CREATE MASKING POLICY last4 AS (val text) RETURNS text -> mask_show_last(val, 4)",
-    "CREATE MASKING POLICY year AS (val date) RETURNS date -> truncate_to_year(val)",
-    "CREATE MASKING POLICY area AS (val text) RETURNS text -> safe_harbor_zip(val)",
-    "CREATE MASKING POLICY token AS (val bigint) RETURNS bigint -> mask_hash(val, 'patient')",
-    "ALTER TABLE patients ALTER COLUMN name SET MASKING POLICY hidden",
-    "ALTER TABLE patients ALTER COLUMN ssn SET MASKING POLICY last4",
-    "ALTER TABLE patients ALTER COLUMN birth_date SET MASKING POLICY year",
-    "ALTER TABLE patients ALTER COLUMN zip SET MASKING POLICY area",
-    "ALTER TABLE patients ALTER COLUMN patient_id SET MASKING POLICY token",
-];
+const SETUP: &str = "
+    CREATE TABLE patients (patient_id bigint, name text, ssn text, birth_date date, zip text, hospital_id int, gender text, age int);
+    CREATE ROLE analyst LOGIN;
+    ALTER ROLE analyst SET ATTRIBUTE hospital_id = '3';
+    GRANT SELECT ON patients TO analyst;
+    CREATE POLICY own ON patients USING (hospital_id = principal_attribute('hospital_id')::int);
+    CREATE MASKING POLICY hidden AS (val text) RETURNS text -> mask_null(val);
+    CREATE MASKING POLICY last4 AS (val text) RETURNS text -> mask_show_last(val, 4);
+    CREATE MASKING POLICY year AS (val date) RETURNS date -> truncate_to_year(val);
+    CREATE MASKING POLICY area AS (val text) RETURNS text -> safe_harbor_zip(val);
+    CREATE MASKING POLICY token AS (val bigint) RETURNS bigint -> mask_hash(val, 'patient');
+    ALTER TABLE patients ALTER COLUMN name SET MASKING POLICY hidden;
+    ALTER TABLE patients ALTER COLUMN ssn SET MASKING POLICY last4;
+    ALTER TABLE patients ALTER COLUMN birth_date SET MASKING POLICY year;
+    ALTER TABLE patients ALTER COLUMN zip SET MASKING POLICY area;
+    ALTER TABLE patients ALTER COLUMN patient_id SET MASKING POLICY token";
 
 /// See the module.
-pub struct Lake {
-    engine: Engine,
-    catalog: Arc<Catalog>,
-    store: Arc<DeltaStore>,
-    _directory: tempfile::TempDir,
-}
-
-#[derive(Debug)]
-struct FixedKeys;
-
-impl KeyRing for FixedKeys {
-    fn key(&self, _: KeyPurpose, _: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-        Ok(Zeroizing::new([7; 32]))
-    }
-}
+pub struct Lake(LocalEngine);
 
 impl Lake {
     /// Makes the table, its policies and its rows.
     pub fn open(runtime: &Runtime, rows: u64) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("catalog")).unwrap();
-        let (audit, _) =
-            AuditLog::open(AuditConfig::new(directory.path().join("audit"), "bench"), Arc::new(SystemClock)).unwrap();
-        let store = Arc::new(DeltaStore::new().unwrap());
-        let catalog = runtime.block_on(catalog(directory.path()));
-        let engine = Engine::new(Parts {
-            catalog: Arc::clone(&catalog),
-            store: Arc::clone(&store) as _,
-            audit,
-            keys: Arc::new(FixedKeys),
-            clock: Arc::new(SystemClock),
-            managed_root_url: format!("file://{}/tables", directory.path().display()),
-            query_runtime: runtime.handle().clone(),
-            limits: Limits::default(),
-        })
-        .unwrap();
-        let lake = Self { engine, catalog, store, _directory: directory };
+        let lake = Self(LocalEngine::on_disk(runtime, Limits::default()));
         runtime.block_on(lake.fill(rows));
         lake
     }
 
     async fn fill(&self, rows: u64) {
-        let admin = self.session("admin");
-        for statement in SETUP {
-            run(&admin, Request::text(*statement)).await.unwrap();
-        }
-        let snapshot = self.catalog.snapshot();
-        let Some(Relation::Table(table)) = snapshot.relation("public", "patients") else { panic!("no table") };
+        execute(&self.session(ADMIN), SETUP).await;
+        let table = self.table();
         let note = CommitNote { user_name: "bench".to_owned(), statement_id: "bench".to_owned() };
         let batches =
             (0..rows.div_ceil(8192)).map(move |index| Ok(batch(index * 8192, (rows - index * 8192).min(8192))));
         let schema = batch(0, 1).schema();
         let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches));
-        self.store.write(&table, WriteMode::Append, Box::pin(stream), &note).await.unwrap();
+        self.0.store.write(&table, WriteMode::Append, Box::pin(stream), &note).await.unwrap();
     }
 
     /// A session of a role.
     pub fn session(&self, role: &str) -> Arc<Session> {
-        let login = Login {
-            user: role.to_owned(),
-            auth_method: "trust",
-            client_addr: "127.0.0.1:1".to_owned(),
-            application_name: "bench".to_owned(),
-            protocol: Protocol::Pg,
-            settings: Vec::new(),
-        };
-        self.engine.login(login).unwrap()
+        self.0.login(role)
+    }
+
+    fn table(&self) -> Arc<Table> {
+        let snapshot = self.0.catalog.snapshot();
+        let Some(Relation::Table(table)) = snapshot.relation("public", "patients") else { panic!("no table") };
+        table
     }
 
     /// Plain DataFusion over the same files, with the same reader and the same functions.
@@ -109,19 +67,11 @@ impl Lake {
         for function in lakeward_udfs::scalar_functions(Arc::new(FixedKeys)) {
             context.register_udf(function.as_ref().clone());
         }
-        let snapshot = self.catalog.snapshot();
-        let Some(Relation::Table(table)) = snapshot.relation("public", "patients") else { panic!("no table") };
-        let raw = self.store.open(&table, VersionSelector::Latest).await.unwrap();
+        let table = self.table();
+        let raw = self.0.store.open(&table, VersionSelector::Latest).await.unwrap();
         context.register_table("patients", raw.privileged_provider()).unwrap();
         context
     }
-}
-
-async fn catalog(directory: &std::path::Path) -> Arc<Catalog> {
-    let log = local_object_store(&directory.join("catalog")).unwrap();
-    let verifier = ScramVerifier::from_password(&Redacted::new("secret".to_owned()));
-    Catalog::initialise(Arc::clone(&log), "".into(), "admin", verifier, &SystemClock).await.unwrap();
-    Catalog::open(log, "".into(), Arc::new(SystemClock)).await.unwrap()
 }
 
 /// Rows `from..from + count`: hospitals mixed in every row group, a third of the values distinct.

@@ -11,8 +11,9 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, creat
 use datafusion::prelude::{SessionConfig, SessionContext};
 use lakeward_catalog::{Relation, Snapshot, TableStore, VersionSelector};
 use lakeward_govern::{PolicyCompiler, Principal, ResolvedTable, SESSION_FUNCTIONS, decide, naive_inline};
+use lakeward_tests::local_engine::FixedKeys;
 
-use super::fixture::{ANALYST, Answer, FixedKeys, Fixture, Layout};
+use super::fixture::{ANALYST, Answer, Fixture, Layout};
 
 /// A plain session over inlined policies.
 pub struct Inlined(SessionContext);
@@ -21,7 +22,7 @@ impl Inlined {
     /// The schemas of `layout`, as the analyst may see them.
     pub async fn new(fixture: &Fixture, layout: Layout) -> Self {
         let context = context();
-        let snapshot = fixture.catalog.snapshot();
+        let snapshot = fixture.local.catalog.snapshot();
         let principal = principal(&snapshot);
         let compiler = Compiler(context.clone());
         for schema in [layout.governed(), layout.copies()] {
@@ -29,7 +30,7 @@ impl Inlined {
             schemas.register_schema(schema, Arc::new(MemorySchemaProvider::new())).unwrap();
             for name in ["patients", "visits", "wards"] {
                 let Some(Relation::Table(table)) = snapshot.relation(schema, name) else { panic!("{schema}.{name}") };
-                let raw = fixture.store.open(&table, VersionSelector::Latest).await.unwrap();
+                let raw = fixture.local.store.open(&table, VersionSelector::Latest).await.unwrap();
                 let tables = [ResolvedTable { table, raw: raw.clone(), reader: principal.role_set() }];
                 let decision = decide(&principal, &snapshot, &tables, &compiler).unwrap();
                 let inlined = naive_inline(&raw, &decision.tables()[0]).unwrap();

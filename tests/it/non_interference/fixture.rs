@@ -10,23 +10,15 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::TryStreamExt;
-use lakeward_audit::{AuditConfig, AuditLog};
-use lakeward_base::{Redacted, SystemClock};
-use lakeward_catalog::{Catalog, ScramVerifier};
-use lakeward_delta::DeltaStore;
-use lakeward_engine::{Engine, Error, Limits, Login, Parts, Protocol, Request, Response, Session, run};
-use lakeward_udfs::{KeyError, KeyPurpose, KeyRing};
-use object_store::memory::InMemory;
+use lakeward_engine::{Error, Limits, Request, Response, Session, run};
+use lakeward_tests::local_engine::{ADMIN, LocalEngine, execute};
 use tokio::runtime::Runtime;
-use url::Url;
-use zeroize::Zeroizing;
 
 use super::data::{PATIENT_COLUMNS, PATIENTS, Rows, VISIT_COLUMNS, VISITS, WARD_COLUMNS, WARDS};
 use super::lake::Lake;
 
 /// The restricted role.
 pub const ANALYST: &str = "analyst";
-const ADMIN: &str = "admin";
 
 const ROLES_AND_MASKS: &str = "
     CREATE ROLE analyst LOGIN; ALTER ROLE analyst SET ATTRIBUTE hospital = '3';
@@ -114,40 +106,23 @@ impl Layout {
 /// An engine with its tables.
 pub struct Fixture {
     pub runtime: Runtime,
-    pub catalog: Arc<Catalog>,
-    pub store: Arc<DeltaStore>,
+    pub local: LocalEngine,
     pub lake: Arc<Lake>,
     admin: Arc<Session>,
     analyst: Arc<Session>,
-    _directory: tempfile::TempDir,
 }
 
 impl Fixture {
     /// A new one.
     pub fn open() -> Self {
         let runtime = Runtime::new().unwrap();
-        let directory = tempfile::tempdir().unwrap();
         let lake = Arc::new(Lake::default());
-        let bucket = Url::parse("memory://lake").unwrap();
-        let store = Arc::new(DeltaStore::new().unwrap().with_object_store(&bucket, Arc::clone(&lake) as _).unwrap());
-        let catalog = runtime.block_on(catalog());
-        let settings = AuditConfig::new(directory.path().join("audit"), "test");
-        let (audit, _) = AuditLog::open(settings, Arc::new(SystemClock)).unwrap();
-        let engine = Engine::new(Parts {
-            catalog: Arc::clone(&catalog),
-            store: Arc::clone(&store) as _,
-            audit,
-            keys: Arc::new(FixedKeys),
-            clock: Arc::new(SystemClock),
-            managed_root_url: "memory://lake/tables".to_owned(),
-            query_runtime: runtime.handle().clone(),
-            limits: Limits { target_partitions: 2, ..Limits::default() },
-        })
-        .unwrap();
-        let admin = engine.login(login(ADMIN)).unwrap();
+        let limits = Limits { target_partitions: 2, ..Limits::default() };
+        let local = LocalEngine::over(&runtime, "memory://lake", Arc::clone(&lake) as _, limits);
+        let admin = local.login(ADMIN);
         runtime.block_on(fill(&admin));
-        let analyst = engine.login(login(ANALYST)).unwrap();
-        Self { runtime, catalog, store, lake, admin, analyst, _directory: directory }
+        let analyst = local.login(ANALYST);
+        Self { runtime, local, lake, admin, analyst }
     }
 
     /// Runs a query as the restricted role.
@@ -163,36 +138,6 @@ impl Fixture {
 
 /// Columns and rows.
 pub type Answer = (SchemaRef, Vec<RecordBatch>);
-
-/// Keys that are the same in every run.
-#[derive(Debug)]
-pub struct FixedKeys;
-
-impl KeyRing for FixedKeys {
-    fn key(&self, _: KeyPurpose, domain: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-        let mut key = [7; 32];
-        key.iter_mut().zip(domain.bytes()).for_each(|(slot, byte)| *slot ^= byte);
-        Ok(Zeroizing::new(key))
-    }
-}
-
-async fn catalog() -> Arc<Catalog> {
-    let log = Arc::new(InMemory::new());
-    let verifier = ScramVerifier::from_password(&Redacted::new("secret".to_owned()));
-    Catalog::initialise(Arc::clone(&log) as _, "".into(), ADMIN, verifier, &SystemClock).await.unwrap();
-    Catalog::open(log, "".into(), Arc::new(SystemClock)).await.unwrap()
-}
-
-fn login(user: &str) -> Login {
-    Login {
-        user: user.to_owned(),
-        auth_method: "trust",
-        client_addr: "127.0.0.1:1".to_owned(),
-        application_name: "non_interference".to_owned(),
-        protocol: Protocol::Pg,
-        settings: Vec::new(),
-    }
-}
 
 async fn fill(admin: &Arc<Session>) {
     execute(admin, ROLES_AND_MASKS).await;
@@ -230,15 +175,6 @@ async fn insert(admin: &Arc<Session>, layout: Layout) {
             let (seen, range) = (seen.replace("{s}", governed), range(count));
             let these = format!("{key} BETWEEN {} AND {}", range.start(), range.end());
             execute(admin, &format!("INSERT INTO {copies}.{table} {seen} AND {these}")).await;
-        }
-    }
-}
-
-async fn execute(session: &Arc<Session>, sql: &str) {
-    for statement in lakeward_engine::split(sql).unwrap() {
-        let response = run(session, Request::text(statement.text.as_str())).await;
-        if let Err(error) = response {
-            panic!("{error}: {}", statement.text.chars().take(400).collect::<String>());
         }
     }
 }
