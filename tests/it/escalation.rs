@@ -1,26 +1,6 @@
 //! Ways around a policy, each found by somebody who looked for one. Every test here was a leak once.
 
-use crate::harness::{Psql, Server, init};
-
-struct Lab {
-    server: Server,
-    _directory: tempfile::TempDir,
-}
-
-impl Lab {
-    fn open(setup: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        init(&data, "secret");
-        let lab = Self { server: Server::serve(&data), _directory: directory };
-        lab.psql("admin").rows(setup);
-        lab
-    }
-
-    fn psql(&self, user: &str) -> Psql {
-        Psql::admin(&self.server, user, "secret")
-    }
-}
+use crate::harness::Lab;
 
 const GOVERNED: &str = "
     CREATE TABLE p (id bigint, ward int, mrn text);
@@ -117,11 +97,7 @@ fn a_role_that_was_set_ends_with_its_grant() {
     let lab = Lab::open(GOVERNED);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut config = tokio_postgres::Config::new();
-        config.host("localhost").port(lab.server.port("pg")).user("one").password("secret").dbname("lakeward");
-        let connector = crate::harness::tls::connector(&lab.server.data().join("ca.pem"));
-        let (client, connection) = config.connect(connector).await.unwrap();
-        tokio::spawn(connection);
+        let client = lab.connect("one").await;
         client.simple_query("SET ROLE staff; SELECT count(*) FROM p").await.unwrap();
         lab.psql("admin").rows("REVOKE staff FROM one");
         let error = client.simple_query("SELECT count(*) FROM p").await.unwrap_err();

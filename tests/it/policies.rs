@@ -1,43 +1,17 @@
 //! Policies as an administrator makes them: what they show, and from when on they rule.
 
-use std::sync::Arc;
+use tokio_postgres::SimpleQueryMessage;
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use crate::harness::Lab;
 
-use crate::harness::{Psql, Server, init, tls};
-
-struct Hospital {
-    server: Server,
-    _directory: tempfile::TempDir,
-}
-
-impl Hospital {
-    fn open() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        init(&data, "secret");
-        let hospital = Self { server: Server::serve(&data), _directory: directory };
-        hospital.psql("admin").rows(
-            "CREATE TABLE p (id bigint, ward int, mrn text);
-             INSERT INTO p VALUES (1, 1, 'A-1'), (2, 1, 'A-2'), (3, 2, 'B-3'), (4, NULL, 'B-4');
-             CREATE ROLE nurse LOGIN PASSWORD 'secret';
-             CREATE ROLE ward_one; GRANT ward_one TO nurse;
-             ALTER ROLE nurse SET ATTRIBUTE ward = '1';",
-        );
-        hospital
-    }
-
-    fn psql(&self, user: &str) -> Psql {
-        Psql::admin(&self.server, user, "secret")
-    }
-
-    async fn connect(&self, user: &str) -> Client {
-        let mut config = tokio_postgres::Config::new();
-        config.host("localhost").port(self.server.port("pg")).user(user).password("secret").dbname("lakeward");
-        let (client, connection) = config.connect(tls::connector(&self.server.data().join("ca.pem"))).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
+fn hospital() -> Lab {
+    Lab::open(
+        "CREATE TABLE p (id bigint, ward int, mrn text);
+         INSERT INTO p VALUES (1, 1, 'A-1'), (2, 1, 'A-2'), (3, 2, 'B-3'), (4, NULL, 'B-4');
+         CREATE ROLE nurse LOGIN PASSWORD 'secret';
+         CREATE ROLE ward_one; GRANT ward_one TO nurse;
+         ALTER ROLE nurse SET ATTRIBUTE ward = '1';",
+    )
 }
 
 fn rows(messages: &[SimpleQueryMessage]) -> usize {
@@ -46,7 +20,7 @@ fn rows(messages: &[SimpleQueryMessage]) -> usize {
 
 #[test]
 fn nobody_reads_before_a_grant_and_row_security_without_a_policy_hides_all() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     assert_eq!(nurse.fails("SELECT * FROM p").0, "42501");
     admin.rows("GRANT SELECT ON p TO nurse");
@@ -58,7 +32,7 @@ fn nobody_reads_before_a_grant_and_row_security_without_a_policy_hides_all() {
 
 #[test]
 fn permissive_policies_are_ored_and_restrictive_ones_anded() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "GRANT SELECT ON p TO ward_one;
@@ -75,7 +49,7 @@ fn permissive_policies_are_ored_and_restrictive_ones_anded() {
 
 #[test]
 fn masks_keep_types_and_see_roles() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "GRANT SELECT ON p TO nurse;
@@ -94,11 +68,10 @@ fn masks_keep_types_and_see_roles() {
 
 #[test]
 fn a_change_rules_from_the_next_statement_of_open_sessions_prepared_ones_too() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let admin = hospital.psql("admin");
     admin.rows("GRANT SELECT ON p TO nurse");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let hospital = Arc::new(hospital);
     runtime.block_on(async {
         let nurse = hospital.connect("nurse").await;
         let prepared = nurse.prepare("SELECT id FROM p WHERE id > $1").await.unwrap();
@@ -111,13 +84,14 @@ fn a_change_rules_from_the_next_statement_of_open_sessions_prepared_ones_too() {
         assert_eq!(error.code().unwrap().code(), "42501");
         assert_eq!(rows(&nurse.simple_query("SELECT 1").await.unwrap()), 1, "the session goes on");
         admin.rows("ALTER ROLE nurse NOLOGIN");
-        assert!(nurse.simple_query("SELECT 1").await.is_err(), "a role that may not log in any more");
+        let error = nurse.simple_query("SELECT 1").await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "28000", "a role that may not log in any more");
     });
 }
 
 #[test]
 fn writes_must_satisfy_with_check_and_masked_columns_cannot_be_written() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "GRANT SELECT, INSERT ON p TO nurse;
@@ -139,7 +113,7 @@ fn writes_must_satisfy_with_check_and_masked_columns_cannot_be_written() {
 
 #[test]
 fn views_use_the_owners_privileges_and_the_callers_policies() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "CREATE POLICY own ON p TO ward_one USING (ward = 1);
@@ -152,7 +126,7 @@ fn views_use_the_owners_privileges_and_the_callers_policies() {
 
 #[test]
 fn what_is_made_of_governed_rows_is_its_makers_alone() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "CREATE POLICY own ON p USING (ward = 1); GRANT SELECT ON p TO nurse;
@@ -165,7 +139,7 @@ fn what_is_made_of_governed_rows_is_its_makers_alone() {
 
 #[test]
 fn old_versions_stand_under_todays_policies() {
-    let hospital = Hospital::open();
+    let hospital = hospital();
     let (admin, nurse) = (hospital.psql("admin"), hospital.psql("nurse"));
     admin.rows(
         "GRANT SELECT ON p TO nurse; CREATE POLICY own ON p USING (ward = 1); INSERT INTO p VALUES (9, 1, 'A-9');",

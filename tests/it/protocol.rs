@@ -9,17 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::harness::{demo, tls};
 
 async fn connect(role: &str) -> Client {
-    let demo = demo();
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host("localhost")
-        .port(demo.server.port("pg"))
-        .user(role)
-        .password(demo.credential(role, "password"))
-        .dbname("lakeward");
-    let (client, connection) = config.connect(tls::connector(&demo.ca())).await.unwrap();
-    tokio::spawn(connection);
-    client
+    demo().server.connect(role, &demo().credential(role, "password")).await
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -60,7 +50,7 @@ fn types_of_parameters_and_columns_are_described() {
         assert_eq!(types, [Type::INT8, Type::INT4, Type::DATE, Type::TEXT]);
         assert_eq!(prepared.params(), [Type::INT4, Type::TEXT]);
         let rows = client.query(&prepared, &[&50_i32, &"F"]).await.unwrap();
-        assert!(rows.iter().all(|row| row.get::<_, i32>("age") > 50));
+        assert!(!rows.is_empty() && rows.iter().all(|row| row.get::<_, i32>("age") > 50));
         let error = client.prepare("SELECT * FROM nowhere").await.unwrap_err();
         assert_eq!(error.code().unwrap().code(), "42P01");
         assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1, "the session goes on");
@@ -101,14 +91,19 @@ fn a_running_query_can_be_cancelled() {
         let client = connect("analyst").await;
         let token = client.cancel_token();
         let connector = tls::connector(&demo().ca());
-        let cancel = async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            token.cancel_query(connector).await.unwrap();
-        };
         let slow =
             client.simple_query("SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b");
-        let (outcome, ()) =
-            tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(slow, cancel) }).await.unwrap();
+        let mut slow = std::pin::pin!(slow);
+        // A request that comes before the query has begun changes nothing: so ask until it ends.
+        let mut outcome = tokio::time::timeout(Duration::from_millis(50), &mut slow).await;
+        for _ in 0..600 {
+            if outcome.is_ok() {
+                break;
+            }
+            token.cancel_query(connector.clone()).await.unwrap();
+            outcome = tokio::time::timeout(Duration::from_millis(50), &mut slow).await;
+        }
+        let outcome = outcome.expect("the query is cancelled");
         assert_eq!(outcome.unwrap_err().code().unwrap().code(), "57014");
         assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1, "the session goes on");
     });

@@ -4,10 +4,13 @@
 
 mod demo;
 pub mod flight;
+mod lab;
+mod leash;
 mod peers;
 mod server;
 pub mod tls;
 
 pub use demo::{demo, patients};
+pub use lab::Lab;
 pub use peers::{Psql, python};
 pub use server::{Server, binary, init, password_file, verify};

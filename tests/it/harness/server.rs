@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::leash::Leash;
+use super::tls;
+
 /// The binary of this build. `cargo test --workspace` builds it for the server's own tests (`--test binary`).
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -44,9 +47,9 @@ pub fn init(data: &Path, password: &str) {
     assert!(output.status.success(), "init: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A running server. Killed when dropped.
+/// A running server. Killed when dropped, and when this process ends.
 pub struct Server {
-    child: Mutex<Child>,
+    child: Mutex<Held>,
     ready: Value,
     data: PathBuf,
     stderr: std::sync::Arc<Mutex<String>>,
@@ -63,9 +66,10 @@ impl Server {
         let mut command = Command::new(binary());
         command.args(arguments).arg("--data-dir").arg(data);
         command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut held = Held { leash: Leash::hold(&child, data), child };
         let stderr = std::sync::Arc::new(Mutex::new(String::new()));
-        let mut pipe = child.stderr.take().expect("stderr is piped");
+        let mut pipe = held.child.stderr.take().expect("stderr is piped");
         let collected = std::sync::Arc::clone(&stderr);
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
@@ -73,8 +77,8 @@ impl Server {
                 collected.lock().expect("not poisoned").push_str(&String::from_utf8_lossy(&chunk[..read]));
             }
         });
-        let ready = await_ready(&mut child, patience, &stderr);
-        Self { child: Mutex::new(child), ready, data: data.to_owned(), stderr }
+        let ready = await_ready(&mut held.child, patience, &stderr);
+        Self { child: Mutex::new(held), ready, data: data.to_owned(), stderr }
     }
 
     /// The address of a door: `pg`, `flight` or `http`.
@@ -100,17 +104,27 @@ impl Server {
 
     /// Ends the process at once, as a power cut would.
     pub fn kill(&self) {
-        let mut child = self.child.lock().expect("not poisoned");
-        child.kill().expect("the server can be killed");
-        child.wait().expect("the server ends");
+        self.child.lock().expect("not poisoned").kill();
     }
 
     /// SIGTERM; answers how the process ended.
     pub fn terminate(&self) -> ExitStatus {
-        let mut child = self.child.lock().expect("not poisoned");
-        let id = rustix::process::Pid::from_child(&child);
+        let mut held = self.child.lock().expect("not poisoned");
+        let id = rustix::process::Pid::from_child(&held.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the server can be signalled");
-        child.wait().expect("the server ends")
+        let status = held.child.wait().expect("the server ends");
+        held.leash.release();
+        status
+    }
+
+    /// A driver's session, over verified TLS.
+    pub async fn connect(&self, user: &str, password: &str) -> tokio_postgres::Client {
+        let mut config = tokio_postgres::Config::new();
+        config.host("localhost").port(self.port("pg")).user(user).password(password).dbname("lakeward");
+        let (client, connection) =
+            config.connect(tls::connector(&self.data.join("ca.pem"))).await.expect("the role can log in");
+        tokio::spawn(connection);
+        client
     }
 
     /// `GET path` over plain HTTP; answers status and body.
@@ -127,12 +141,23 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+/// A child process on its leash.
+struct Held {
+    child: Child,
+    leash: Leash,
+}
+
+impl Held {
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.leash.release();
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Ok(mut child) = self.child.lock() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }
 
@@ -147,10 +172,9 @@ fn await_ready(child: &mut Child, patience: Duration, stderr: &Mutex<String>) ->
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let line = receiver.recv_timeout(left).unwrap_or_else(|_| {
-            let _ = child.kill();
-            panic!("the server did not get ready:\n{}", stderr.lock().expect("not poisoned"))
-        });
+        let line = receiver
+            .recv_timeout(left)
+            .unwrap_or_else(|_| panic!("the server did not get ready:\n{}", stderr.lock().expect("not poisoned")));
         let parsed: Value =
             serde_json::from_str(&line).unwrap_or_else(|_| panic!("stdout holds more than JSON: {line}"));
         if parsed["event"] == "ready" {
