@@ -1,10 +1,15 @@
-//! SQL semantics as `.slt` scripts (`tests/slt/*.slt`), each against a server of its own, as its superuser.
+//! SQL semantics as `.slt` scripts: every one below `tests/slt`, each against a server of its own.
+//!
+//! A script runs as the superuser; after `connection NAME` as the role of that name, in a session of its own, whose
+//! password is `slt`, until `connection default`. `statement error (42501)` asks for just that SQLSTATE; without
+//! parentheses it is a regular expression over `SQLSTATE: message`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use futures::{FutureExt, StreamExt, stream};
+use sqllogictest::{AsyncDB, Connection as Speaker, DBOutput, DefaultColumnType, Record, Runner};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::harness::{Server, init};
@@ -12,11 +17,17 @@ use crate::harness::{Server, init};
 struct Connection(Client);
 
 #[derive(Debug)]
-struct Failure(String);
+struct Failure {
+    sqlstate: Option<String>,
+    message: String,
+}
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match &self.sqlstate {
+            Some(sqlstate) => write!(f, "{sqlstate}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
     }
 }
 
@@ -25,8 +36,8 @@ impl std::error::Error for Failure {}
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(error) => Self(format!("{}: {}", error.code().code(), error.message())),
-            None => Self(error.to_string()),
+            Some(error) => Self { sqlstate: Some(error.code().code().to_owned()), message: error.message().to_owned() },
+            None => Self { sqlstate: None, message: error.to_string() },
         }
     }
 }
@@ -66,15 +77,29 @@ impl AsyncDB for Connection {
     fn engine_name(&self) -> &str {
         "lakeward"
     }
+
+    fn error_sql_state(error: &Failure) -> Option<String> {
+        error.sqlstate.clone()
+    }
 }
 
-fn scripts() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
-    let mut scripts: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    scripts
+const SUPERUSER: &str = "admin";
+/// Scripts that run at once.
+const CONCURRENCY: usize = 4;
+
+/// The scripts in `directory` and below.
+fn scripts(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(scripts(&path));
+        } else if path.extension().is_some_and(|extension| extension == "slt") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }
 
 /// These scripts are about SQL, not about TLS: the server listens in the clear on loopback.
@@ -98,18 +123,48 @@ fn connect(port: u16, user: String) -> BoxFuture<'static, Result<Connection, Fai
     .boxed()
 }
 
+/// Runs a script; the error names the line.
+async fn run_script(script: &Path) -> Result<(), String> {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let server = tokio::task::spawn_blocking(move || serve_in_the_clear(&data)).await.unwrap();
+    let port = server.port("pg");
+    // The runner does not tell which connection it is that it makes.
+    let user = Arc::new(Mutex::new(SUPERUSER.to_owned()));
+    let speaks = Arc::clone(&user);
+    let mut runner = Runner::new(move || connect(port, speaks.lock().unwrap().clone()));
+    let told = |error: String| format!("{}\n{error}", script.display());
+    let mut speaker = Speaker::Default;
+    for mut record in sqllogictest::parse_file(script).map_err(|error| told(error.to_string()))? {
+        match &mut record {
+            Record::Connection(named) => {
+                speaker = named.clone();
+                *user.lock().unwrap() = match named {
+                    Speaker::Named(name) => name.clone(),
+                    Speaker::Default => SUPERUSER.to_owned(),
+                };
+            }
+            // The parser gives the name to the next record only.
+            Record::Statement { connection, .. }
+            | Record::Query { connection, .. }
+            | Record::Let { connection, .. } => {
+                speaker.clone_into(connection);
+            }
+            Record::Halt { .. } => break,
+            _ => {}
+        }
+        runner.run_async(record).await.map_err(|error| told(error.to_string()))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn scripts_hold() {
+    let scripts = scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("slt"));
+    assert!(!scripts.is_empty());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut failures = Vec::new();
-    for script in scripts() {
-        let directory = tempfile::tempdir().unwrap();
-        let server = serve_in_the_clear(&directory.path().join("data"));
-        let port = server.port("pg");
-        let mut runner = Runner::new(move || connect(port, "admin".to_owned()));
-        if let Err(error) = runtime.block_on(runner.run_file_async(&script)) {
-            failures.push(format!("{}\n{error}", script.display()));
-        }
-    }
+    let outcomes = stream::iter(&scripts).map(|script| run_script(script)).buffered(CONCURRENCY);
+    let outcomes: Vec<_> = runtime.block_on(outcomes.collect());
+    let failures: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
