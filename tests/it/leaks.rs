@@ -1,23 +1,28 @@
 //! Attempts to learn what policies hide, by name: each tried on a real server by a role that may not know.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use futures::TryStreamExt;
 
 use crate::harness::{Server, demo, flight};
 
 /// What the analyst must never see, read raw by the administrator: social security numbers, names, phones of everybody.
-fn hidden_values() -> Vec<String> {
-    let rows = demo().psql("admin").rows("SELECT ssn, name, phone, email FROM patients ORDER BY patient_id LIMIT 400");
-    rows.lines()
-        .flat_map(|line| line.split('|').map(str::to_owned).collect::<Vec<_>>())
-        .filter(|value| value.len() > 5)
-        .collect()
+fn hidden_values() -> &'static [String] {
+    static VALUES: OnceLock<Vec<String>> = OnceLock::new();
+    VALUES.get_or_init(|| {
+        let rows =
+            demo().psql("admin").rows("SELECT ssn, name, phone, email FROM patients ORDER BY patient_id LIMIT 400");
+        let values = rows.lines().flat_map(|line| line.split('|'));
+        let values: Vec<_> = values.filter(|value| value.len() > 5).map(str::to_owned).collect();
+        assert!(values.len() > 1_000, "only {} values to look for", values.len());
+        values
+    })
 }
 
 fn assert_holds_nothing_hidden(what: &str, text: &str) {
     for value in hidden_values() {
-        assert!(!text.contains(&value), "{what} holds a hidden value");
+        assert!(!text.contains(value), "{what} holds a hidden value");
     }
 }
 
@@ -110,7 +115,13 @@ fn explain_tells_nothing_of_hidden_rows() {
 fn the_bytes_on_the_wire_hold_nothing_hidden() {
     let demo = demo();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let address = demo.server.address("flight");
+    let bytes_of = |role: &str, sql: &str| {
+        let (address, password) = (demo.server.address("flight"), demo.credential(role, "password"));
+        searchable(&runtime.block_on(flight::raw_bytes(&address, &demo.ca(), role, &password, sql)))
+    };
+    // What the others must not hold would be found.
+    let open = bytes_of("admin", "SELECT ssn, name, phone, email FROM patients");
+    assert!(hidden_values().iter().all(|value| open.contains(value)));
     let queries = [
         "SELECT * FROM patients",
         "SELECT * FROM patients LIMIT 3",
@@ -118,22 +129,15 @@ fn the_bytes_on_the_wire_hold_nothing_hidden() {
         "SELECT CASE WHEN age > 50 THEN ssn END, nullif(zip, '000') FROM patients ORDER BY age LIMIT 20",
     ];
     for sql in queries {
-        let bytes = runtime.block_on(flight::raw_bytes(
-            &address,
-            &demo.ca(),
-            "analyst",
-            &demo.credential("analyst", "password"),
-            sql,
-        ));
+        let bytes = bytes_of("analyst", sql);
         assert!(bytes.len() > 100, "{sql}");
-        for value in hidden_values() {
-            assert!(!contains(&bytes, value.as_bytes()), "{sql}: a hidden value is in the bytes");
-        }
+        assert_holds_nothing_hidden(sql, &bytes);
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+/// Bytes as text, in which every text that they hold can be found.
+fn searchable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -150,7 +154,9 @@ fn logs_and_metrics_hold_no_health_data() {
     }
     let mut files = Vec::new();
     audit_bytes(&demo().server, &mut files);
-    assert!(!files.is_empty() && !contains(&files, canary.as_bytes()), "the audit holds a literal in the clear");
+    let files = searchable(&files);
+    assert!(files.contains("nonsense"), "the audit holds a statement's names, where a search finds them");
+    assert!(!files.contains(canary), "the audit holds a literal in the clear");
 }
 
 fn audit_bytes(server: &Server, bytes: &mut Vec<u8>) {
@@ -160,16 +166,6 @@ fn audit_bytes(server: &Server, bytes: &mut Vec<u8>) {
             bytes.extend(std::fs::read(path).unwrap());
         }
     }
-}
-
-#[test]
-fn selective_predicates_still_prune() {
-    // The analyst's own scan reports no file metrics; the unrestricted plan of the same table does.
-    let admin = demo().psql("admin");
-    let all = admin.rows("SELECT count(*) FROM vitals");
-    assert_eq!(all, (crate::harness::patients() * 40).to_string());
-    let rows = demo().psql("analyst").rows("SELECT count(*) FROM vitals WHERE patient_id = -1");
-    assert_eq!(rows, "0");
 }
 
 #[test]

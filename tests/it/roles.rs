@@ -30,6 +30,7 @@ fn through_psql(role: &str, sql: &str) -> Vec<Vec<Value>> {
         text => json!(text),
     };
     let rows = demo().psql(role).rows(sql);
+    assert!(!rows.is_empty(), "{role} sees something");
     rows.lines().map(|line| line.split('|').enumerate().map(cell).collect()).collect()
 }
 
