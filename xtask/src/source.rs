@@ -84,10 +84,11 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<SourceFile>) -> io::R
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
+        if is_made(&entry.path(), &name) {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
-            if !is_made(&entry.path(), &name) {
-                collect(&entry.path(), &format!("{path}/"), found)?;
-            }
+            collect(&entry.path(), &format!("{path}/"), found)?;
         } else if let Ok(text) = String::from_utf8(fs::read(entry.path())?) {
             found.push(SourceFile { path, text });
         }
@@ -95,9 +96,10 @@ fn collect(directory: &Path, prefix: &str, found: &mut Vec<SourceFile>) -> io::R
     Ok(())
 }
 
-/// Whether programs make a directory. Cargo marks its own, wherever it was told to build.
-fn is_made(directory: &Path, name: &str) -> bool {
-    matches!(name, ".git" | "target" | ".venv" | "__pycache__" | "demo-data") || directory.join("CACHEDIR.TAG").exists()
+/// Whether programs make what is at `path`. In a linked work tree `.git` is a file; Cargo marks its own directories,
+/// wherever it was told to build.
+fn is_made(path: &Path, name: &str) -> bool {
+    matches!(name, ".git" | "target" | ".venv" | "__pycache__" | "demo-data") || path.join("CACHEDIR.TAG").exists()
 }
 
 #[cfg(test)]
@@ -112,6 +114,7 @@ mod tests {
             fs::write(root.join(directory).join("a.rs"), "//! A.").expect("a file");
         }
         fs::write(root.join("built/CACHEDIR.TAG"), "").expect("a file");
+        fs::write(root.join(".git"), "gitdir: elsewhere").expect("a file");
         let found: Vec<_> = files(&root).expect("files").into_iter().map(|file| file.path).collect();
         fs::remove_dir_all(&root).expect("removed");
         assert_eq!(found, ["src/a.rs"]);

@@ -71,6 +71,7 @@ impl Psql {
         Command::new(psql)
             .args(["-X", "-q", "-A", "-t", "-d", &self.url])
             .args(arguments)
+            .env("LC_ALL", "C.UTF-8")
             .env("PGPASSWORD", &self.password)
             .env("PGCONNECT_TIMEOUT", "20")
             .output()
