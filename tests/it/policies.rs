@@ -151,3 +151,20 @@ fn old_versions_stand_under_todays_policies() {
     let (code, _) = nurse.fails("SELECT id FROM p VERSION AS OF 77");
     assert_eq!(code, "22023");
 }
+
+#[test]
+fn a_policy_that_fails_fails_whatever_else_is_asked() {
+    let hospital = Lab::open(
+        "CREATE TABLE p (ward text, code int);
+         INSERT INTO p VALUES ('1', 10);
+         INSERT INTO p VALUES ('not a number', 777);
+         CREATE ROLE nurse LOGIN PASSWORD 'secret';
+         GRANT SELECT ON p TO nurse;
+         CREATE POLICY own ON p USING (ward::int = 1);",
+    );
+    let nurse = hospital.psql("nurse");
+    // Where only some predicates made it fail, they would tell what stands in the hidden row.
+    for predicate in ["code = 777", "code = 778", "code < 100", "code IS NULL", "true"] {
+        assert_eq!(nurse.fails(&format!("SELECT * FROM p WHERE {predicate}")).0, "42501", "{predicate}");
+    }
+}

@@ -34,7 +34,7 @@ use crate::access::TableDecision;
 use crate::dynamic_filter::{is_consumed, offer};
 use crate::incident::redacted;
 use crate::inner_plan::projected_schema;
-use crate::leakproof::is_forwardable;
+use crate::leakproof::{is_forwardable, takes_predicates};
 use crate::scan_context::ScanContext;
 use crate::scan_stream::{Egress, ScanMetrics, ScanStream};
 use crate::stamp::Stamp;
@@ -123,6 +123,9 @@ impl GovernedScanExec {
 
     /// The filters from above that may go inside.
     fn forwardable(&self, result: &ChildPushdownResult) -> Vec<Arc<dyn PhysicalExpr>> {
+        if !takes_predicates(&self.decision) {
+            return Vec::new();
+        }
         let schema = self.schema();
         let shows_raw = |index: usize| self.egress.get(index) == Some(&Egress::PassThrough);
         let filters = result.parent_filters.iter().map(|parent| &parent.filter);

@@ -23,7 +23,7 @@ use crate::error::BarrierError;
 use crate::governed_scan::GovernedScanExec;
 use crate::incident::redacted;
 use crate::inner_plan;
-use crate::leakproof::{PassThrough, is_leakproof};
+use crate::leakproof::{Columns, is_leakproof, takes_predicates};
 use crate::open_scan::OpenScanExec;
 use crate::privileged::PrivilegedSessions;
 use crate::scan_context::{ScanContext, require_stamp};
@@ -68,7 +68,7 @@ impl GovernedTable {
     }
 
     fn take(&self, filter: &Expr) -> TableProviderFilterPushDown {
-        if is_leakproof(filter, &PassThrough::of(&self.decision)) {
+        if self.may_take(filter) {
             // The inner plan has a filter node for it: nothing is left to do above.
             TableProviderFilterPushDown::Exact
         } else {
@@ -76,8 +76,12 @@ impl GovernedTable {
         }
     }
 
+    fn may_take(&self, filter: &Expr) -> bool {
+        takes_predicates(&self.decision) && is_leakproof(filter, &Columns::shown(&self.decision))
+    }
+
     async fn governed_scan(&self, projection: Option<&[usize]>, filters: &[Expr]) -> Result<GovernedScanExec> {
-        if !filters.iter().all(|filter| is_leakproof(filter, &PassThrough::of(&self.decision))) {
+        if !filters.iter().all(|filter| self.may_take(filter)) {
             return Err(BarrierError::UnexpectedFilter.into());
         }
         let session = self.privileged.session();

@@ -14,21 +14,42 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion_physical_expr::utils::collect_columns;
 
-use crate::access::TableDecision;
+use crate::access::{Access, TableDecision};
 
-/// The columns of a table whose raw values are shown, with their types.
-pub struct PassThrough<'a>(&'a TableDecision);
+/// The columns of a table that a predicate may name, with their types.
+pub(crate) struct Columns<'a> {
+    decision: &'a TableDecision,
+    masked_too: bool,
+}
 
-impl<'a> PassThrough<'a> {
-    /// The pass-through columns of a decision.
+impl<'a> Columns<'a> {
+    /// Those whose raw values are shown: for a user's predicate.
     #[must_use]
-    pub fn of(decision: &'a TableDecision) -> Self {
-        Self(decision)
+    pub(crate) fn shown(decision: &'a TableDecision) -> Self {
+        Self { decision, masked_too: false }
+    }
+
+    /// All of them: for a policy's own predicate.
+    fn all(decision: &'a TableDecision) -> Self {
+        Self { decision, masked_too: true }
     }
 
     fn data_type(&self, name: &str) -> Option<&DataType> {
-        let (index, field) = self.0.schema.column_with_name(name)?;
-        (self.0.passes_through(index) && is_leakproof_type(field.data_type())).then(|| field.data_type())
+        let (index, field) = self.decision.schema.column_with_name(name)?;
+        let may = self.masked_too || self.decision.passes_through(index);
+        (may && is_leakproof_type(field.data_type())).then(|| field.data_type())
+    }
+}
+
+/// Whether a user's predicates may go below the barrier at all.
+///
+/// A row policy that fails on a hidden row fails the statement. If a predicate could keep that row from being read, then
+/// which predicates make the statement fail would tell of the row's values: such a policy sees every row first.
+#[must_use]
+pub(crate) fn takes_predicates(decision: &TableDecision) -> bool {
+    match &decision.access {
+        Access::Governed { row_filter: Some(policy), .. } => is_leakproof(policy, &Columns::all(decision)),
+        Access::Governed { row_filter: None, .. } | Access::Open => true,
     }
 }
 
@@ -36,7 +57,7 @@ impl<'a> PassThrough<'a> {
 ///
 /// Columns are looked up by name; the caller hands over only predicates on this one table.
 #[must_use]
-pub fn is_leakproof(predicate: &Expr, columns: &PassThrough<'_>) -> bool {
+pub(crate) fn is_leakproof(predicate: &Expr, columns: &Columns<'_>) -> bool {
     let mut pending = vec![predicate];
     while let Some(expr) = pending.pop() {
         match expr {
@@ -58,7 +79,7 @@ pub fn is_leakproof(predicate: &Expr, columns: &PassThrough<'_>) -> bool {
     true
 }
 
-fn is_leakproof_leaf(expr: &Expr, columns: &PassThrough<'_>) -> bool {
+fn is_leakproof_leaf(expr: &Expr, columns: &Columns<'_>) -> bool {
     match expr {
         Expr::BinaryExpr(binary) if is_comparison(binary.op) => {
             compares(&binary.left, [binary.right.as_ref()], columns)
@@ -90,13 +111,13 @@ fn is_comparison(operator: Operator) -> bool {
 
 /// Whether `column` is a leakproof operand, and each of `values` a literal of exactly its type, so that no further
 /// cast is put in between.
-fn compares<'e>(column: &'e Expr, values: impl IntoIterator<Item = &'e Expr>, columns: &'e PassThrough<'_>) -> bool {
+fn compares<'e>(column: &'e Expr, values: impl IntoIterator<Item = &'e Expr>, columns: &'e Columns<'_>) -> bool {
     let Some(expected) = operand(column, columns) else { return false };
     values.into_iter().all(|value| matches!(value, Expr::Literal(literal, _) if literal.data_type() == *expected))
 }
 
 /// The type of a pass-through column, or of an infallible, widening cast of one.
-fn operand<'e>(expr: &'e Expr, columns: &'e PassThrough<'_>) -> Option<&'e DataType> {
+fn operand<'e>(expr: &'e Expr, columns: &'e Columns<'_>) -> Option<&'e DataType> {
     match expr {
         Expr::Column(column) => columns.data_type(&column.name),
         Expr::Cast(cast) => match cast.expr.as_ref() {

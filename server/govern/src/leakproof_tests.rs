@@ -9,7 +9,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, DynamicFilterPhysicalExpr, cast, lit as physical_lit};
 use lakeward_base::{Epoch, TableId};
 
-use super::{PassThrough, is_forwardable, is_leakproof, widens};
+use super::{Columns, is_forwardable, is_leakproof, takes_predicates, widens};
 use crate::access::{Access, TableDecision};
 use crate::compile::{PolicyCompiler, coerced, simplified};
 use crate::testing::Compiler;
@@ -54,7 +54,7 @@ fn planned(sql: &str) -> Expr {
 }
 
 fn leakproof(expr: &Expr) -> bool {
-    is_leakproof(expr, &PassThrough::of(&decision()))
+    is_leakproof(expr, &Columns::shown(&decision()))
 }
 
 #[test]
@@ -196,4 +196,19 @@ fn dynamic_filters_go_inside_over_plain_columns_only() {
         as Arc<dyn PhysicalExpr>;
     let disguised = Arc::new(DynamicFilterPhysicalExpr::new(vec![column("id")], hidden)) as Arc<dyn PhysicalExpr>;
     assert!(!allowed(&disguised), "its expression reads another column than it says");
+}
+
+#[test]
+fn only_policies_that_cannot_fail_let_predicates_below_them() {
+    let takes = |policy: &str| {
+        let mut decision = decision();
+        decision.access = Access::Governed { row_filter: Some(planned(policy)), masks: vec![None; 12] };
+        takes_predicates(&decision)
+    };
+    for policy in ["age = 3", "ssn = 'x' OR id IN (1, 2)", "weight IS NULL OR NOT active", "true", "false", "age = 1 + 2"] {
+        assert!(takes(policy), "{policy}");
+    }
+    for policy in ["CAST(mrn AS INT) = 3", "10 / (age - 97) > 0", "age = 3 AND CAST(ssn AS BIGINT) > 1"] {
+        assert!(!takes(policy), "{policy}");
+    }
 }

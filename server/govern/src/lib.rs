@@ -48,7 +48,7 @@ pub use error::{BarrierError, DecideError, FailureKind};
 pub use governed_scan::GovernedScanExec;
 pub use governed_table::GovernedTable;
 pub use leaf_guard::{LeafGuard, LeafGuardRule};
-pub use leakproof::{PassThrough, is_leakproof};
+
 pub use mask::check_masking_policy;
 pub use open_scan::OpenScanExec;
 pub use principal::{Fingerprint, Principal, RoleSet};
