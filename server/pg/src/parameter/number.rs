@@ -15,6 +15,7 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgErr
         let special = special.iter().any(|name| name.eq_ignore_ascii_case(text));
         return match wanted.target {
             DataType::Float32 | DataType::Float64 if special => float(wanted, text),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if special => Ok(special_text(text)),
             _ if special => Err(wanted.out_of_range()),
             _ => Err(wanted.invalid_text()),
         };
@@ -38,12 +39,47 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgErr
             ScalarValue::Decimal256(Some(value), precision, scale)
         }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => float(wanted, text)?,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ScalarValue::Utf8(Some(canonical(text))),
         _ => ScalarValue::Utf8(Some(whole(text).to_owned())),
     })
 }
 
 fn float(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgError> {
     text.parse().map(|value| ScalarValue::Float64(Some(value))).map_err(|_| wanted.invalid_text())
+}
+
+/// `NaN`, `Infinity` and `-Infinity` as PostgreSQL writes them.
+fn special_text(text: &str) -> ScalarValue {
+    let infinite = |sign: &str| ScalarValue::Utf8(Some(format!("{sign}Infinity")));
+    match text.as_bytes().first() {
+        Some(b'n' | b'N') => ScalarValue::Utf8(Some("NaN".to_owned())),
+        Some(b'-') => infinite("-"),
+        _ => infinite(""),
+    }
+}
+
+/// The number as PostgreSQL writes a `numeric`: all digits of its scale, no exponent, no needless sign or zeros.
+fn canonical(text: &str) -> String {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // At most four digits: `is_number` has seen to that.
+    let exponent: i64 = exponent.parse().unwrap_or(0);
+    let scale = i64::try_from(fraction.len()).unwrap_or(0) - exponent;
+    let mut digits = format!("{whole}{fraction}");
+    digits.extend(std::iter::repeat_n('0', usize::try_from(-scale).unwrap_or(0)));
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let padded = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = padded.split_at_checked(padded.len() - scale).unwrap_or((&padded, ""));
+    let whole = whole.trim_start_matches('0');
+    let minus = text.starts_with('-') && digits.bytes().any(|digit| digit != b'0');
+    let mut number = if minus { "-".to_owned() } else { String::new() };
+    number.push_str(if whole.is_empty() { "0" } else { whole });
+    if scale > 0 {
+        number.push('.');
+        number.push_str(fraction);
+    }
+    number
 }
 
 /// The number without a fraction of zeros, so that it can be an integer.
@@ -68,7 +104,7 @@ fn is_number(text: &str) -> bool {
     !(whole.is_empty() && fraction.is_empty()) && digits(whole) && digits(fraction) && exponent_fits
 }
 
-/// PostgreSQL's binary form as decimal text.
+/// PostgreSQL's binary form as decimal text; whole digits may begin with zeros.
 pub(super) fn text_of_binary(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<String, PgError> {
     let mut words = bytes.chunks_exact(2).map(|pair| pair.iter().fold(0u16, |sum, byte| sum << 8 | u16::from(*byte)));
     let mut word = || words.next().ok_or_else(|| wanted.invalid_binary());

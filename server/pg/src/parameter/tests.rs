@@ -179,3 +179,64 @@ proptest! {
         }
     }
 }
+
+/// PostgreSQL's binary form of a `numeric`.
+fn binary_numeric(groups: &[u16], weight: i16, sign: u16, scale: u16) -> Vec<u8> {
+    let count = u16::try_from(groups.len()).unwrap();
+    let head = [count, weight.cast_unsigned(), sign, scale];
+    head.iter().chain(groups).flat_map(|word| word.to_be_bytes()).collect()
+}
+
+fn numeric_as_text(value: &[u8], format: i16) -> String {
+    match read(&Type::NUMERIC, DataType::Utf8, value, format).unwrap() {
+        ScalarValue::Utf8(Some(text)) => text,
+        other => panic!("not text: {other:?}"),
+    }
+}
+
+#[test]
+fn numeric_parameters_as_text_are_written_as_postgresql_writes_them() {
+    for (written, expected) in [
+        ("7", "7"),
+        ("-7.50", "-7.50"),
+        ("+007.10", "7.10"),
+        (".5", "0.5"),
+        ("-0.00", "0.00"),
+        ("12e2", "1200"),
+        ("1.25E1", "12.5"),
+        ("5e-3", "0.005"),
+        ("nan", "NaN"),
+        ("-inf", "-Infinity"),
+        ("Infinity", "Infinity"),
+    ] {
+        assert_eq!(numeric_as_text(written.as_bytes(), 0), expected, "{written}");
+    }
+    for (sign, expected) in [(0xc000, "NaN"), (0xd000, "Infinity"), (0xf000, "-Infinity")] {
+        assert_eq!(numeric_as_text(&binary_numeric(&[], 0, sign, 0), 1), expected);
+    }
+    assert_eq!(numeric_as_text(&binary_numeric(&[1, 5000], 0, 0, 2), 1), "1.50");
+    assert_eq!(numeric_as_text(&binary_numeric(&[7], 2, 0x4000, 0), 1), "-700000000");
+}
+
+proptest! {
+    /// Every weight, scale and sign, against arithmetic on whole numbers.
+    #[test]
+    fn binary_numerics_are_their_text(
+        groups in proptest::collection::vec(0u16..10_000, 0..=3), weight in -2i16..=3, scale in 0u16..=20, negative: bool,
+    ) {
+        const PLACES: u32 = 16;
+        let value: i128 = groups.iter().zip(0i16..).map(|(group, place)| {
+            let power = 4 * i32::from(weight - place) + i32::try_from(PLACES).unwrap();
+            i128::from(*group) * 10i128.pow(u32::try_from(power).unwrap())
+        }).sum();
+        let scale32 = u32::from(scale);
+        let cut = if scale32 <= PLACES { value / 10i128.pow(PLACES - scale32) } else { value * 10i128.pow(scale32 - PLACES) };
+        let (whole, fraction) = (cut / 10i128.pow(scale32), cut % 10i128.pow(scale32));
+        let minus = if negative && cut != 0 { "-" } else { "" };
+        let point = if scale == 0 { String::new() } else { format!(".{fraction:0>width$}", width = usize::from(scale)) };
+        let expected = format!("{minus}{whole}{point}");
+        let binary = binary_numeric(&groups, weight, if negative { 0x4000 } else { 0 }, scale);
+        prop_assert_eq!(numeric_as_text(&binary, 1), expected.clone());
+        prop_assert_eq!(numeric_as_text(expected.as_bytes(), 0), expected);
+    }
+}
