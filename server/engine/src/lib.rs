@@ -6,6 +6,7 @@
 //! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
 //! library's execution error leaves.
 
+mod clock;
 mod cooperate;
 mod create;
 mod ddl;
@@ -50,5 +51,6 @@ pub use response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 pub use run::run;
 pub use session::Session;
 pub use statement::{Part, split};
+pub use system::is_oid;
 pub use tally::StatementCounts;
 pub use transaction::TransactionStatus;

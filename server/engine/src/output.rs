@@ -1,6 +1,42 @@
-//! Names of result columns, as PostgreSQL gives them (`FigureColname` in its parser).
+//! What leaves the engine: names of result columns, as PostgreSQL gives them (`FigureColname` in its parser), and
+//! timestamps in microseconds, which is what a timestamp is in Lakeward whichever function made it.
 
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion::sql::sqlparser::ast::{Expr, Function, Ident, ObjectNamePart, Query, SelectItem, SetExpr};
+
+/// `schema` as a result has it: under these names (`None` keeps a name), with types as [`settled`].
+pub(crate) fn result_schema(schema: &Schema, names: &[Option<String>]) -> Schema {
+    let leave = |(index, field): (usize, &FieldRef)| -> Field {
+        let field = field.as_ref().clone();
+        let data_type = settled(field.data_type());
+        let field = field.with_data_type(data_type);
+        match names.get(index).and_then(Option::as_ref) {
+            Some(name) => field.with_name(name),
+            None => field,
+        }
+    };
+    Schema::new(schema.fields().iter().enumerate().map(leave).collect::<Vec<_>>())
+}
+
+/// The type as which values of `data_type` leave.
+fn settled(data_type: &DataType) -> DataType {
+    let inside = |item: &FieldRef| {
+        let data_type = settled(item.data_type());
+        std::sync::Arc::new(item.as_ref().clone().with_data_type(data_type))
+    };
+    match data_type {
+        DataType::Timestamp(_, zone) => {
+            // The planner's clock says `+00:00`.
+            let zone = zone.as_ref().map(|zone| if zone.as_ref() == "+00:00" { "UTC".into() } else { zone.clone() });
+            DataType::Timestamp(TimeUnit::Microsecond, zone)
+        }
+        DataType::List(item) => DataType::List(inside(item)),
+        DataType::LargeList(item) => DataType::LargeList(inside(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(inside(item), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inside).collect()),
+        other => other.clone(),
+    }
+}
 
 /// Names for `width` result columns of `query`; `None` keeps what the planner called a column.
 pub(crate) fn column_names(query: &Query, width: usize) -> Vec<Option<String>> {
@@ -111,8 +147,27 @@ fn type_name(written: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::column_names;
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+    use super::{column_names, result_schema};
     use crate::statement::{Kind, parse};
+
+    #[test]
+    fn timestamps_leave_in_microseconds() {
+        let instant = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
+        let list = |item| DataType::List(std::sync::Arc::new(Field::new("item", item, true)));
+        let cases = [
+            (instant(TimeUnit::Nanosecond, Some("+00:00")), instant(TimeUnit::Microsecond, Some("UTC"))),
+            (instant(TimeUnit::Second, None), instant(TimeUnit::Microsecond, None)),
+            (list(instant(TimeUnit::Nanosecond, None)), list(instant(TimeUnit::Microsecond, None))),
+            (DataType::Date32, DataType::Date32),
+        ];
+        for (made, left) in cases {
+            let schema = Schema::new(vec![Field::new("a", made, true)]);
+            let result = result_schema(&schema, &[Some("b".to_owned())]);
+            assert_eq!((result.field(0).name().as_str(), result.field(0).data_type()), ("b", &left));
+        }
+    }
 
     fn names(sql: &str, width: usize) -> Vec<Option<String>> {
         match parse(sql).unwrap().kind {

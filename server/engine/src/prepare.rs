@@ -13,7 +13,7 @@ use lakeward_base::{Coded, SqlState, StatementId};
 
 use crate::error::Error;
 use crate::policy::Compiler;
-use crate::query::{QueryPlanner, with_names};
+use crate::query::QueryPlanner;
 use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
@@ -163,5 +163,5 @@ fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>]) -> Result<Vec
 
 fn result_columns(plan: &LogicalPlan, query: &ast::Query) -> SchemaRef {
     let schema: &Schema = plan.schema().as_arrow();
-    Arc::new(with_names(schema, &output::column_names(query, schema.fields().len())))
+    Arc::new(output::result_schema(schema, &output::column_names(query, schema.fields().len())))
 }

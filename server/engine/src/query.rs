@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -174,7 +174,7 @@ impl QueryPlanner<'_> {
         let names = output::column_names(self.resolved.naming(query), logical.schema().fields().len());
         let planned = self.optimised(logical, parameters).await;
         let (logical, physical) = planned.map_err(|error| publish::planning(&error, Some(self.text)))?;
-        let schema = Arc::new(with_names(physical.schema().as_ref(), &names));
+        let schema = Arc::new(output::result_schema(physical.schema().as_ref(), &names));
         Ok(QueryPlan { logical, physical, task: self.vantage.state.task_ctx(), schema })
     }
 
@@ -246,16 +246,4 @@ fn renamed(plan: LogicalPlan, columns: &[String]) -> Result<LogicalPlan, DataFus
     let fields = plan.schema().columns();
     let renamed = fields.into_iter().zip(columns).map(|(field, name)| col(field).alias(name)).collect::<Vec<_>>();
     LogicalPlanBuilder::from(plan).project(renamed)?.build()
-}
-
-/// `schema` under these names; `None` keeps a name.
-pub(crate) fn with_names(schema: &Schema, names: &[Option<String>]) -> Schema {
-    let rename = |(index, field): (usize, &FieldRef)| -> Field {
-        let field = field.as_ref().clone();
-        match names.get(index).and_then(Option::as_ref) {
-            Some(name) => field.with_name(name),
-            None => field,
-        }
-    };
-    Schema::new(schema.fields().iter().enumerate().map(rename).collect::<Vec<_>>())
 }

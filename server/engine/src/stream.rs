@@ -7,8 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::util::display::FormatOptions;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
@@ -26,6 +28,9 @@ use crate::tally::Counted;
 
 /// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
 const QUEUE_BATCHES: usize = 2;
+
+/// What does not fit is an error, never a NULL.
+const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// When a statement must stop: its time-out, and the user's cancel.
 #[derive(Clone)]
@@ -158,7 +163,17 @@ impl Outgoing {
     fn published(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
         let compact =
             lakeward_govern::scrub::compact_batch(batch).map_err(|error| publish::execution(&error.into()))?;
-        let columns = compact.columns().to_vec();
+        let settled = |(column, field): (&ArrayRef, &FieldRef)| {
+            // A timestamp is in microseconds, whatever the function that made it counts in.
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast_with_options(column, field.data_type(), &EXACT)
+            }
+        };
+        let columns: Result<Vec<ArrayRef>, _> =
+            compact.columns().iter().zip(self.schema.fields()).map(settled).collect();
+        let columns = columns.map_err(|error| publish::execution(&error.into()))?;
         let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(compact.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
             .map_err(|error| publish::execution(&error.into()))

@@ -20,6 +20,7 @@ use lakeward_base::SqlState;
 use lakeward_govern::{LeafGuard, PrivilegedSessions, Stamp};
 use url::Url;
 
+use crate::clock::clock_functions;
 use crate::cooperate::Cooperate;
 use crate::engine::Parts;
 use crate::error::Error;
@@ -82,6 +83,8 @@ fn state(parts: &Parts, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
     let options = config.options_mut();
+    // What to_timestamp and its like answer is timestamptz; without a zone they would answer timestamp.
+    options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.parquet.pushdown_filters = false;
@@ -100,6 +103,7 @@ fn scalar_functions(parts: &Parts) -> Vec<Arc<datafusion::logical_expr::ScalarUD
     let mut functions = datafusion::execution::SessionStateDefaults::default_scalar_functions();
     functions.extend(lakeward_udfs::scalar_functions(Arc::clone(&parts.keys)));
     functions.extend(session_functions());
+    functions.extend(clock_functions());
     functions
 }
 

@@ -115,10 +115,10 @@ impl Connection {
         let zone = self.zone();
         let portal = self.portals.get(&name).ok_or_else(|| PgError::UnknownPortal(name.clone()))?;
         let described = portal.statement.prepared.columns.as_ref();
-        if !described.is_some_and(|described| same_shape(described, stream.schema())) {
-            return Err(PgError::ResultTypeChanged.into());
-        }
-        let rows = Box::new(Rows::new(stream, RowEncoder::new(portal.formats.clone(), zone)));
+        let described = described.filter(|described| same_shape(described, stream.schema()));
+        let described = described.ok_or(PgError::ResultTypeChanged)?;
+        let encoder = RowEncoder::new(portal.formats.clone(), zone).described(described);
+        let rows = Box::new(Rows::new(stream, encoder));
         self.send_some(name, rows, max_rows).await
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: a type that is sent under an OID is sent in exactly that type's text and binary forms.
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use lakeward_engine::is_oid;
 use pgwire::messages::data::FieldDescription;
 use postgres_types::{Kind, Type};
 
@@ -43,6 +44,11 @@ pub(crate) fn of_arrow(data_type: &DataType) -> Option<Type> {
     })
 }
 
+/// The PostgreSQL type of a result's column: as its Arrow type says, but for OIDs of the catalog.
+pub(crate) fn of_field(field: &Field) -> Option<Type> {
+    if is_oid(field) { Some(Type::OID) } else { of_arrow(field.data_type()) }
+}
+
 /// The array type of an element type; an array of arrays has the type of its innermost elements.
 fn array_of(element: &Type) -> Option<Type> {
     if matches!(element.kind(), Kind::Array(_)) {
@@ -74,7 +80,7 @@ fn length(oid: &Type) -> i16 {
     match *oid {
         Type::BOOL => 1,
         Type::INT2 => 2,
-        Type::INT4 | Type::FLOAT4 | Type::DATE => 4,
+        Type::INT4 | Type::OID | Type::FLOAT4 | Type::DATE => 4,
         Type::INT8 | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => 8,
         Type::INTERVAL => 16,
         _ => -1,
@@ -99,7 +105,7 @@ pub(crate) fn describe(schema: &SchemaRef, formats: &Formats) -> Result<Vec<Fiel
         return Err(PgError::LimitExceeded("a result can have at most 1664 columns"));
     }
     let describe_field = |(index, field): (usize, &std::sync::Arc<Field>)| {
-        let oid = of_arrow(field.data_type()).ok_or_else(|| PgError::UnsupportedColumn(field.name().clone()))?;
+        let oid = of_field(field).ok_or_else(|| PgError::UnsupportedColumn(field.name().clone()))?;
         let mut name = field.name().clone();
         name.retain(|character| character != '\0');
         let format = i16::from(formats.is_binary(index));
@@ -111,9 +117,11 @@ pub(crate) fn describe(schema: &SchemaRef, formats: &Formats) -> Result<Vec<Fiel
 /// Whether two results look the same to a client that has had the first one described.
 pub(crate) fn same_shape(described: &SchemaRef, actual: &SchemaRef) -> bool {
     described.fields().len() == actual.fields().len()
-        && described.fields().iter().zip(actual.fields()).all(|(left, right)| {
-            left.data_type() == right.data_type() || of_arrow(left.data_type()) == of_arrow(right.data_type())
-        })
+        && described
+            .fields()
+            .iter()
+            .zip(actual.fields())
+            .all(|(left, right)| left.data_type() == right.data_type() || of_field(left) == of_field(right))
 }
 
 /// Format codes as Bind gives them: none is text for all, one stands for all, else one for each.

@@ -18,6 +18,7 @@ use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
 
 pub(crate) use pg_catalog::function;
+pub use pg_catalog::is_oid;
 pub(crate) use pg_catalog::rewrite::rewrite;
 
 /// The schema of system tables.

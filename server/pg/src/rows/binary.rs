@@ -81,6 +81,14 @@ fn scalar(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     }
 }
 
+/// OIDs: four bytes without a sign.
+pub(super) fn oid(array: &dyn Array) -> Result<Writer<'_>, PgError> {
+    each::<UInt32Type>(array, |value, out| {
+        out.put_u32(value);
+        Ok(())
+    })
+}
+
 fn number(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     /// A writer that cannot fail.
     macro_rules! plain {

@@ -80,7 +80,10 @@ fn parse(schema: &'static str, line: &'static str) -> Option<Definition> {
         Some(Column { name, type_name, not_null: rest.ends_with('!') })
     };
     let columns: Vec<Column> = words.filter_map(column).collect();
-    let fields = columns.iter().map(|column| Field::new(column.name, arrow_type(column.type_name), true));
+    let fields = columns.iter().map(|column| {
+        let field = Field::new(column.name, arrow_type(column.type_name), true);
+        if column.type_name == "oid" { marked_oid(field) } else { field }
+    });
     let arrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     Some(Definition { schema, name, oid, kind, columns, arrow })
 }
@@ -108,14 +111,29 @@ fn arrow_type(type_name: &str) -> DataType {
     }
 }
 
+/// The metadata key by which a 32-bit number without a sign is told to be an OID rather than a user's own number.
+const TYPE_KEY: &str = "lakeward.type";
+const OID: &str = "oid";
+
+/// `field` as one that holds OIDs.
+pub(super) fn marked_oid(field: Field) -> Field {
+    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), OID.to_owned())]))
+}
+
+/// Whether a result's column holds OIDs of the catalog, as PostgreSQL's type `oid`.
+#[must_use]
+pub fn is_oid(field: &Field) -> bool {
+    field.data_type() == &DataType::UInt32 && field.metadata().get(TYPE_KEY).is_some_and(|name| name == OID)
+}
+
 pub(super) fn list_of(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", element, true)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PG_CATALOG, all, find};
-    use arrow::datatypes::DataType;
+    use super::{PG_CATALOG, all, find, is_oid};
+    use arrow::datatypes::{DataType, Field};
 
     #[test]
     fn every_line_of_the_files_is_a_relation_with_its_own_oid() {
@@ -140,5 +158,15 @@ mod tests {
         assert_eq!(class.columns[1].name, "relname");
         assert!(class.columns[1].not_null);
         assert_eq!(class.arrow.field(0).data_type(), &DataType::UInt32);
+    }
+
+    #[test]
+    fn oids_are_told_from_other_numbers() {
+        let class = find(PG_CATALOG, "pg_class").unwrap();
+        assert!(is_oid(class.arrow.field_with_name("relnamespace").unwrap()));
+        assert!(!is_oid(class.arrow.field_with_name("relname").unwrap()));
+        assert!(!is_oid(&Field::new("oid", DataType::UInt32, true)), "a user's own number is none");
+        let cast = class.arrow.field(0).as_ref().clone().with_data_type(DataType::Int64);
+        assert!(!is_oid(&cast), "what was cast is none any more");
     }
 }

@@ -23,6 +23,7 @@ use datafusion::logical_expr::ScalarUDF;
 use lakeward_base::SqlState;
 
 use self::definition::Definition;
+pub use self::definition::is_oid;
 use self::provider::CatalogTable;
 use self::viewer::Viewer;
 use super::SystemTable;

@@ -15,16 +15,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ListArray, new_empty_array};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 use lakeward_base::Coded;
 
-use self::answer::{Argument, Known};
+use self::answer::{Argument, Known, Returns};
 use super::cell;
+use super::definition::marked_oid;
 use super::viewer::Viewer;
 use crate::error::Error;
 
@@ -78,6 +80,12 @@ impl ScalarUDFImpl for CatalogFunction {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(self.known.returns.data_type())
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> = arguments.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name(), self.return_type(&types)?, true);
+        Ok(Arc::new(if matches!(self.known.returns, Returns::Oid) { marked_oid(field) } else { field }))
     }
 
     /// What a statement names itself is looked up while it is planned, and its error may say the name.
