@@ -86,7 +86,7 @@ impl Connection {
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<Next, Fault> {
-        match Frontend::decode(frame.tag, frame.body)? {
+        match Frontend::decode(frame.tag, frame.body).map_err(within_frame)? {
             Frontend::Query(sql) => {
                 self.simple_query(&sql).await?;
                 return Ok(Next::Ready);
@@ -145,5 +145,14 @@ impl Connection {
     pub(crate) fn forget_all(&mut self) {
         self.statements.clear();
         self.portals.clear();
+    }
+}
+
+/// A frame that was taken whole leaves the next one where it should be: what is wrong inside it fails the message, and
+/// the connection goes on, as PostgreSQL's does.
+fn within_frame(error: PgError) -> Fault {
+    match error {
+        PgError::Protocol(_) => Fault::Failed(Error::from_coded(&error)),
+        other => other.into(),
     }
 }

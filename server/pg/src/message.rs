@@ -75,7 +75,6 @@ impl Frontend {
             b'X' => Self::Terminate,
             b'd' | b'c' | b'f' => return Ok(Self::Copy),
             b'F' => return Ok(Self::FunctionCall),
-            b'p' => return Err(PgError::Protocol("unexpected password message")),
             other => return Err(PgError::UnknownMessage(other)),
         };
         reader.end()?;

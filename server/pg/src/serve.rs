@@ -40,7 +40,7 @@ impl Default for Limits {
         Self {
             startup_message_bytes: 10_000,
             message_bytes: 64 * 1024 * 1024,
-            startup_timeout_ms: 10_000,
+            startup_timeout_ms: 60_000,
             logging_in: 512,
             failure_delay_ms: 200,
         }
