@@ -17,12 +17,20 @@ use prost::Message;
 use crate::client::Client;
 use crate::encode::{FlightStream, decode, nothing, one_batch, schema_bytes, stream, wire_schema};
 use crate::metadata::{answer, not_served, schema};
-use crate::prepared::{Bound, parameters};
+use crate::prepared::{Bound, parameters, values};
 use crate::status::{internal, malformed, unsupported};
-use crate::ticket::TicketKey;
+use crate::ticket::{NOTHING, TicketKey};
 
 /// Longest statement.
 const MAX_STATEMENT_BYTES: usize = 1 << 20;
+
+/// What a command will yield.
+struct Offer {
+    schema: Schema,
+    ticket: Bytes,
+    /// Rows that a statement has changed: ADBC shows them as the cursor's row count.
+    rows: Option<i64>,
+}
 
 /// The calls' work.
 pub(crate) struct Door {
@@ -42,30 +50,39 @@ impl Door {
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Error> {
         let any = Any::decode(descriptor.cmd.clone()).map_err(|_| malformed("the command"))?;
-        let (schema, ticket) = match command(any)? {
+        let Offer { schema, ticket, rows } = match command(any)? {
             Command::CommandStatementQuery(query) => {
                 no_transaction(query.transaction_id.as_ref())?;
                 let prepared = prepare_text(client, &query.query).await?;
-                self.offer(client, Bound { prepared, parameters: Vec::new() })?
+                self.offer(client, Bound { prepared, parameters: Vec::new() }.complete()?).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = client.prepared.find(&query.prepared_statement_handle)?.complete()?;
-                self.offer(client, bound)?
+                self.offer(client, bound).await?
             }
             // The command itself is the ticket: it names nothing but patterns, and is answered as the caller.
-            listing => (schema(listing)?.as_ref().clone(), descriptor.cmd.clone()),
+            listing => Offer { schema: schema(listing)?.as_ref().clone(), ticket: descriptor.cmd.clone(), rows: None },
         };
-        FlightInfo::new().try_with_schema(&schema).map_err(|_| internal()).map(|info| {
-            info.with_endpoint(FlightEndpoint::new().with_ticket(Ticket { ticket })).with_descriptor(descriptor)
+        let info = FlightInfo::new().try_with_schema(&schema).map_err(|_| internal())?;
+        let info = info.with_endpoint(FlightEndpoint::new().with_ticket(Ticket { ticket })).with_descriptor(descriptor);
+        Ok(match rows {
+            Some(rows) => info.with_total_records(rows),
+            None => info,
         })
     }
 
-    fn offer(&self, client: &Client, bound: Bound) -> Result<(Schema, Bytes), Error> {
+    /// A statement that returns rows waits to be fetched. One that returns none is run now, since clients do not fetch
+    /// nothing; its ticket stands for no statement, and to redeem it does nothing.
+    async fn offer(&self, client: &Arc<Client>, bound: Bound) -> Result<Offer, Error> {
         let schema = columns(&bound.prepared);
-        let handle = client.pending.add(bound, Instant::now())?;
+        let (handle, rows) = if bound.prepared.columns.is_some() {
+            (client.pending.add(bound, Instant::now())?, None)
+        } else {
+            (NOTHING.to_vec(), done(run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await?)?)
+        };
         let signed = self.tickets.issue(client.holder(), &handle, self.clock.now().timestamp_millis())?;
         let ticket = TicketStatementQuery { statement_handle: signed };
-        Ok((schema, ticket.as_any().encode_to_vec().into()))
+        Ok(Offer { schema, ticket: ticket.as_any().encode_to_vec().into(), rows })
     }
 
     /// GetSchema: what a command will yield.
@@ -88,6 +105,9 @@ impl Door {
             Command::TicketStatementQuery(ticket) => {
                 let now_ms = self.clock.now().timestamp_millis();
                 let handle = self.tickets.redeem(&ticket.statement_handle, client.holder(), now_ms)?;
+                if handle == NOTHING {
+                    return Ok(nothing());
+                }
                 let bound = client.pending.take(&handle, Instant::now())?;
                 match run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await? {
                     Response::Rows(rows) => Ok(stream(&Arc::clone(rows.schema()), on_error(client, rows))),
@@ -101,24 +121,43 @@ impl Door {
 
     /// DoPut of an update: how many rows it changed.
     pub(crate) async fn update(&self, client: &Arc<Client>, sql: String) -> Result<i64, Error> {
-        check_length(&sql)?;
-        count(run(&client.session, Request::text(sql)).await?).await
+        let prepared = prepare_text(client, &sql).await?;
+        let bound = Bound { prepared, parameters: Vec::new() }.complete()?;
+        self.change(client, bound).await
     }
 
-    /// DoPut of a prepared update; the data may hold one row of parameters.
+    /// Runs a statement that returns no rows.
+    async fn change(&self, client: &Arc<Client>, bound: Bound) -> Result<i64, Error> {
+        if bound.prepared.columns.is_some() {
+            let message = "the statement returns rows, and was sent as one that does not";
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
+                .with_hint("Send it as a query: CommandStatementQuery or CommandPreparedStatementQuery."));
+        }
+        let response = run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await?;
+        Ok(done(response)?.unwrap_or(0))
+    }
+
+    /// DoPut of a prepared update: once for each row of parameters that the data holds, one after the other.
     pub(crate) async fn update_prepared(
         &self,
         client: &Arc<Client>,
         handle: &[u8],
         data: Vec<FlightData>,
     ) -> Result<i64, Error> {
-        let sent = parameters(&decode(data).await?)?;
-        let mut bound = client.prepared.find(handle)?;
-        if !sent.is_empty() {
-            bound.parameters = sent;
+        let sent = decode(data).await?;
+        let bound = client.prepared.find(handle)?;
+        if sent.iter().all(|batch| batch.num_columns() == 0) {
+            return self.change(client, bound.complete()?).await;
         }
-        let bound = bound.complete()?;
-        count(run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await?).await
+        let mut changed = 0;
+        for batch in &sent {
+            for row in 0..batch.num_rows() {
+                let prepared = Arc::clone(&bound.prepared);
+                let parameters = values(batch, row)?;
+                changed += self.change(client, Bound { prepared, parameters }.complete()?).await?;
+            }
+        }
+        Ok(changed)
     }
 
     /// DoPut of a prepared query: binds its parameters.
@@ -191,21 +230,19 @@ where
     rows.inspect_err(move |_| client.session.fail_transaction())
 }
 
-/// How many rows a statement changed, or returned.
-async fn count(response: Response) -> Result<i64, Error> {
+/// How many rows a statement that returns none has changed, where its tag says so.
+fn done(response: Response) -> Result<Option<i64>, Error> {
     match response {
         Response::Command(command) => Ok(rows_in_tag(&command.tag)),
-        Response::Rows(rows) => {
-            rows.try_fold(0, |sum, batch| std::future::ready(Ok(sum + i64::try_from(batch.num_rows()).unwrap_or(0))))
-                .await
-        }
-        Response::Empty => Ok(0),
+        Response::Empty => Ok(None),
+        // Whether it does is known when it is prepared.
+        Response::Rows(_) => Err(internal()),
     }
 }
 
-/// `INSERT 0 5` is 5; a tag without a number is 0.
-fn rows_in_tag(tag: &str) -> i64 {
-    tag.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
+/// `INSERT 0 5` is 5; a tag without a number is none.
+fn rows_in_tag(tag: &str) -> Option<i64> {
+    tag.rsplit(' ').next().and_then(|word| word.parse().ok())
 }
 
 #[cfg(test)]
@@ -214,6 +251,7 @@ mod tests {
 
     #[test]
     fn the_command_tag_tells_the_rows() {
-        assert_eq!([rows_in_tag("INSERT 0 5"), rows_in_tag("CREATE TABLE"), rows_in_tag("SELECT 12")], [5, 0, 12]);
+        let tags = ["INSERT 0 5", "CREATE TABLE", "SELECT 12"];
+        assert_eq!(tags.map(rows_in_tag), [Some(5), None, Some(12)]);
     }
 }

@@ -19,6 +19,7 @@ mod service;
 mod statement;
 mod status;
 mod ticket;
+mod trailer;
 
 pub use error::FlightError;
 pub use serve::serve;

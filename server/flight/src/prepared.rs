@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use lakeward_base::SqlState;
 use lakeward_engine::{Error, Prepared};
@@ -27,15 +28,33 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Fails unless every parameter has a value.
+    /// The same with values of the types that the statement takes.
+    ///
+    /// # Errors
+    /// 08P01 unless every parameter has a value; 22P02 and 42804 where one is no value of its type.
     pub(crate) fn complete(self) -> Result<Self, Error> {
-        let (wanted, bound) = (self.prepared.parameter_types.len(), self.parameters.len());
+        let types = &self.prepared.parameter_types;
+        let (wanted, bound) = (types.len(), self.parameters.len());
         if wanted == bound {
-            return Ok(self);
+            let values = self.parameters.iter().zip(types).enumerate();
+            let parameters = values.map(|(index, (value, data_type))| fitted(index, value, data_type));
+            return Ok(Self { parameters: parameters.collect::<Result<_, _>>()?, prepared: self.prepared });
         }
         let message = format!("{bound} parameters are bound, but the statement takes {wanted}");
         Err(Error::new(SqlState::PROTOCOL_VIOLATION, message))
     }
+}
+
+/// A value as one of `data_type`. The cast's own error text would hold the value.
+fn fitted(index: usize, value: &ScalarValue, data_type: &DataType) -> Result<ScalarValue, Error> {
+    if value.data_type() == *data_type {
+        return Ok(value.clone());
+    }
+    value.cast_to(data_type).map_err(|_| {
+        let is_text = matches!(value.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let sqlstate = if is_text { SqlState::INVALID_TEXT_REPRESENTATION } else { SqlState::DATATYPE_MISMATCH };
+        Error::new(sqlstate, format!("parameter ${} is no value of the type that the statement takes", index + 1))
+    })
 }
 
 /// The prepared statements of one session.
@@ -104,7 +123,15 @@ pub(crate) fn parameters(batches: &[RecordBatch]) -> Result<Vec<ScalarValue>, Er
     if batch.num_rows() > 1 || rows.next().is_some() {
         return Err(unsupported("binding more than one row of parameters"));
     }
-    let value = |column: &ArrayRef| ScalarValue::try_from_array(column, 0).map_err(|_| internal());
+    values(batch, 0)
+}
+
+/// The values of one row.
+///
+/// # Errors
+/// XX000 where the batch has no such row.
+pub(crate) fn values(batch: &RecordBatch, row: usize) -> Result<Vec<ScalarValue>, Error> {
+    let value = |column: &ArrayRef| ScalarValue::try_from_array(column, row).map_err(|_| internal());
     batch.columns().iter().map(value).collect()
 }
 

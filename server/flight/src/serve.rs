@@ -21,6 +21,7 @@ use crate::error::FlightError;
 use crate::login::Gate;
 use crate::service::Service;
 use crate::ticket::TicketKey;
+use crate::trailer::WithSqlState;
 
 const MAX_CALLS_PER_CONNECTION: u32 = 100;
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -34,7 +35,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// Connections with their handshake done that wait to be served.
 const READY_CONNECTIONS: usize = 16;
 
-/// Serves Flight SQL on `listener` until `shutdown`, then lets running calls end. `signing_key` signs tickets.
+/// Serves Flight SQL on `listener` until `shutdown`, then lets running calls end. `signing_key` signs tickets. A
+/// connection on which nobody has logged in after `authentication_timeout` is closed.
 ///
 /// # Errors
 /// [`FlightError::Transport`] where the listener as a whole fails.
@@ -43,13 +45,14 @@ pub async fn serve(
     tls: Option<Arc<ServerConfig>>,
     engine: Engine,
     signing_key: Redacted<[u8; 32]>,
+    authentication_timeout: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), FlightError> {
     let gate = Arc::new(Gate::new(engine));
     let service = Service::new(Arc::clone(&gate), Door::new(TicketKey::new(signing_key), Arc::new(SystemClock)));
     let service = FlightServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (ready, connections) = mpsc::channel(READY_CONNECTIONS);
-    let accepting = accept(listener, tls, ready, shutdown.clone());
+    let accepting = accept(listener, tls, authentication_timeout, ready, shutdown.clone());
     let serving = Server::builder()
         .max_concurrent_streams(MAX_CALLS_PER_CONNECTION)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
@@ -58,7 +61,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(service)
+        .add_service(WithSqlState(service))
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), shutdown.clone().cancelled_owned());
     let sweeping = sweep(&gate, &shutdown);
     let (served, (), ()) = tokio::join!(serving, accepting, sweeping);

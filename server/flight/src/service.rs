@@ -26,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::authorization::AUTHORIZATION;
 use crate::client::Client;
+use crate::connection::Peer;
 use crate::door::{Door, command, no_transaction, refuse_put};
 use crate::encode::FlightStream;
 use crate::login::Gate;
@@ -53,13 +54,17 @@ impl Service {
     async fn call<T, Work>(
         &self,
         metadata: &MetadataMap,
-        peer: Option<SocketAddr>,
+        peer: Option<Peer>,
         work: impl FnOnce(Arc<Client>) -> Work + Send,
     ) -> Result<Response<T>, Status>
     where
         Work: Future<Output = Result<T, Error>> + Send,
     {
-        let admitted = guard(self.gate.admit(metadata, peer)).await.map_err(|error| status(&error))?;
+        let admitted = guard(self.gate.admit(metadata, address_of(peer.as_ref()))).await;
+        let admitted = admitted.map_err(|error| status(&error))?;
+        if let Some(peer) = peer {
+            peer.let_in();
+        }
         let done = guard(work(Arc::clone(&admitted.client))).await;
         let answer = done.map_err(|error| {
             admitted.client.session.fail_transaction();
@@ -162,8 +167,12 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let peer = request.remote_addr();
-        let token = guard(self.gate.shake_hands(request.metadata(), peer)).await.map_err(|error| status(&error))?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let shaken = guard(self.gate.shake_hands(request.metadata(), address_of(peer.as_ref()))).await;
+        let token = shaken.map_err(|error| status(&error))?;
+        if let Some(peer) = peer {
+            peer.let_in();
+        }
         let payload = Bytes::from(token.expose().clone().into_bytes());
         let mut response = Response::new(one(HandshakeResponse { protocol_version: 0, payload }));
         response.metadata_mut().insert(AUTHORIZATION, bearer(&token).map_err(|error| status(&error))?);
@@ -235,8 +244,12 @@ impl FlightService for Service {
     }
 }
 
-fn opened<T>(request: Request<T>) -> (MetadataMap, Option<SocketAddr>, T) {
-    let peer = request.remote_addr();
+fn address_of(peer: Option<&Peer>) -> Option<SocketAddr> {
+    peer.and_then(Peer::address)
+}
+
+fn opened<T>(request: Request<T>) -> (MetadataMap, Option<Peer>, T) {
+    let peer = request.extensions().get::<Peer>().cloned();
     let (metadata, _, message) = request.into_parts();
     (metadata, peer, message)
 }

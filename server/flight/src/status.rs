@@ -13,7 +13,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 /// The trailer's name.
-const SQLSTATE: &str = "sqlstate";
+pub(crate) const SQLSTATE: &str = "sqlstate";
 
 /// `error` as it goes to the client.
 pub(crate) fn status(error: &Error) -> Status {

@@ -16,6 +16,8 @@ use sha2::Sha256;
 pub(crate) const LIFETIME_MS: i64 = 60_000;
 /// The one kind of ticket.
 const KIND: &str = "statement";
+/// The handle of no statement: what a ticket is for whose statement has run and returns nothing.
+pub(crate) const NOTHING: &[u8] = b"";
 /// Longest ticket that is looked at.
 const MAX_BYTES: usize = 1024;
 
@@ -68,7 +70,8 @@ impl TicketKey {
         if ticket.kind != KIND || ticket.session_user != holder.session_user || ticket.session_id != holder.session_id {
             return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "the ticket belongs to another session"));
         }
-        if now_ms >= ticket.expires_at_ms {
+        // Whoever comes late for nothing must not be told to ask again: that would run the statement again.
+        if now_ms >= ticket.expires_at_ms && ticket.statement_handle != NOTHING {
             return Err(spent("the ticket has expired"));
         }
         Ok(ticket.statement_handle)
@@ -111,6 +114,13 @@ mod tests {
         assert_eq!(key().redeem(&ticket, ALICE, NOW + LIFETIME_MS - 1).unwrap(), b"handle");
         let late = key().redeem(&ticket, ALICE, NOW + LIFETIME_MS).unwrap_err();
         assert_eq!(late.sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
+    }
+
+    #[test]
+    fn one_for_nothing_does_not_expire() {
+        let ticket = key().issue(ALICE, NOTHING, NOW).unwrap();
+        assert_eq!(key().redeem(&ticket, ALICE, NOW + 10 * LIFETIME_MS).unwrap(), NOTHING);
+        assert!(key().redeem(&ticket, Holder { session_user: "mallory", ..ALICE }, NOW).is_err());
     }
 
     #[test]
