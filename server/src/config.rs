@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -26,6 +26,8 @@ pub struct ConfigFile {
     pub listen: Listen,
     /// Transport security.
     pub tls: Tls,
+    /// How connections are kept and given up.
+    pub connections: ConnectionsSection,
     /// Limits.
     pub limits: LimitsSection,
     /// The audit log.
@@ -71,6 +73,44 @@ pub struct Tls {
 impl Default for Tls {
     fn default() -> Self {
         Self { enabled: true, certificate: "tls/server.pem".into(), private_key: "tls/server.key".into() }
+    }
+}
+
+/// `[connections]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConnectionsSection {
+    /// Time for TLS and login together.
+    pub authentication_timeout_ms: NonZeroU64,
+    /// A silent connection is probed after this long; 0 leaves that to the operating system.
+    pub keepalive_idle_s: u16,
+    /// Time between probes.
+    pub keepalive_interval_s: NonZeroU16,
+    /// Probes without an answer before the connection is given up.
+    pub keepalive_count: Probes,
+}
+
+impl Default for ConnectionsSection {
+    fn default() -> Self {
+        Self {
+            authentication_timeout_ms: NonZeroU64::MIN.saturating_add(60_000 - 1),
+            keepalive_idle_s: 60,
+            keepalive_interval_s: NonZeroU16::MIN.saturating_add(10 - 1),
+            keepalive_count: Probes(6),
+        }
+    }
+}
+
+/// A number of keepalive probes: as many as Linux takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub struct Probes(pub u8);
+
+impl TryFrom<u8> for Probes {
+    type Error = &'static str;
+
+    fn try_from(count: u8) -> Result<Self, Self::Error> {
+        if (1..=127).contains(&count) { Ok(Self(count)) } else { Err("expected a number from 1 to 127") }
     }
 }
 
@@ -204,6 +244,8 @@ pub struct Config {
     pub listen: Listen,
     /// Transport security, with absolute paths.
     pub tls: Tls,
+    /// How connections are kept and given up.
+    pub connections: ConnectionsSection,
     /// Limits.
     pub limits: LimitsSection,
     /// The audit log.
@@ -239,6 +281,15 @@ impl Config {
         Self::assemble(file, data, overrides)
     }
 
+    /// The defaults with `overrides` on top: for a data directory that is about to be made.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`].
+    pub fn fresh(overrides: &Overrides) -> Result<Self, ServerError> {
+        let data = DataDirectory::new(overrides.data_dir.as_deref().unwrap_or(Path::new(".")));
+        Self::assemble(ConfigFile::default(), data, overrides)
+    }
+
     fn assemble(file: ConfigFile, data: DataDirectory, overrides: &Overrides) -> Result<Self, ServerError> {
         let listen = Listen {
             pg: overrides.pg.unwrap_or(file.listen.pg),
@@ -257,7 +308,8 @@ impl Config {
             private_key: data.root().join(&file.tls.private_key),
             ..file.tls
         };
-        Ok(Self { data, listen, tls, limits: file.limits, audit: file.audit, server: file.server })
+        let ConfigFile { connections, limits, audit, server, .. } = file;
+        Ok(Self { data, listen, tls, connections, limits, audit, server })
     }
 }
 
@@ -325,7 +377,7 @@ mod tests {
         ),
         (
             "[limit]\n",
-            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `limits`, `audit`, `server`",
+            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `connections`, `limits`, `audit`, `server`",
         ),
         (
             "\n[listen]\n# comment\npg = \"5432\"\n",
@@ -341,6 +393,10 @@ mod tests {
             "bad.toml:2: server.drain_timeout_ms: invalid value: integer `-1`, expected u64",
         ),
         ("[audit]\nnode = \"a b\"\n", "bad.toml:2: audit.node: expected 1 to 63 letters, digits, '-', '_' or '.'"),
+        (
+            "[connections]\nkeepalive_count = 0\n",
+            "bad.toml:2: connections.keepalive_count: expected a number from 1 to 127",
+        ),
         ("[listen\n", "bad.toml:1: listen: unclosed table, expected `]`"),
         ("[tls]\nenabled = true\nenabled = false\n", "bad.toml:3: tls.enabled: duplicate key"),
         ("data_dir = 3\n", "bad.toml:1: data_dir: invalid type: integer `3`, expected path string"),
@@ -361,6 +417,7 @@ mod tests {
         let default = ConfigFile::default();
         assert_eq!(file.listen, default.listen);
         assert_eq!(file.tls, default.tls);
+        assert_eq!(file.connections, default.connections);
         assert_eq!(file.limits, default.limits);
         assert_eq!(file.audit, default.audit);
         assert_eq!(file.server, default.server);

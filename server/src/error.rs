@@ -47,6 +47,9 @@ pub enum ServerError {
         /// Its code.
         sqlstate: SqlState,
     },
+    /// A signal came before the demo was made.
+    #[error("{0} while the demo was being made; the next start makes it afresh")]
+    Interrupted(&'static str),
     /// The operating system refused something that is not a file or an address.
     #[error("{what}: {reason}")]
     System {
@@ -77,7 +80,7 @@ impl ServerError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::DataDirectory(_) | Self::File { .. } | Self::Bind { .. } => ExitCode::from(2),
-            Self::Part { .. } | Self::System { .. } => ExitCode::from(1),
+            Self::Part { .. } | Self::Interrupted(_) | Self::System { .. } => ExitCode::from(1),
         }
     }
 }
@@ -90,6 +93,7 @@ impl Coded for ServerError {
             Self::File { .. } | Self::System { .. } => SqlState::IO_ERROR,
             Self::Bind { .. } => SqlState::CONNECTION_FAILURE,
             Self::Part { sqlstate, .. } => *sqlstate,
+            Self::Interrupted(_) => SqlState::ADMIN_SHUTDOWN,
         }
     }
 }

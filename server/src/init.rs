@@ -1,18 +1,20 @@
 //! `lakeward init`: makes a data directory with its keys, certificate, configuration and catalog.
 //!
-//! Invariant: an existing data directory is never touched, and there is no default password.
+//! Invariant: an existing data directory is never touched, a failure leaves nothing behind, and there is no default
+//! password.
 
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
-use lakeward_base::{Clock, Redacted};
+use lakeward_base::{Clock, Coded, Redacted};
 use lakeward_catalog::{Catalog, ScramVerifier};
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 
 use crate::config::TEMPLATE;
 use crate::error::ServerError;
-use crate::layout::{DataDirectory, create_directory, create_file, read_file};
+use crate::layout::{DataDirectory, create_directory, create_file, read_file, remove};
 use crate::{keys, tls};
 
 /// The prefix of the catalog log within its object store.
@@ -21,7 +23,8 @@ pub const CATALOG_PREFIX: &str = "";
 /// Makes the data directory.
 ///
 /// # Errors
-/// [`ServerError::DataDirectory`] where it is not empty; [`ServerError::File`] where something cannot be made.
+/// [`ServerError::Config`] for a superuser who cannot be; [`ServerError::DataDirectory`] where the directory is not
+/// empty; [`ServerError::File`] where something cannot be made. Nothing is left behind then.
 pub async fn initialise(
     data: &DataDirectory,
     superuser: &str,
@@ -29,12 +32,35 @@ pub async fn initialise(
     clock: &dyn Clock,
 ) -> Result<(), ServerError> {
     refuse_existing(data)?;
+    let verifier = ScramVerifier::from_password(password);
+    rehearse(superuser, &verifier, clock).await?;
+    let existed = data.root().exists();
+    let made = make(data, superuser, verifier, clock).await;
+    if made.is_err() {
+        // The reason is what counts; what cannot be removed is left.
+        data.made_by_init().iter().for_each(|path| drop(remove(path)));
+        if !existed {
+            let _ = std::fs::remove_dir(data.root());
+        }
+    }
+    made
+}
+
+/// Makes everything in a directory that may be used.
+///
+/// # Errors
+/// As [`initialise`], but leaves what was made.
+pub async fn make(
+    data: &DataDirectory,
+    superuser: &str,
+    verifier: ScramVerifier,
+    clock: &dyn Clock,
+) -> Result<(), ServerError> {
     for directory in [data.root().to_owned(), data.catalog(), data.tables(), data.audit()] {
         create_directory(&directory)?;
     }
     keys::create_keys(data)?;
     tls::create_certificates(data, clock.now())?;
-    let verifier = ScramVerifier::from_password(password);
     Catalog::initialise(catalog_store(data)?, CATALOG_PREFIX.into(), superuser, verifier, clock)
         .await
         .map_err(|error| ServerError::part("the catalog could not be made", &error))?;
@@ -42,7 +68,21 @@ pub async fn initialise(
     create_file(&data.config(), 0o600, TEMPLATE.as_bytes())
 }
 
-fn refuse_existing(data: &DataDirectory) -> Result<(), ServerError> {
+/// Makes the catalog in memory: what it has against the superuser is found out before anything is on disk.
+async fn rehearse(superuser: &str, verifier: &ScramVerifier, clock: &dyn Clock) -> Result<(), ServerError> {
+    let nowhere = Arc::new(InMemory::new());
+    let rehearsed = Catalog::initialise(nowhere, CATALOG_PREFIX.into(), superuser, verifier.clone(), clock).await;
+    rehearsed.map_err(|error| {
+        let because = error.detail().map(|detail| format!(" {detail}")).unwrap_or_default();
+        ServerError::Config(format!("--superuser: {}{because}", error.message()).replace('\n', " "))
+    })
+}
+
+/// Fails unless the directory is empty or does not exist.
+///
+/// # Errors
+/// [`ServerError::DataDirectory`].
+pub fn refuse_existing(data: &DataDirectory) -> Result<(), ServerError> {
     let root = data.root().display();
     if data.is_initialised() {
         return Err(ServerError::DataDirectory(format!(
@@ -50,7 +90,8 @@ fn refuse_existing(data: &DataDirectory) -> Result<(), ServerError> {
         )));
     }
     let occupied = match std::fs::read_dir(data.root()) {
-        Ok(mut entries) => entries.next().is_some(),
+        // The lock of a process that was ended before it made anything.
+        Ok(mut entries) => entries.any(|entry| entry.map_or(true, |entry| entry.path() != data.lock())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(ServerError::file("read", data.root(), &error)),
     };

@@ -70,6 +70,36 @@ impl DataDirectory {
         self.root.join("ca.pem")
     }
 
+    /// Locked by the one process that has the directory.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lakeward.lock")
+    }
+
+    /// All that `init` makes, besides the root itself.
+    #[must_use]
+    pub fn made_by_init(&self) -> [PathBuf; 7] {
+        [self.config(), self.ca(), self.tls(), self.keys(), self.audit(), self.tables(), self.catalog()]
+    }
+
+    /// Stands in a demo's directory from before its first file is made.
+    #[must_use]
+    pub fn demo_unfinished(&self) -> PathBuf {
+        self.root.join("demo-unfinished")
+    }
+
+    /// Stands in a demo's directory once it is whole.
+    #[must_use]
+    pub fn demo_finished(&self) -> PathBuf {
+        self.root.join("demo.json")
+    }
+
+    /// True where `lakeward demo` was stopped before the directory was whole.
+    #[must_use]
+    pub fn is_unfinished_demo(&self) -> bool {
+        self.demo_unfinished().exists() && !self.demo_finished().exists()
+    }
+
     /// The root as a `file:` URL with a trailing slash.
     ///
     /// # Errors
@@ -90,10 +120,15 @@ impl DataDirectory {
     /// # Errors
     /// [`ServerError::DataDirectory`] with what to run.
     pub fn require_initialised(&self) -> Result<(), ServerError> {
+        let root = self.root.display();
+        if self.is_unfinished_demo() {
+            let message =
+                format!("{root}: a demo that was not finished; make it with: lakeward demo --data-dir {root}");
+            return Err(ServerError::DataDirectory(message));
+        }
         if self.catalog().is_dir() {
             return Ok(());
         }
-        let root = self.root.display();
         Err(ServerError::DataDirectory(format!(
             "{root}: not a Lakeward data directory; make one with: lakeward init --data-dir {root} --superuser NAME"
         )))
@@ -132,6 +167,21 @@ pub fn replace_secret(path: &Path, content: &[u8]) -> Result<(), ServerError> {
     }
     create_file(&temporary, 0o600, content)?;
     std::fs::rename(&temporary, path).map_err(|e| ServerError::file("replace", path, &e))
+}
+
+/// Removes a file, or a directory with all that is in it; what is not there need not be removed. A link is removed, and
+/// what it points at is not.
+///
+/// # Errors
+/// [`ServerError::File`].
+pub fn remove(path: &Path) -> Result<(), ServerError> {
+    let remove = || match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    remove().map_err(|e| ServerError::file("remove", path, &e))
 }
 
 /// Reads a file that must be there.

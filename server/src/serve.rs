@@ -15,14 +15,15 @@ use lakeward_catalog::{Catalog, TableStore};
 use lakeward_delta::DeltaStore;
 use lakeward_engine::{Engine, Limits, Parts};
 use serde::Serialize;
-use tokio::net::TcpListener;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::emit;
-use crate::config::{Config, ListenAddress, Overrides};
+use crate::config::{Config, ConnectionsSection, ListenAddress, Overrides};
 use crate::error::ServerError;
 use crate::http::{self, Health};
 use crate::keys::{self, FileKeyRing};
@@ -41,9 +42,11 @@ pub fn run(overrides: &Overrides) -> Result<(), ServerError> {
     config.data.require_initialised()?;
     let runtimes = Runtimes::build(&config)?;
     let served = runtimes.network().block_on(async {
-        let server = Server::open(&config, runtimes.queries()).await?;
-        let listeners = bind(&config).await?;
-        serve(&config, listeners, server).await
+        let doors = bind(&config)?;
+        let lock = lock(&config.data)?;
+        let server = Server::open(&config, runtimes.queries(), lock).await?;
+        let signals = Signals::install()?;
+        serve(&config, doors, server, signals).await
     });
     runtimes.stop();
     served
@@ -112,18 +115,18 @@ pub struct Server {
     audit: AuditLog,
     ticket_key: Redacted<[u8; 32]>,
     tls: Option<Arc<rustls::ServerConfig>>,
+    queries: Handle,
     /// Held until the end: its lock keeps a second server out of the data directory.
     _lock: File,
 }
 
 impl Server {
-    /// Opens the data directory.
+    /// Opens the data directory, of which the caller has the [`lock`].
     ///
     /// # Errors
     /// [`ServerError`] with what is not in order.
-    pub async fn open(config: &Config, queries: Handle) -> Result<Self, ServerError> {
+    pub async fn open(config: &Config, queries: Handle, lock: File) -> Result<Self, ServerError> {
         let data = &config.data;
-        let lock = lock(data)?;
         let tls = tls::load(&config.tls)?;
         let keys = Arc::new(FileKeyRing::open(data)?);
         let ticket_key = keys::load_ticket_key(data)?;
@@ -141,7 +144,7 @@ impl Server {
             keys,
             clock,
             managed_root_url: DataDirectory::new(&data.tables()).url()?.to_string(),
-            query_runtime: queries,
+            query_runtime: queries.clone(),
             limits: Limits {
                 max_sessions: config.limits.max_sessions.get(),
                 memory_bytes: config.limits.memory_pool_bytes.get(),
@@ -150,7 +153,7 @@ impl Server {
             },
         })
         .map_err(|error| ServerError::part("the engine", &error))?;
-        Ok(Self { engine, catalog, store, audit, ticket_key, tls, _lock: lock })
+        Ok(Self { engine, catalog, store, audit, ticket_key, tls, queries, _lock: lock })
     }
 
     /// The engine.
@@ -172,8 +175,12 @@ impl Server {
     }
 }
 
-fn lock(data: &DataDirectory) -> Result<File, ServerError> {
-    let path = data.root().join("lakeward.lock");
+/// Keeps other servers out of the data directory for as long as the file is open.
+///
+/// # Errors
+/// [`ServerError::DataDirectory`] where another server has it.
+pub fn lock(data: &DataDirectory) -> Result<File, ServerError> {
+    let path = data.lock();
     let file = File::create(&path).map_err(|error| ServerError::file("create", &path, &error))?;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => {
@@ -199,16 +206,23 @@ async fn open_audit(config: &Config, clock: Arc<dyn Clock>, queries: &Handle) ->
     Ok(audit)
 }
 
-/// The bound listeners.
+/// The three addresses, taken but not listened on yet.
 #[derive(Debug)]
-pub struct Listeners {
-    pg: TcpListener,
-    flight: TcpListener,
-    http: TcpListener,
+pub struct Doors {
+    pg: TcpSocket,
+    flight: TcpSocket,
+    http: TcpSocket,
     addresses: [SocketAddr; 3],
 }
 
-impl Listeners {
+/// What is listened on.
+struct Listeners {
+    pg: TcpListener,
+    flight: TcpListener,
+    http: TcpListener,
+}
+
+impl Doors {
     /// Where the PostgreSQL protocol is served: the real port.
     #[must_use]
     pub fn pg_address(&self) -> SocketAddr {
@@ -228,22 +242,62 @@ impl Listeners {
     }
 }
 
-/// Takes the three addresses.
+/// Takes the three addresses, so that one that cannot be had is found out before anything is opened or written.
 ///
 /// # Errors
 /// [`ServerError::Bind`] with the one that cannot be had.
-pub async fn bind(config: &Config) -> Result<Listeners, ServerError> {
-    let (pg, pg_address) = bind_one("pg", config.listen.pg).await?;
-    let (flight, flight_address) = bind_one("flight", config.listen.flight).await?;
-    let (http, http_address) = bind_one("http", config.listen.http).await?;
-    Ok(Listeners { pg, flight, http, addresses: [pg_address, flight_address, http_address] })
+pub fn bind(config: &Config) -> Result<Doors, ServerError> {
+    let (pg, pg_address) = bind_one("pg", config.listen.pg, &config.connections)?;
+    let (flight, flight_address) = bind_one("flight", config.listen.flight, &config.connections)?;
+    let (http, http_address) = bind_one("http", config.listen.http, &config.connections)?;
+    Ok(Doors { pg, flight, http, addresses: [pg_address, flight_address, http_address] })
 }
 
-async fn bind_one(what: &'static str, address: ListenAddress) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let refused = |error: std::io::Error| ServerError::Bind { what, address: address.0, reason: error.kind() };
-    let listener = TcpListener::bind(address.0).await.map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
-    Ok((listener, bound))
+fn bind_one(
+    what: &'static str,
+    address: ListenAddress,
+    connections: &ConnectionsSection,
+) -> Result<(TcpSocket, SocketAddr), ServerError> {
+    let take = || {
+        let socket = if address.0.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Else the address could not be had for a minute after a restart.
+        socket.set_reuseaddr(true)?;
+        keep_alive(&socket, connections)?;
+        socket.bind(address.0)?;
+        let bound = socket.local_addr()?;
+        Ok((socket, bound))
+    };
+    take().map_err(|error: std::io::Error| ServerError::Bind { what, address: address.0, reason: error.kind() })
+}
+
+/// TCP keepalive, which accepted connections take over from the socket that listens.
+fn keep_alive(socket: &TcpSocket, connections: &ConnectionsSection) -> Result<(), std::io::Error> {
+    if connections.keepalive_idle_s == 0 {
+        return Ok(());
+    }
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(connections.keepalive_idle_s.into()))
+        .with_interval(Duration::from_secs(connections.keepalive_interval_s.get().into()))
+        .with_retries(connections.keepalive_count.0.into());
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+impl Doors {
+    /// Lets clients in. An address that another process took meanwhile is found out here.
+    fn listen(self) -> Result<Listeners, ServerError> {
+        let [pg_address, flight_address, http_address] = self.addresses;
+        let open = |what, socket: TcpSocket, address| {
+            socket.listen(BACKLOG).map_err(|error| ServerError::Bind { what, address, reason: error.kind() })
+        };
+        Ok(Listeners {
+            pg: open("pg", self.pg, pg_address)?,
+            flight: open("flight", self.flight, flight_address)?,
+            http: open("http", self.http, http_address)?,
+        })
+    }
 }
 
 /// The line that says that clients can connect, and where.
@@ -259,23 +313,27 @@ struct Ready {
 ///
 /// # Errors
 /// [`ServerError`] where a listener fails.
-pub async fn serve(config: &Config, listeners: Listeners, server: Server) -> Result<(), ServerError> {
-    let mut signals = Signals::install()?;
+pub async fn serve(config: &Config, doors: Doors, server: Server, mut signals: Signals) -> Result<(), ServerError> {
+    let [pg, flight, http] = doors.addresses;
+    let ready = Ready { event: "ready", pg, flight, http };
+    let listeners = doors.listen()?;
     let stop = CancellationToken::new();
     let stop_http = CancellationToken::new();
-    let ready = Ready {
-        event: "ready",
-        pg: listeners.addresses[0],
-        flight: listeners.addresses[1],
-        http: listeners.addresses[2],
-    };
-    let Server { engine, catalog, store: _, audit, ticket_key, tls, _lock } = server;
+    let Server { engine, catalog, store: _, audit, ticket_key, tls, queries, _lock } = server;
+    let authentication_timeout_ms = config.connections.authentication_timeout_ms.get();
     let mut parts: JoinSet<Result<(), ServerError>> = JoinSet::new();
-    let pg = lakeward_pg::serve(listeners.pg, tls.clone(), engine.clone(), stop.clone());
+    let pg = {
+        let limits =
+            lakeward_pg::Limits { startup_timeout_ms: authentication_timeout_ms, ..lakeward_pg::Limits::default() };
+        lakeward_pg::serve_with(listeners.pg, tls.clone(), engine.clone(), stop.clone(), limits)
+    };
     parts.spawn(async move { pg.await.map_err(|error| ServerError::part("pg", &error)) });
-    let flight = lakeward_flight::serve(listeners.flight, tls, engine.clone(), ticket_key, stop.clone());
+    let flight = {
+        let patience = Duration::from_millis(authentication_timeout_ms);
+        lakeward_flight::serve(listeners.flight, tls, engine.clone(), ticket_key, patience, stop.clone())
+    };
     parts.spawn(async move { flight.await.map_err(|error| ServerError::part("flight", &error)) });
-    let health = Arc::new(Health::new(engine, catalog, stop.clone()));
+    let health = Arc::new(Health::new(engine, catalog, queries, stop.clone()));
     let mut web = JoinSet::new();
     web.spawn(http::serve(listeners.http, health, stop_http.clone()));
     emit(&ready);
@@ -325,19 +383,24 @@ async fn drain(
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn install() -> Result<Self, ServerError> {
+    /// Takes them over: from now on they do not end the process by themselves.
+    ///
+    /// # Errors
+    /// [`ServerError::System`].
+    pub fn install() -> Result<Self, ServerError> {
         let install =
             |kind| signal(kind).map_err(|error| ServerError::System { what: "signals", reason: error.kind() });
         Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for one of them.
+    pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

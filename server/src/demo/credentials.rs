@@ -63,6 +63,12 @@ pub fn pgpass_path(data: &DataDirectory) -> PathBuf {
     data.root().join("demo.pgpass")
 }
 
+/// All that [`write`] makes, halves of it included.
+pub fn paths(data: &DataDirectory) -> [PathBuf; 4] {
+    let (json, pgpass) = (path(data), pgpass_path(data));
+    [json.with_extension("new"), pgpass.with_extension("new"), json, pgpass]
+}
+
 /// Reads what an earlier start has written.
 ///
 /// # Errors

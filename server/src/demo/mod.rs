@@ -1,6 +1,7 @@
 //! `lakeward demo`: a data directory with ten hospitals of synthetic people, and a server over it.
 //!
-//! Invariant: an existing demo directory is served as it is; one that was not finished is refused, not repaired.
+//! Invariants: an existing demo directory is served as it is. One that was not finished is made afresh: `demo-unfinished`
+//! stands in it from before the first of its files to after the last, and what is removed is what the demo makes.
 
 mod batches;
 mod credentials;
@@ -13,13 +14,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lakeward_base::{Redacted, SystemClock};
+use lakeward_catalog::ScramVerifier;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::tell;
 use crate::config::{Config, Overrides};
 use crate::error::ServerError;
-use crate::layout::{DataDirectory, create_file, read_file};
-use crate::serve::{Runtimes, Server};
+use crate::layout::{DataDirectory, create_directory, create_file, read_file, remove, replace_secret};
+use crate::serve::{Doors, Runtimes, Server, Signals};
 use crate::{init, serve};
 
 /// Patients where `--patients` is not given.
@@ -47,41 +49,101 @@ struct Marker {
 pub fn run(options: &DemoOptions) -> Result<(), ServerError> {
     let directory = options.overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from("demo-data"));
     let data = DataDirectory::new(&directory);
-    let fresh = !data.is_initialised();
+    let fresh = data.is_unfinished_demo() || !data.is_initialised();
     let patients =
         if fresh { options.patients.unwrap_or(DEFAULT_PATIENTS) } else { existing(&data, options.patients)? };
     let mut overrides = options.overrides.clone();
     overrides.data_dir = Some(data.root().to_owned());
-    let config = Config::load(&overrides)?;
+    // The file of an unfinished demo, if any, is about to be removed.
+    let config = if fresh { Config::fresh(&overrides)? } else { Config::load(&overrides)? };
     let runtimes = Runtimes::build(&config)?;
+    let demo = Demo { data, patients, fresh, config };
     let served = runtimes.network().block_on(async {
         // Before the loading: a port that is taken should not cost a minute.
-        let listeners = serve::bind(&config).await?;
-        let mut credentials = if fresh { credentials::generate() } else { credentials::read(&data)? };
-        let started = Instant::now();
-        if fresh {
-            make_directory(&data, &credentials).await?;
-        }
-        // Written before anything can log in, so that no password is ever lost.
-        credentials::write(&data, &mut credentials, listeners.pg_address(), listeners.flight_address())?;
-        let server = Server::open(&config, runtimes.queries()).await?;
-        if fresh {
-            tell(&format!("Making {patients} synthetic patients in {} …", data.root().display()));
-            fill(&server, &runtimes, patients, &credentials).await?;
-            mark(&data, patients)?;
-            tell(&format!("  done in {:.1} s", started.elapsed().as_secs_f64()));
-        }
-        introduce(&data, &credentials, listeners.pg_address());
-        serve::serve(&config, listeners, server).await
+        let doors = serve::bind(&demo.config)?;
+        let mut signals = Signals::install()?;
+        let server = tokio::select! {
+            server = Box::pin(demo.open(&runtimes, &doors)) => server?,
+            name = signals.next() => return Err(ServerError::Interrupted(name)),
+        };
+        serve::serve(&demo.config, doors, server, signals).await
     });
     runtimes.stop();
     served
 }
 
+/// A demo that is being started.
+struct Demo {
+    data: DataDirectory,
+    patients: u64,
+    fresh: bool,
+    config: Config,
+}
+
+impl Demo {
+    /// Makes the directory where it is not whole, and opens it.
+    async fn open(&self, runtimes: &Runtimes, doors: &Doors) -> Result<Server, ServerError> {
+        let Self { data, patients, fresh, config } = self;
+        let started = Instant::now();
+        if *fresh {
+            begin(data)?;
+        }
+        let lock = serve::lock(data)?;
+        let mut credentials = if *fresh { credentials::generate() } else { credentials::read(data)? };
+        if *fresh {
+            clear(data)?;
+            make_directory(data, &credentials).await?;
+        }
+        // Written before anything can log in, so that no password is ever lost.
+        credentials::write(data, &mut credentials, doors.pg_address(), doors.flight_address())?;
+        let server = Server::open(config, runtimes.queries(), lock).await?;
+        if *fresh {
+            tell(&format!("Making {patients} synthetic patients in {} …", data.root().display()));
+            fill(&server, runtimes, *patients, &credentials).await?;
+            mark(data, *patients)?;
+            tell(&format!("  done in {:.1} s", started.elapsed().as_secs_f64()));
+        }
+        // After a stop between the two markers, it stands in a directory that is whole.
+        remove(&data.demo_unfinished())?;
+        introduce(data, &credentials, doors.pg_address());
+        Ok(server)
+    }
+}
+
+/// Says that the directory is the demo's and not whole, in a directory that is empty or says so already.
+fn begin(data: &DataDirectory) -> Result<(), ServerError> {
+    if data.is_unfinished_demo() {
+        return Ok(());
+    }
+    init::refuse_existing(data)?;
+    create_directory(data.root())?;
+    create_file(
+        &data.demo_unfinished(),
+        0o600,
+        b"lakeward demo is making this directory, or was stopped while it did.\n",
+    )
+}
+
+/// Removes what an unfinished demo has left. The caller has the directory's lock, so nobody is making it.
+fn clear(data: &DataDirectory) -> Result<(), ServerError> {
+    if !data.is_unfinished_demo() {
+        // Another process has made it since this one looked.
+        let message = format!("{}: another lakeward has just made this demo; start again", data.root().display());
+        return Err(ServerError::DataDirectory(message));
+    }
+    let halves = [data.demo_finished().with_extension("new")];
+    let made = data.made_by_init().into_iter().chain(credentials::paths(data)).chain(halves);
+    let left: Vec<PathBuf> = made.filter(|path| path.symlink_metadata().is_ok()).collect();
+    if !left.is_empty() {
+        tell(&format!("{}: a demo that was not finished; starting afresh", data.root().display()));
+    }
+    left.iter().try_for_each(|path| remove(path))
+}
+
 async fn make_directory(data: &DataDirectory, credentials: &[credentials::Credential]) -> Result<(), ServerError> {
     let admin = credentials.iter().find(|credential| credential.role == load::ADMIN);
     let password = Redacted::new(admin.map(|credential| credential.password.clone()).unwrap_or_default());
-    init::initialise(data, load::ADMIN, &password, &SystemClock).await
+    init::make(data, load::ADMIN, ScramVerifier::from_password(&password), &SystemClock).await
 }
 
 async fn fill(
@@ -100,23 +162,19 @@ async fn fill(
     loader.load(credentials).await
 }
 
-fn marker(data: &DataDirectory) -> PathBuf {
-    data.root().join("demo.json")
-}
-
 fn mark(data: &DataDirectory, patients: u64) -> Result<(), ServerError> {
     let json = serde_json::to_vec(&Marker { patients }).unwrap_or_default();
-    create_file(&marker(data), 0o600, &json)
+    replace_secret(&data.demo_finished(), &json)
 }
 
 /// How many patients an existing demo has.
 fn existing(data: &DataDirectory, wanted: Option<u64>) -> Result<u64, ServerError> {
     let root = data.root().display();
-    if !marker(data).exists() {
-        let message = format!("{root}: not a finished demo directory; remove it, or name another with --data-dir");
+    if !data.demo_finished().exists() {
+        let message = format!("{root}: not a demo directory; name another with --data-dir");
         return Err(ServerError::DataDirectory(message));
     }
-    let marker: Marker = serde_json::from_slice(&read_file(&marker(data))?)
+    let marker: Marker = serde_json::from_slice(&read_file(&data.demo_finished())?)
         .map_err(|_| ServerError::DataDirectory(format!("{root}/demo.json: cannot be understood")))?;
     match wanted {
         Some(wanted) if wanted != marker.patients => Err(ServerError::DataDirectory(format!(
@@ -162,13 +220,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unfinished_or_different_demo_is_refused() {
+    fn another_or_different_directory_is_refused() {
         let home = tempfile::tempdir().unwrap();
         let data = DataDirectory::new(home.path());
-        assert!(existing(&data, None).unwrap_err().to_string().contains("not a finished demo directory"));
+        assert!(existing(&data, None).unwrap_err().to_string().contains("not a demo directory"));
         mark(&data, 100).unwrap();
         assert_eq!(existing(&data, None).unwrap(), 100);
         assert_eq!(existing(&data, Some(100)).unwrap(), 100);
         assert!(existing(&data, Some(7)).unwrap_err().to_string().contains("was made with --patients 100"));
+    }
+
+    #[test]
+    fn only_what_the_demo_makes_is_cleared() {
+        let home = tempfile::tempdir().unwrap();
+        let data = DataDirectory::new(&home.path().join("demo"));
+        begin(&data).unwrap();
+        begin(&data).unwrap();
+        std::fs::create_dir_all(data.tables().join("deep")).unwrap();
+        std::fs::write(data.config(), "").unwrap();
+        std::fs::write(data.root().join("notes.txt"), "mine").unwrap();
+        let elsewhere = home.path().join("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::fs::write(elsewhere.join("kept"), "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, data.keys()).unwrap();
+        clear(&data).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(data.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["demo-unfinished", "notes.txt"]);
+        assert!(elsewhere.join("kept").exists(), "a link is removed, not what it points at");
+    }
+
+    #[test]
+    fn a_directory_with_something_else_in_it_is_not_begun_in() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("notes.txt"), "mine").unwrap();
+        let data = DataDirectory::new(home.path());
+        assert!(begin(&data).unwrap_err().to_string().contains("not empty"));
+        assert!(!data.demo_unfinished().exists());
     }
 }
