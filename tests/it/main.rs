@@ -5,10 +5,12 @@
 
 mod contract;
 mod crash;
+mod doors;
 mod errors;
 mod escalation;
 mod harness;
 mod leaks;
+mod lifecycle;
 mod non_interference;
 mod policies;
 mod protocol;

@@ -102,6 +102,11 @@ impl Server {
         self.stderr.lock().expect("not poisoned").clone()
     }
 
+    /// The process.
+    pub fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child.lock().expect("not poisoned"))
+    }
+
     /// Ends the process at once, as a power cut would.
     pub fn kill(&self) {
         self.child.lock().expect("not poisoned").kill();
