@@ -79,13 +79,24 @@ fn a_second_server_on_a_directory_is_refused() {
     assert!(refused(&second).contains("another lakeward serves this directory"));
 }
 
+/// A process that does not outlive its test.
+struct Doomed(Child);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A demo whose loading takes long enough to be interrupted.
-fn loading(data: &Path) -> Child {
+fn loading(data: &Path) -> Doomed {
     let mut command = Command::new(binary());
     command.args(["demo", "--patients", "200000", "--data-dir"]).arg(data);
     command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    let mut pipe = child.stderr.take().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = Doomed(child);
+    let mut pipe = child.0.stderr.take().unwrap();
     let mut said = String::new();
     let mut chunk = [0; 256];
     // Rows are being written: some tables have files.
@@ -108,8 +119,8 @@ fn interrupted_demo_is_made_afresh(signal: Signal) {
     let data = directory.path().join("demo");
     let mut child = loading(&data);
     let started = Instant::now();
-    kill_process(Pid::from_child(&child), signal).unwrap();
-    let status = child.wait().unwrap();
+    kill_process(Pid::from_child(&child.0), signal).unwrap();
+    let status = child.0.wait().unwrap();
     assert!(started.elapsed() < Duration::from_secs(6), "ended after {:?}", started.elapsed());
     assert_eq!(status.code(), if signal == Signal::KILL { None } else { Some(1) });
     std::fs::write(data.join("notes.txt"), "somebody's own").unwrap();

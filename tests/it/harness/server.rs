@@ -104,7 +104,7 @@ impl Server {
 
     /// The process.
     pub fn process(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child.lock().expect("not poisoned"))
+        rustix::process::Pid::from_child(&self.child.lock().expect("not poisoned").child)
     }
 
     /// Ends the process at once, as a power cut would.
