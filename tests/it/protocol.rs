@@ -8,11 +8,13 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::harness::{demo, tls};
 
-async fn connect(role: &str) -> Client {
+/// A driver, logged in to the shared demo.
+pub async fn connect(role: &str) -> Client {
     demo().server.connect(role, &demo().credential(role, "password")).await
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+/// Runs a test that waits.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 

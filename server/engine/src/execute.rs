@@ -21,6 +21,7 @@ use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending};
 use crate::tally::Counted;
+use crate::transaction::{TransactionStatus, Undo};
 use crate::vantage::Vantage;
 use crate::write::{self, InsertPlan};
 use crate::{create, ddl, publish};
@@ -144,20 +145,31 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
 }
 
 fn end_or_begin(session: &Session, transaction: Transaction) -> Result<Command, Error> {
-    let (covered, (tag, warning)) = {
-        let mut state = session.transaction();
-        (state.take_covered(transaction), state.execute(transaction))
-    };
-    let mut command = Command { tag: tag.to_owned(), ..Command::default() };
-    for (name, value) in covered {
-        command.reported.extend(session.settings().set(&name, Some(&value))?);
+    let now = session.saved();
+    let ended = session.transaction().execute(transaction, now);
+    let mut command = Command { tag: ended.tag.to_owned(), ..Command::default() };
+    command.notices.extend(ended.warning.map(|(sqlstate, message)| warn(sqlstate, message)));
+    match ended.undo {
+        None => {}
+        Some(Undo::All(before)) => command.reported = session.restore(before),
+        Some(Undo::Local { settings, role }) => {
+            for (name, value) in settings {
+                command.reported.extend(session.settings().set(&name, Some(&value))?);
+            }
+            if let Some(role) = role {
+                command.reported.extend(session.restore_role(role));
+            }
+        }
     }
-    command.notices.extend(warning.map(|(sqlstate, message)| warn(sqlstate, message)));
     Ok(command)
 }
 
 fn warn(sqlstate: SqlState, message: &str) -> Notice {
     Notice { severity: "WARNING", sqlstate, message: message.to_owned() }
+}
+
+fn no_block(what: &str) -> Notice {
+    warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, &format!("{what} can only be used in transaction blocks"))
 }
 
 async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Error> {
@@ -171,31 +183,48 @@ fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
     let mut command = Command { tag: "SET".to_owned(), ..Command::default() };
     match setting {
         Setting::Set { name, value, local: true } => {
-            let before = session.settings().show(name)?;
+            let mut changed = session.settings().clone();
+            let before = changed.show(name)?;
+            let reported = changed.set(name, value.as_deref())?;
             if session.transaction().cover(name, before) {
-                command.reported.extend(session.settings().set(name, value.as_deref())?);
+                *session.settings() = changed;
+                command.reported.extend(reported);
             } else {
-                let message = "SET LOCAL can only be used in transaction blocks";
-                command.notices.push(warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+                command.notices.push(no_block("SET LOCAL"));
             }
         }
         Setting::Set { name, value, local: false } => {
-            command.reported.extend(session.settings().set(name, value.as_deref())?)
+            command.reported.extend(session.settings().set(name, value.as_deref())?);
+            session.transaction().uncover(Some(name));
         }
         Setting::Reset(Some(name)) => {
             command.tag = "RESET".to_owned();
             command.reported.extend(session.settings().set(name, None)?);
+            session.transaction().uncover(Some(name));
         }
         Setting::Reset(None) => {
             command.tag = "RESET".to_owned();
             command.reported.extend(session.settings().reset_all());
+            session.transaction().uncover(None);
         }
-        Setting::Role(name) => session.set_role(name.as_deref())?,
+        Setting::Role { name, local: false } => {
+            command.reported.extend(session.set_role(name.as_deref())?);
+            session.transaction().uncover_role();
+        }
+        Setting::Role { name, local: true } => {
+            let before = session.saved().role;
+            if session.transaction().status() == TransactionStatus::Idle {
+                command.notices.push(no_block("SET LOCAL"));
+            } else {
+                command.reported.extend(session.set_role(name.as_deref())?);
+                session.transaction().cover_role(before);
+            }
+        }
         Setting::Discard => {
             command.tag = "DISCARD ALL".to_owned();
             command.forgotten = Forgotten::All;
             command.reported.extend(session.settings().reset_all());
-            session.set_role(None)?;
+            command.reported.extend(session.set_role(None)?);
         }
         Setting::Deallocate(Some(name)) => {
             command.tag = "DEALLOCATE".to_owned();
@@ -222,9 +251,9 @@ pub(crate) fn show_schema(setting: &Setting) -> SchemaRef {
 fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch), Error> {
     let schema = show_schema(setting);
     let columns: Vec<Arc<dyn arrow::array::Array>> = match setting {
-        Setting::Show(name) => vec![Arc::new(StringArray::from(vec![session.settings().show(name)?]))],
+        Setting::Show(name) => vec![Arc::new(StringArray::from(vec![session.show(name)?]))],
         _ => {
-            let (names, values): (Vec<_>, Vec<_>) = session.settings().all().into_iter().unzip();
+            let (names, values): (Vec<_>, Vec<_>) = session.shown().into_iter().unzip();
             vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))]
         }
     };

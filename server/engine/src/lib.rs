@@ -6,6 +6,8 @@
 //! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
 //! library's execution error leaves.
 
+mod bounded;
+mod bytea;
 mod clock;
 mod cooperate;
 mod create;
@@ -13,11 +15,13 @@ mod ddl;
 mod engine;
 mod error;
 mod execute;
+mod expansion;
 mod explain;
 mod functions;
 mod metadata;
 mod names;
 mod output;
+mod placeholder;
 mod plan;
 mod policy;
 mod position;
@@ -50,7 +54,7 @@ pub use request::{Prepared, Request, Source};
 pub use response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 pub use run::run;
 pub use session::Session;
-pub use statement::{Part, split};
+pub use statement::{Part, first_refused, split};
 pub use system::is_oid;
 pub use tally::StatementCounts;
 pub use transaction::TransactionStatus;

@@ -3,13 +3,14 @@
 //! Nothing of the plan is kept: names, policies and versions are taken anew at each execution. Invariant: what fails
 //! here leaves a record in the audit as a refused statement does; what succeeds is recorded when it is executed.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, SqlState, StatementId};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::policy::Compiler;
@@ -20,7 +21,7 @@ use crate::session::Session;
 use crate::statement::{Insert, Kind, Setting, Statement};
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
-use crate::{ddl, execute, explain, output, publish, run, write};
+use crate::{execute, explain, output, placeholder, publish, run, write};
 
 /// Prepares one statement. `parameter_types` are the types that the client has named, by position.
 ///
@@ -74,7 +75,7 @@ async fn shape(
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(&statement.kind)));
     }
-    let vantage = Vantage::take(session, StatementId::generate(), statement)?;
+    let vantage = Vantage::take(session, StatementId::generate(), statement, CancellationToken::new())?;
     let resolved = resolve::tables(&vantage, statement, &[]).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
@@ -82,17 +83,25 @@ async fn shape(
     let planner =
         QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
     let Some(query) = &resolved.query else { return Err(publish::incident("planning", "query")) };
+    let hints = placeholder::hints(query, types, statement.parameter_count);
     let plan = match &statement.kind {
-        Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, types, statement.parameter_count)?,
-        _ => planner.logical(query, hints(query, types, statement.parameter_count))?,
+        Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, hints.clone())?,
+        _ => planner.logical(query, hints.clone())?,
     };
-    let parameters = parameter_types(&plan, &hints(query, types, statement.parameter_count))?;
+    let parameters = parameter_types(&plan, &hints)?;
     let columns = match &statement.kind {
-        Kind::Query(_) => Some(result_columns(&plan, resolved.naming(query))),
+        Kind::Query(_) => {
+            let plan = if parameters.is_empty() { plan } else { planner.logical(query, fields(&parameters))? };
+            Some(result_columns(&planner, plan, &parameters, resolved.naming(query))?)
+        }
         Kind::Explain { .. } => Some(explain::schema()),
         _ => None,
     };
     Ok((parameters, columns))
+}
+
+fn fields(types: &[DataType]) -> Vec<Option<FieldRef>> {
+    types.iter().map(|data_type| Some(Arc::new(Field::new("", data_type.clone(), true)) as FieldRef)).collect()
 }
 
 fn columns_without_query(kind: &Kind) -> Option<SchemaRef> {
@@ -107,13 +116,11 @@ fn insert_plan(
     insert: &Insert,
     resolved: &Resolved,
     query: &ast::Query,
-    types: &[Option<DataType>],
-    count: usize,
+    mut hints: Vec<Option<FieldRef>>,
 ) -> Result<LogicalPlan, Error> {
     let Some(target) = &resolved.target else { return Err(publish::incident("planning", "insert")) };
     let schema = target.raw.schema();
     let columns = write::written_columns(&schema, insert)?;
-    let mut hints = hints(query, types, count);
     for (place, index) in write::placeholders(query) {
         let field = columns.get(place).and_then(|column| schema.fields().get(*column));
         if let (Some(hint @ None), Some(field)) = (hints.get_mut(index), field) {
@@ -123,45 +130,37 @@ fn insert_plan(
     write::logical_insert(planner, query, &schema, &columns, hints)
 }
 
-/// What the client said of each parameter, else the type that the statement casts it to (`$1::date`).
-fn hints(query: &ast::Query, types: &[Option<DataType>], count: usize) -> Vec<Option<FieldRef>> {
-    let field = |data_type: DataType| -> FieldRef { Arc::new(Field::new("", data_type, true)) };
-    let mut hints: Vec<_> = (0..count).map(|index| types.get(index).cloned().flatten().map(field)).collect();
-    let _: ControlFlow<()> = ast::visit_expressions(query, |expr| {
-        if let Some((index, data_type)) = cast_parameter(expr)
-            && let Some(hint @ None) = hints.get_mut(index)
-        {
-            *hint = Some(field(data_type));
-        }
-        ControlFlow::Continue(())
-    });
-    hints
-}
-
-/// The index from 0 and the type of a parameter that is cast.
-fn cast_parameter(expr: &ast::Expr) -> Option<(usize, DataType)> {
-    let ast::Expr::Cast { expr, data_type, .. } = expr else { return None };
-    let ast::Expr::Value(value) = expr.as_ref() else { return None };
-    let ast::Value::Placeholder(name) = &value.value else { return None };
-    let number: usize = name.trim_start_matches('$').parse().ok()?;
-    let (_, arrow_type) = ddl::types::from_written(data_type).ok()?;
-    Some((number.checked_sub(1)?, arrow_type))
-}
-
-/// The hints, else what the plan says, else text, as PostgreSQL does for `unknown`.
+/// The hints, else what the plan says, else what stands beside it, else text, as PostgreSQL does for `unknown`.
 fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>]) -> Result<Vec<DataType>, Error> {
     if hints.len() > usize::from(u16::MAX) {
         return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a statement takes at most 65535 parameters"));
     }
     let inferred = plan.get_parameter_types().map_err(|error| publish::planning(&error, None))?;
+    let beside = placeholder::beside(plan).map_err(|error| publish::planning(&error, None))?;
     let known = |(index, hint): (usize, &Option<FieldRef>)| {
         let said = hint.as_ref().map(|field| field.data_type().clone());
-        said.or_else(|| inferred.get(&format!("${}", index + 1)).cloned().flatten()).unwrap_or(DataType::Utf8)
+        let name = format!("${}", index + 1);
+        let guessed = || inferred.get(&name).cloned().flatten().or_else(|| beside.get(&name).cloned());
+        said.or_else(guessed).unwrap_or(DataType::Utf8)
     };
     Ok(hints.iter().enumerate().map(known).collect())
 }
 
-fn result_columns(plan: &LogicalPlan, query: &ast::Query) -> SchemaRef {
-    let schema: &Schema = plan.schema().as_arrow();
-    Arc::new(output::result_schema(schema, &output::column_names(query, schema.fields().len())))
+/// The columns of a plan whose parameters have types: those that it has once its expressions are brought to common
+/// types, which only happens to a plan with values in it.
+fn result_columns(
+    planner: &QueryPlanner<'_>,
+    plan: LogicalPlan,
+    parameters: &[DataType],
+    query: &ast::Query,
+) -> Result<SchemaRef, Error> {
+    let state = &planner.vantage.state;
+    let analysed = || {
+        let values = parameters.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>()?;
+        let bound = if values.is_empty() { plan } else { plan.with_param_values(ParamValues::from(values))? };
+        state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {})
+    };
+    let analysed = analysed().map_err(|error| publish::planning(&error, Some(planner.text)))?;
+    let schema: &Schema = analysed.schema().as_arrow();
+    Ok(Arc::new(output::result_schema(schema, &output::column_names(query, schema.fields().len()))))
 }

@@ -22,7 +22,9 @@ use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
 use lakeward_govern::{Decision, GovernedTable, LeafGuard};
 
+use crate::bytea;
 use crate::error::Error;
+use crate::expansion;
 use crate::functions::{keyed_call, substitute};
 use crate::names::Names;
 use crate::output;
@@ -117,11 +119,13 @@ impl QueryPlanner<'_> {
         {
             return Err(DataFusionError::External(Box::new(Error::denied("function", function))));
         }
+        expansion::check_query(query)?;
         let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
         let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);
         let planner = SqlToRel::new_with_options(&names, options);
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
+        expansion::check_plan(&plan)?;
         self.substituted(plan)
     }
 
@@ -188,9 +192,10 @@ impl QueryPlanner<'_> {
         } else {
             logical.with_param_values(ParamValues::from(parameters.to_vec()))?
         };
+        let bound = bytea::converted(bound)?;
         let guard = LeafGuard::new(*self.vantage.stamp, self.decision);
         guard.check_logical(&bound)?;
-        let state = template::guarded(&self.vantage.state, &guard);
+        let state = template::guarded(&self.vantage.state, &guard, &self.vantage.stop);
         let optimised = state.optimize(&bound)?;
         let physical = state.query_planner().create_physical_plan(&optimised, &state).await?;
         Ok((optimised, physical))

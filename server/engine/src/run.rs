@@ -34,7 +34,7 @@ pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, E
 
 async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {
     let mut audit = receive(&session)?;
-    match Box::pin(build(&session, &request, &mut audit)).await {
+    match Box::pin(build(&session, &request, &mut audit, &deadline)).await {
         Ok(planned) => {
             let audit = audit.begin(planned.facts.clone()).map_err(|error| Error::from_coded(&error))?;
             execute::start(planned, audit, deadline).await
@@ -54,14 +54,19 @@ pub(crate) fn receive(session: &Session) -> Result<Audit<Received>, Error> {
 }
 
 /// Stages 2 to 5.
-async fn build(session: &Arc<Session>, request: &Request, audit: &mut Audit<Received>) -> Result<Planned, Error> {
+async fn build(
+    session: &Arc<Session>,
+    request: &Request,
+    audit: &mut Audit<Received>,
+    deadline: &Deadline,
+) -> Result<Planned, Error> {
     let statement = request.statement().inspect_err(|_| {
         let (class, normalized) = request.refused();
         audit.describe(class, &normalized);
     })?;
     audit.describe(statement.class, &statement.normalized);
     session.transaction().admit(&statement)?;
-    let vantage = Vantage::take(session, audit.statement_id(), &statement)?;
+    let vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)

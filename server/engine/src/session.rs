@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Engine, Login};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::transaction::{TransactionState, TransactionStatus};
+use crate::transaction::{Saved, TransactionState, TransactionStatus};
 
 /// One client's session.
 pub struct Session {
@@ -136,12 +136,9 @@ impl Session {
         token
     }
 
-    /// `SET ROLE`: the login role's own memberships decide.
-    pub(crate) fn set_role(&self, name: Option<&str>) -> Result<(), Error> {
-        let Some(name) = name else {
-            *self.current_role.lock() = None;
-            return Ok(());
-        };
+    /// `SET ROLE`: the login role's own memberships decide. Answers what the protocol must report.
+    pub(crate) fn set_role(&self, name: Option<&str>) -> Result<Option<(String, String)>, Error> {
+        let Some(name) = name else { return Ok(self.restore_role(None)) };
         let snapshot = self.engine.shared.parts.catalog.snapshot();
         let unknown = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist"));
         let role = snapshot.role_by_name(name).ok_or_else(unknown)?;
@@ -150,8 +147,58 @@ impl Session {
             let message = format!("permission denied to set role \"{name}\"");
             return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
-        *self.current_role.lock() = Some(role.id);
-        Ok(())
+        Ok(self.restore_role(Some(role.id)))
+    }
+
+    /// Goes back to a role that was set before; [`principal`](Self::principal) checks that it still may be.
+    pub(crate) fn restore_role(&self, role: Option<RoleId>) -> Option<(String, String)> {
+        let before = self.is_superuser();
+        *self.current_role.lock() = role;
+        let now = self.is_superuser();
+        (before != now).then(|| ("is_superuser".to_owned(), on_or_off(now)))
+    }
+
+    fn is_superuser(&self) -> bool {
+        let current = self.current_role.lock().unwrap_or(self.login_role);
+        self.engine.shared.parts.catalog.snapshot().role(current).is_some_and(|role| role.superuser)
+    }
+
+    /// What a block can be rolled back to.
+    pub(crate) fn saved(&self) -> Saved {
+        Saved { settings: self.settings.lock().clone(), role: *self.current_role.lock() }
+    }
+
+    /// Puts back what was saved; answers what the protocol must report.
+    pub(crate) fn restore(&self, before: Saved) -> Vec<(String, String)> {
+        let mut reported = self.settings.lock().restore(before.settings);
+        reported.extend(self.restore_role(before.role));
+        reported
+    }
+
+    /// `SHOW name`.
+    pub(crate) fn show(&self, name: &str) -> Result<String, Error> {
+        let value = self.settings.lock().show(name)?;
+        Ok(self.own(name).unwrap_or(value))
+    }
+
+    /// `SHOW ALL`.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let all = self.settings.lock().all();
+        all.into_iter().map(|(name, value)| (name, self.own(name).unwrap_or(value))).collect()
+    }
+
+    /// Settings that are facts about the session.
+    fn own(&self, name: &str) -> Option<String> {
+        match name {
+            "is_superuser" => Some(on_or_off(self.is_superuser())),
+            "session_authorization" => Some(self.login.user.clone()),
+            "role" => {
+                let current = *self.current_role.lock();
+                let snapshot = self.engine.shared.parts.catalog.snapshot();
+                current.and_then(|role| snapshot.role(role).map(|role| role.name.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// Who the session is at this moment of the catalog.
@@ -227,6 +274,10 @@ impl Session {
     pub(crate) fn epoch(&self) -> Epoch {
         self.engine.shared.parts.catalog.snapshot().epoch()
     }
+}
+
+fn on_or_off(value: bool) -> String {
+    if value { "on" } else { "off" }.to_owned()
 }
 
 /// A client's name for itself, as the audit keeps it: users can set it, so numbers that could be somebody's are taken

@@ -22,6 +22,7 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
     ("intervalstyle", "postgres", Check::OneOf(&["postgres"])),
     ("lock_timeout", "0", Check::Duration),
+    ("password_encryption", "scram-sha-256", Check::OneOf(&["scram-sha-256"])),
     ("purpose_of_use", "", Check::Purpose),
     ("search_path", "public", Check::SearchPath),
     ("standard_conforming_strings", "on", Check::OneOf(&["on"])),
@@ -29,14 +30,16 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("timezone", "UTC", Check::TimeZone),
 ];
 
-/// Settings that can be shown but not set.
+/// Settings that can be shown but not set. What is a fact about the session, the session says itself.
 const FIXED: &[(&str, &str)] = &[
     ("integer_datetimes", "on"),
     ("is_superuser", "off"),
     ("max_identifier_length", "63"),
+    ("role", "none"),
     ("server_encoding", "UTF8"),
     ("server_version", "15.0"),
     ("server_version_num", "150000"),
+    ("session_authorization", ""),
     ("transaction_isolation", "read committed"),
     ("transaction_read_only", "off"),
 ];
@@ -127,6 +130,14 @@ impl Settings {
         self.now = self.at_login.clone();
         let reported = KNOWN.iter().filter_map(|(name, ..)| Some((reported_name(name)?, *name)));
         reported.map(|(shown, name)| (shown.to_owned(), self.get(name).unwrap_or_default())).collect()
+    }
+
+    /// Puts back what was saved; answers what the protocol must report.
+    pub(crate) fn restore(&mut self, before: Self) -> Vec<(String, String)> {
+        let after = std::mem::replace(self, before);
+        let reported = KNOWN.iter().filter_map(|(name, ..)| Some((reported_name(name)?, self.get(name)?, *name)));
+        let changed = reported.filter(|(_, value, name)| after.get(name).as_ref() != Some(value));
+        changed.map(|(shown, value, _)| (shown.to_owned(), value)).collect()
     }
 
     /// A setting's value.

@@ -19,7 +19,7 @@ use lakeward_base::{Coded, SqlState};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
 use crate::publish;
@@ -55,7 +55,11 @@ impl Deadline {
         tokio::select! {
             biased;
             () = self.cancelled.cancelled() => Err(cancelled("canceling statement due to user request")),
-            () = late => Err(cancelled("canceling statement due to statement timeout")),
+            () = late => {
+                // What cannot be dropped in the midst of its work looks for this.
+                self.cancelled.cancel();
+                Err(cancelled("canceling statement due to statement timeout"))
+            }
             done = work => done,
         }
     }
@@ -124,6 +128,7 @@ type Step = Result<Option<RecordBatch>, DataFusionError>;
 struct Outgoing {
     queue: mpsc::Receiver<Step>,
     _task: AbortOnDrop<()>,
+    _stop: DropGuard,
     durable: Option<lakeward_audit::Durable>,
     deadline: Deadline,
     ending: Ending,
@@ -203,6 +208,7 @@ pub(crate) fn start(
     let outgoing = Outgoing {
         queue,
         _task: AbortOnDrop(task),
+        _stop: deadline.cancelled.clone().drop_guard(),
         durable,
         deadline,
         ending,

@@ -18,8 +18,10 @@ use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionConfig;
 use lakeward_base::SqlState;
 use lakeward_govern::{LeafGuard, PrivilegedSessions, Stamp};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::bounded::bounded;
 use crate::clock::clock_functions;
 use crate::cooperate::Cooperate;
 use crate::engine::Parts;
@@ -61,11 +63,11 @@ impl Templates {
     }
 }
 
-/// The physical rules of a user's session, between two turns of the guard.
-pub(crate) fn guarded(state: &SessionState, guard: &Arc<LeafGuard>) -> SessionState {
+/// The physical rules of a user's session, between two turns of the guard; `stop` ends what they plan.
+pub(crate) fn guarded(state: &SessionState, guard: &Arc<LeafGuard>, stop: &CancellationToken) -> SessionState {
     let mut rules = vec![guard.rule()];
     rules.extend(state.physical_optimizers().iter().cloned());
-    rules.push(Arc::new(Cooperate));
+    rules.push(Arc::new(Cooperate { stop: stop.clone() }));
     rules.push(guard.rule());
     SessionStateBuilder::new_from_existing(state.clone()).with_physical_optimizer_rules(rules).build()
 }
@@ -98,9 +100,10 @@ fn state(parts: &Parts, runtime: Arc<RuntimeEnv>) -> SessionState {
         .build()
 }
 
-/// DataFusion's functions, then Lakeward's, which win where names are equal.
+/// DataFusion's functions, bounded, then Lakeward's, which win where names are equal.
 fn scalar_functions(parts: &Parts) -> Vec<Arc<datafusion::logical_expr::ScalarUDF>> {
-    let mut functions = datafusion::execution::SessionStateDefaults::default_scalar_functions();
+    let defaults = datafusion::execution::SessionStateDefaults::default_scalar_functions();
+    let mut functions: Vec<_> = defaults.into_iter().map(bounded).collect();
     functions.extend(lakeward_udfs::scalar_functions(Arc::clone(&parts.keys)));
     functions.extend(session_functions());
     functions.extend(clock_functions());

@@ -1,13 +1,15 @@
-//! Transaction blocks: which versions they have pinned, and whether they have failed.
+//! Transaction blocks: which versions they have pinned, what they have set, and whether they have failed.
 //!
-//! Invariant: within a block a table is read at the version that it had at its first use.
+//! Invariant: within a block a table is read at the version that it had at its first use; what a block that is rolled
+//! back has set is set back.
 
 use std::collections::{BTreeMap, HashMap};
 
-use lakeward_base::{SqlState, TableId};
+use lakeward_base::{RoleId, SqlState, TableId};
 
 use crate::error::Error;
-use crate::statement::{Kind, Statement, Transaction};
+use crate::settings::Settings;
+use crate::statement::{Kind, Setting, Statement, Transaction};
 
 /// What `ReadyForQuery` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +28,41 @@ pub(crate) struct TransactionState {
     block: Option<Block>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Block {
     failed: bool,
     pinned: HashMap<TableId, u64>,
+    /// How the session was at BEGIN.
+    begun: Saved,
     /// Values that SET LOCAL has covered, by name, to be put back at the block's end.
     covered: BTreeMap<String, String>,
+    /// The role that SET LOCAL ROLE has covered.
+    covered_role: Option<Option<RoleId>>,
+}
+
+/// What a session can be put back to.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    pub(crate) settings: Settings,
+    pub(crate) role: Option<RoleId>,
+}
+
+/// What the end of a block undoes.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    /// COMMIT: what SET LOCAL has set.
+    Local { settings: BTreeMap<String, String>, role: Option<Option<RoleId>> },
+    /// ROLLBACK: whatever has been set.
+    All(Saved),
+}
+
+/// What came of BEGIN, COMMIT or ROLLBACK.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) tag: &'static str,
+    /// Where PostgreSQL warns.
+    pub(crate) warning: Option<(SqlState, &'static str)>,
+    pub(crate) undo: Option<Undo>,
 }
 
 impl TransactionState {
@@ -49,30 +80,26 @@ impl TransactionState {
         }
     }
 
-    /// Executes BEGIN, COMMIT or ROLLBACK; answers the command tag and, where PostgreSQL warns, the warning.
-    ///
-    /// Values to put back come from [`take_covered`](Self::take_covered), to be called first where the block ends.
-    pub(crate) fn execute(&mut self, statement: Transaction) -> (&'static str, Option<(SqlState, &'static str)>) {
+    /// Executes BEGIN, COMMIT or ROLLBACK; `now` is how the session is.
+    pub(crate) fn execute(&mut self, statement: Transaction, now: Saved) -> Ended {
         const NO_BLOCK: (SqlState, &str) = (SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
         const IN_BLOCK: (SqlState, &str) =
             (SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
-        match (statement, self.status()) {
-            (Transaction::Begin, TransactionStatus::Idle) => {
-                self.block = Some(Block::default());
-                ("BEGIN", None)
-            }
-            (Transaction::Begin, _) => ("BEGIN", Some(IN_BLOCK)),
-            (Transaction::Commit, TransactionStatus::Idle) => ("COMMIT", Some(NO_BLOCK)),
-            (Transaction::Rollback, TransactionStatus::Idle) => ("ROLLBACK", Some(NO_BLOCK)),
-            (Transaction::Commit, TransactionStatus::InBlock) => {
-                self.block = None;
-                ("COMMIT", None)
-            }
-            (Transaction::Commit | Transaction::Rollback, _) => {
-                self.block = None;
-                ("ROLLBACK", None)
-            }
+        let only = |tag, warning| Ended { tag, warning, undo: None };
+        if statement == Transaction::Begin {
+            let warning = self.block.is_some().then_some(IN_BLOCK);
+            self.block.get_or_insert_with(|| Block::begin(now));
+            return only("BEGIN", warning);
         }
+        let Some(block) = self.block.take() else {
+            let tag = if statement == Transaction::Commit { "COMMIT" } else { "ROLLBACK" };
+            return only(tag, Some(NO_BLOCK));
+        };
+        if statement == Transaction::Commit && !block.failed {
+            let undo = Undo::Local { settings: block.covered, role: block.covered_role };
+            return Ended { tag: "COMMIT", warning: None, undo: Some(undo) };
+        }
+        Ended { tag: "ROLLBACK", warning: None, undo: Some(Undo::All(block.begun)) }
     }
 
     /// Remembers what SET LOCAL covers; false where there is no block, so that it has no effect.
@@ -82,11 +109,26 @@ impl TransactionState {
         true
     }
 
-    /// What SET LOCAL has covered, where `statement` ends the block.
-    pub(crate) fn take_covered(&mut self, statement: Transaction) -> BTreeMap<String, String> {
-        match (statement, &mut self.block) {
-            (Transaction::Commit | Transaction::Rollback, Some(block)) => std::mem::take(&mut block.covered),
-            _ => BTreeMap::new(),
+    /// The same for SET LOCAL ROLE.
+    pub(crate) fn cover_role(&mut self, role: Option<RoleId>) -> bool {
+        let Some(block) = &mut self.block else { return false };
+        block.covered_role.get_or_insert(role);
+        true
+    }
+
+    /// SET and RESET after SET LOCAL stay beyond the block; `None` is RESET ALL.
+    pub(crate) fn uncover(&mut self, name: Option<&str>) {
+        match (&mut self.block, name) {
+            (Some(block), Some(name)) => drop(block.covered.remove(name)),
+            (Some(block), None) => block.covered.clear(),
+            (None, _) => {}
+        }
+    }
+
+    /// The same for SET ROLE and RESET ROLE.
+    pub(crate) fn uncover_role(&mut self) {
+        if let Some(block) = &mut self.block {
+            block.covered_role = None;
         }
     }
 
@@ -117,13 +159,19 @@ impl TransactionState {
     }
 }
 
+impl Block {
+    fn begin(now: Saved) -> Self {
+        Self { failed: false, pinned: HashMap::new(), begun: now, covered: BTreeMap::new(), covered_role: None }
+    }
+}
+
 fn admit_in_block(statement: &Statement) -> Result<(), Error> {
     match &statement.kind {
         Kind::Insert(_) | Kind::CreateTableAs(_) => {
             Err(Error::unsupported(format!("{} inside a transaction block", statement.class))
                 .with_hint("Commit first, or switch the client to autocommit."))
         }
-        Kind::Ddl(_) => {
+        Kind::Ddl(_) | Kind::Setting(Setting::Discard) => {
             let message = format!("{} cannot run inside a transaction block", statement.class);
             Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
         }

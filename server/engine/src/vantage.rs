@@ -8,6 +8,7 @@ use datafusion::execution::context::SessionState;
 use lakeward_base::StatementId;
 use lakeward_catalog::Snapshot;
 use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::functions::SessionFacts;
@@ -22,26 +23,33 @@ pub(crate) struct Vantage {
     pub(crate) stamp: Arc<Stamp>,
     pub(crate) state: SessionState,
     pub(crate) privileged: Arc<dyn PrivilegedSessions>,
+    /// Cancelled when nobody waits for the statement any more.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Vantage {
-    /// Takes the snapshot of this moment for `statement`, under the audit's `id`.
+    /// Takes the snapshot of this moment for `statement`, under the audit's `id`; `stop` ends it.
     ///
     /// # Errors
     /// 28000 where the session's role is gone, 42501 where the role of SET ROLE has been revoked.
-    pub(crate) fn take(session: &Arc<Session>, id: StatementId, statement: &Statement) -> Result<Self, Error> {
+    pub(crate) fn take(
+        session: &Arc<Session>,
+        id: StatementId,
+        statement: &Statement,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
         let shared = &session.engine().shared;
         let snapshot = shared.parts.catalog.snapshot();
         // A role that was set and then revoked must not stand in the way of being put off.
         let changes_role =
-            matches!(statement.kind, Kind::Setting(Setting::Role(_) | Setting::Discard) | Kind::Transaction(_));
+            matches!(statement.kind, Kind::Setting(Setting::Role { .. } | Setting::Discard) | Kind::Transaction(_));
         let principal =
             if changes_role { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
         let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement: id });
         let time_zone = session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
         let state = shared.templates.user_session(&stamp, &time_zone);
         let privileged = shared.templates.privileged_sessions();
-        Ok(Self { session: Arc::clone(session), snapshot, principal, stamp, state, privileged })
+        Ok(Self { session: Arc::clone(session), snapshot, principal, stamp, state, privileged, stop })
     }
 
     /// What the functions about the session answer.

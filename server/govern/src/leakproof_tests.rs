@@ -205,7 +205,9 @@ fn only_policies_that_cannot_fail_let_predicates_below_them() {
         decision.access = Access::Governed { row_filter: Some(planned(policy)), masks: vec![None; 12] };
         takes_predicates(&decision)
     };
-    for policy in ["age = 3", "ssn = 'x' OR id IN (1, 2)", "weight IS NULL OR NOT active", "true", "false", "age = 1 + 2"] {
+    for policy in
+        ["age = 3", "ssn = 'x' OR id IN (1, 2)", "weight IS NULL OR NOT active", "true", "false", "age = 1 + 2"]
+    {
         assert!(takes(policy), "{policy}");
     }
     for policy in ["CAST(mrn AS INT) = 3", "10 / (age - 97) > 0", "age = 3 AND CAST(ssn AS BIGINT) > 1"] {

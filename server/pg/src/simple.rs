@@ -1,7 +1,9 @@
 //! The simple query protocol: statements in one text, run one after the other until one fails.
+//!
+//! Invariant: a text of which some statement cannot be read does nothing.
 
 use lakeward_base::Coded;
-use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, run, split};
+use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, first_refused, run, split};
 
 use crate::connection::Connection;
 use crate::portal::{Rows, tag_text};
@@ -21,6 +23,9 @@ impl Connection {
         if statements.is_empty() {
             reply::empty_query(&mut self.wire.out)?;
         }
+        // Nothing is done of a text that cannot be done to its end.
+        let refused = if statements.len() > 1 { first_refused(&statements).cloned() } else { None };
+        let statements = refused.map_or(statements, |refused| vec![refused]);
         for statement in statements {
             let before = statement.before;
             self.run_text(statement.text).await.map_err(|fault| shift(fault, before))?;

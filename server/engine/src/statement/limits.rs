@@ -27,6 +27,9 @@ pub(crate) const OPERATORS: usize = 1_500;
 /// How many UNION, EXCEPT, INTERSECT may stand in one row.
 pub(crate) const SET_OPERATIONS: usize = 200;
 
+/// How deep subqueries may nest in expressions: with each level the planner takes twice as long.
+pub(crate) const SUBQUERIES: usize = 12;
+
 /// Checks a text before it is read.
 pub(crate) fn check_text(source: &str) -> Result<(), Error> {
     if source.len() > TEXT_BYTES {
@@ -47,7 +50,8 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
         match &lexeme.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
                 levels.last_mut().map(Level::operator);
-                levels.push(Level::default());
+                let outer = levels.last().copied().unwrap_or_default();
+                levels.push(outer.within(&lexed.lexemes, index));
             }
             Token::RParen | Token::RBracket | Token::RBrace if levels.len() > 1 => {
                 levels.pop();
@@ -58,8 +62,11 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
             token if is_operator(token) => levels.last_mut().map(Level::operator).unwrap_or_default(),
             _ => {}
         }
+        if let Some(level) = levels.last_mut() {
+            level.clause(index.checked_sub(1).and_then(|last| lexed.lexemes.get(last)), lexeme);
+        }
         let level = levels.last().copied().unwrap_or_default();
-        if levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS {
+        if levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS || level.subqueries > SUBQUERIES {
             return Err(nested_too_deeply().with_position(lexeme.position));
         }
         if level.operators > OPERATORS {
@@ -94,6 +101,12 @@ fn too_complex(message: &str) -> Error {
 struct Level {
     operators: usize,
     set_operations: usize,
+    /// Subqueries of expressions, this level and those around it together.
+    subqueries: usize,
+    /// Neither a query nor a part of its FROM, but arguments, a list and the like.
+    arguments: bool,
+    /// Within a FROM of this query, where subqueries stand for tables.
+    from: bool,
 }
 
 impl Level {
@@ -107,6 +120,39 @@ impl Level {
 
     fn set_operation(&mut self) {
         self.set_operations += 1;
+    }
+
+    /// The level of the parenthesis at `index`, which stands in this one.
+    fn within(self, lexemes: &[Lexeme], index: usize) -> Self {
+        let next = lexemes.get(index + 1);
+        let last = index.checked_sub(1).and_then(|last| lexemes.get(last));
+        let follows = |words: &[&str]| last.is_some_and(|last| words.iter().any(|word| last.is_word(word)));
+        let stands_for_table = self.from
+            && (follows(&["from", "join", "lateral"])
+                || last.is_some_and(|last| matches!(last.token, Token::Comma | Token::LParen)));
+        let has_name = follows(&["as", "materialized"]) || last.is_some_and(|last| is_set_operator(&last.token));
+        let query =
+            ["select", "with", "values", "table"].iter().any(|word| next.is_some_and(|next| next.is_word(word)));
+        let table = stands_for_table || has_name;
+        let subqueries = self.subqueries + usize::from(query && !table);
+        Self { subqueries, arguments: !query && !table, from: !query && table, ..Self::default() }
+    }
+
+    /// Takes note of where FROM begins and ends.
+    fn clause(&mut self, last: Option<&Lexeme>, lexeme: &Lexeme) {
+        match keyword_of(&lexeme.token) {
+            // `extract(year FROM …)` and `IS DISTINCT FROM …` begin none.
+            Keyword::FROM if !self.arguments && !last.is_some_and(|last| last.is_word("distinct")) => self.from = true,
+            Keyword::JOIN => self.from = !self.arguments,
+            Keyword::SELECT
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::ORDER
+            | Keyword::ON
+            | Keyword::LIMIT => self.from = false,
+            _ => {}
+        }
     }
 }
 

@@ -133,8 +133,13 @@ pub enum Setting {
     ShowAll,
     /// `RESET name`; `None` is ALL.
     Reset(Option<String>),
-    /// `SET ROLE name`; `None` is `RESET ROLE`, `SET ROLE NONE`.
-    Role(Option<String>),
+    /// `SET [SESSION | LOCAL] ROLE name`.
+    Role {
+        /// `None` is `RESET ROLE`, `SET ROLE NONE`.
+        name: Option<String>,
+        /// SET LOCAL.
+        local: bool,
+    },
     /// `DISCARD ALL`.
     Discard,
     /// `DEALLOCATE name`; `None` is ALL. The protocol holds prepared statements, so it forgets them.
@@ -196,6 +201,12 @@ pub fn split(sql: &str) -> Result<Vec<Part>, Error> {
     let lexed = lex::Lexed::read(sql)?;
     let part = |range| Part { text: lexed.text(&range).to_owned(), before: lexed.start(&range) };
     Ok(lexed.statements().into_iter().map(part).collect())
+}
+
+/// The first of a text's statements that does not parse. PostgreSQL reads the whole text before it runs any of it.
+#[must_use]
+pub fn first_refused(parts: &[Part]) -> Option<&Part> {
+    parts.iter().find(|part| parse(&part.text).is_err())
 }
 
 /// Parses one expression, as policies and masks hold them.

@@ -48,11 +48,8 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
         Some(_) | None => false,
     };
     if cursor.accept(&["role"]) {
-        if local {
-            return Err(cursor.unsupported("SET LOCAL ROLE", "Use SET ROLE and RESET ROLE."));
-        }
         let _ = cursor.accept_sign(&Token::Eq) || cursor.accept(&["to"]);
-        return Ok(Setting::Role(role(cursor)?));
+        return Ok(Setting::Role { name: role(cursor)?, local });
     }
     if cursor.accept(&["time", "zone"]) {
         let value = if cursor.accept_one(&["local", "default"]).is_some() { None } else { Some(value(cursor)?) };
@@ -88,7 +85,7 @@ fn reset(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
         return Err(cursor.unsupported("RESET SESSION AUTHORIZATION", "Use RESET ROLE."));
     }
     if cursor.accept(&["role"]) {
-        return Ok(Setting::Role(None));
+        return Ok(Setting::Role { name: None, local: false });
     }
     if cursor.accept(&["all"]) {
         return Ok(Setting::Reset(None));

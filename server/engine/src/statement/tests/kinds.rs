@@ -1,0 +1,250 @@
+//! What each statement is, or with which code and at which character it is refused.
+
+use lakeward_base::Coded;
+
+use super::{accepted, refusal};
+use crate::statement::{Kind, Setting, Transaction, parse};
+
+#[test]
+fn statements_and_their_classes() {
+    let table = [
+        ("", "EMPTY"),
+        ("  -- nothing\n /* at /* all */ */ ;", "EMPTY"),
+        ("SELECT 1", "SELECT"),
+        ("  select 1 ; ", "SELECT"),
+        ("(SELECT 1) UNION ALL (SELECT 2) ORDER BY 1 LIMIT 3 OFFSET 1", "SELECT"),
+        ("WITH a AS (SELECT 1 AS x), b AS NOT MATERIALIZED (SELECT 2) SELECT * FROM a, b", "SELECT"),
+        ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n", "SELECT"),
+        ("VALUES (1, 'a'), (2, 'b')", "SELECT"),
+        ("SELECT DISTINCT ON (a) a, b FROM t ORDER BY a, b", "SELECT"),
+        (
+            "SELECT a, count(*) FILTER (WHERE b > 1), row_number() OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t GROUP BY a HAVING count(*) > 1",
+            "SELECT",
+        ),
+        ("SELECT sum(a) OVER w FROM t WINDOW w AS (PARTITION BY b)", "SELECT"),
+        ("SELECT * FROM a JOIN b USING (x) LEFT JOIN c ON a.y = c.y CROSS JOIN d NATURAL JOIN e", "SELECT"),
+        ("SELECT * FROM t, LATERAL (SELECT t.x) l, generate_series(1, 3) g(i), unnest(ARRAY[1, 2]) u", "SELECT"),
+        ("SELECT * FROM t VERSION AS OF 3 x", "SELECT"),
+        ("SELECT * FROM t VERSION AS OF $1 AS x JOIN s.u FOR VERSION AS OF 2 ON true", "SELECT"),
+        ("SELECT version AS of FROM t at", "SELECT"),
+        ("SELECT * FROM t changes, u before, v version", "SELECT"),
+        ("SELECT a FROM t FETCH FIRST 3 ROWS ONLY", "SELECT"),
+        (
+            "SELECT CASE a WHEN 1 THEN 'x' ELSE 'y' END, a::text, CAST(b AS numeric(10, 2)), DATE '2020-01-01', INTERVAL '1 day', a BETWEEN 1 AND 2, b IN (1, 2), c IS NOT DISTINCT FROM d, e LIKE 'x%', f ~ '^a' FROM t",
+            "SELECT",
+        ),
+        (
+            "SELECT extract(year FROM d), substring(a FROM 1 FOR 2), position('a' IN b), trim(BOTH ' ' FROM c), overlay(a PLACING 'b' FROM 1)",
+            "SELECT",
+        ),
+        (
+            "SELECT EXISTS (SELECT 1), (SELECT 2), a = ANY (ARRAY[1]), b IN (SELECT 3), current_user, current_role, now() AT TIME ZONE 'UTC' FROM t",
+            "SELECT",
+        ),
+        ("SELECT a FROM t GROUP BY ROLLUP (a), GROUPING SETS ((a), ())", "SELECT"),
+        (
+            "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.~) '^(x)$' COLLATE pg_catalog.default AND pg_catalog.pg_table_is_visible(c.oid) AND c.oid = '1'::pg_catalog.regclass",
+            "SELECT",
+        ),
+        ("SELECT $$a;b$$, $x$ $$ ; $x$, E'it\\'s', 'a'\n'b'", "SELECT"),
+        ("SELECT f(a => 1)", "SELECT"),
+        ("SELECT \"Select\" AS \"from\", t.\"A b\" FROM \"T\" t", "SELECT"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+        ("EXPLAIN ANALYZE VERBOSE SELECT 1", "EXPLAIN"),
+        ("EXPLAIN (ANALYZE, VERBOSE off, FORMAT JSON, COSTS off) (SELECT 1)", "EXPLAIN"),
+        ("EXPLAIN (SELECT 1)", "EXPLAIN"),
+        ("INSERT INTO t VALUES (1)", "INSERT"),
+        ("INSERT INTO s.t (a, \"B\") SELECT 1, 2", "INSERT"),
+        ("INSERT INTO t (SELECT 1)", "INSERT"),
+        ("INSERT INTO t WITH x AS (SELECT 1) SELECT * FROM x", "INSERT"),
+        ("CREATE TABLE t AS SELECT 1 AS a", "CREATE TABLE AS"),
+        (
+            "CREATE TABLE IF NOT EXISTS s.t (a, b) PARTITIONED BY (a) LOCATION 'file:///x' AS VALUES (1, 2)",
+            "CREATE TABLE AS",
+        ),
+        ("BEGIN", "BEGIN"),
+        ("begin transaction isolation level repeatable read, read write", "BEGIN"),
+        ("START TRANSACTION", "BEGIN"),
+        ("COMMIT WORK", "COMMIT"),
+        ("END", "COMMIT"),
+        ("ROLLBACK AND NO CHAIN", "ROLLBACK"),
+        ("ABORT", "ROLLBACK"),
+        ("SET a = 1", "SET"),
+        ("SET LOCAL statement_timeout TO '5s'", "SET"),
+        ("SET SESSION search_path = public, \"S\"", "SET"),
+        ("SET TIME ZONE 'UTC'", "SET"),
+        ("SET NAMES 'UTF8'", "SET"),
+        ("SET ROLE analyst", "SET"),
+        ("RESET ALL", "RESET"),
+        ("RESET ROLE", "RESET"),
+        ("SHOW ALL", "SHOW"),
+        ("SHOW TRANSACTION ISOLATION LEVEL", "SHOW"),
+        ("DISCARD ALL", "DISCARD"),
+    ];
+    for (sql, class) in table {
+        assert_eq!(accepted(sql).class, class, "{sql}");
+    }
+}
+
+#[test]
+fn errors_have_code_and_position() {
+    let table = [
+        ("SELECT * FORM t", "42601", Some(10), "syntax error at or near \"FORM\""),
+        ("SELEC 1", "42601", Some(1), "syntax error at or near \"SELEC\""),
+        ("SELECT 1 FROM", "42601", Some(14), "syntax error at end of input"),
+        ("SELECT\n  ä, FROM t", "42601", Some(13), "syntax error at or near \"FROM\""),
+        ("SELECT\n  ä FROM t WHERE", "42601", Some(24), "syntax error at end of input"),
+        ("SELECT * FROM where x", "42601", Some(15), "syntax error at or near \"where\""),
+        ("SELECT a FROM t AS order", "42601", Some(20), "syntax error at or near \"order\""),
+        ("SELECT 1; SELECT 2", "42601", None, "cannot insert multiple commands into a prepared statement"),
+        ("SELECT 'abc", "42601", Some(8), "unterminated quoted string"),
+        ("SELECT \"abc", "42601", Some(8), "unterminated quoted identifier"),
+        ("SELECT $x$abc", "42601", Some(8), "unterminated dollar-quoted string"),
+        ("SELECT 1 /* x", "42601", Some(10), "unterminated /* comment"),
+        ("SELECT 1a", "42601", Some(8), "trailing junk after numeric literal"),
+        ("SELECT 'a' 'b'", "42601", Some(12), "syntax error at or near \"'…'\""),
+        ("SELECT (1", "42601", Some(10), "syntax error at end of input"),
+        ("SELECT 1)", "42601", Some(9), "syntax error at or near \")\""),
+        ("SELECT 1 'x'", "42601", None, "syntax error at or near \"'…'\""),
+        ("SELECT $0", "42P02", Some(8), "there is no parameter $0"),
+        ("SET a = $1", "42601", Some(9), "syntax error at or near \"$1\""),
+        ("CREATE VIEW v AS SELECT $1", "42P02", None, "there is no parameter $1"),
+        ("CREATE ROLE r PASSWORD secret", "42601", Some(24), "syntax error in the PASSWORD clause"),
+        ("SELECT a FROM t LIMIT 1, 2", "42601", None, ""),
+        ("SELECT * FROM a JOIN b", "42601", None, ""),
+        ("CREATE TABLE t", "42601", Some(15), "syntax error at end of input"),
+        ("CREATE", "42601", Some(7), "syntax error at end of input"),
+        ("INSERT INTO t", "42601", Some(14), "syntax error at end of input"),
+        ("SELECT * FROM \"a\u{1}b\"", "42602", Some(15), ""),
+        ("SELECT 'a\u{0}'", "22021", Some(10), ""),
+        ("SELECT 1 COLLATE \"de_DE\"", "42704", Some(18), ""),
+        ("INSERT INTO a.b.c VALUES (1)", "0A000", Some(13), "cross-database references are not implemented"),
+        ("SELECT * FROM t VERSION AS OF 1.5", "22023", Some(15), ""),
+    ];
+    for (sql, code, position, message) in table {
+        let (found_code, found_position, found_message) = refusal(sql);
+        assert_eq!(found_code, code, "{sql}: {found_message}");
+        if position.is_some() {
+            assert_eq!(found_position, position, "{sql}: {found_message}");
+        }
+        if !message.is_empty() {
+            assert_eq!(found_message, message, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_says_so_with_a_hint() {
+    let table = [
+        "UPDATE t SET a = 1",
+        "DELETE FROM t",
+        "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
+        "TRUNCATE t",
+        "COPY t FROM STDIN",
+        "COPY (SELECT 1) TO STDOUT",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "EXECUTE AS ROLE r SELECT 1",
+        "DECLARE c CURSOR FOR SELECT 1",
+        "FETCH 10 FROM c",
+        "SUBSCRIBE TO v",
+        "CREATE CONTINUOUS VIEW v AS SELECT 1",
+        "CREATE MATERIALIZED VIEW v AS SELECT 1",
+        "CREATE TAG phi",
+        "BREAK GLASS FOR SUBJECT 1 REASON 'x'",
+        "RUN POLICY TESTS",
+        "DESCRIBE HISTORY t",
+        "RESTORE TABLE t TO VERSION AS OF 3",
+        "OPTIMIZE t ZORDER BY (a)",
+        "VACUUM t",
+        "ANALYZE",
+        "CALL f()",
+        "LISTEN x",
+        "COMMENT ON TABLE t IS 'x'",
+        "CREATE INDEX i ON t (a)",
+        "CREATE TEMP TABLE t (a int)",
+        "CREATE OR REPLACE TABLE t AS SELECT 1",
+        "CREATE DATABASE d",
+        "CREATE FUNCTION f() RETURNS int AS 'x'",
+        "CREATE EXTENSION x",
+        "ALTER SYSTEM SET a = 1",
+        "DROP FUNCTION f",
+        "CREATE POLICY TEST x AS ROLE r QUERY $$SELECT 1$$ EXPECT NO ROWS",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "ROLLBACK TO s",
+        "COMMIT AND CHAIN",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        "BEGIN READ ONLY",
+        "PREPARE TRANSACTION 'x'",
+        "SET SESSION AUTHORIZATION x",
+        "SET TRANSACTION READ ONLY",
+        "SHOW POLICIES",
+        "SHOW GRANTS FOR r",
+        "SHOW JOBS",
+        "DISCARD PLANS",
+        "EXPLAIN INSERT INTO t VALUES (1)",
+        "EXPLAIN (POLICIES) SELECT 1",
+        "EXPLAIN (FORMAT xml) SELECT 1",
+        "EXPLAIN (BUFFERS) SELECT 1",
+        "INSERT INTO t DEFAULT VALUES",
+        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
+        "INSERT INTO t VALUES (1) RETURNING a",
+        "INSERT OVERWRITE t SELECT 1",
+        "INSERT INTO t VALUES (DEFAULT)",
+        "CREATE TABLE t AS SELECT 1 WITH NO DATA",
+        "SELECT * FROM t TIMESTAMP AS OF '2026-01-27'",
+        "SELECT * FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-27'",
+        "SELECT * FROM t FOR TIMESTAMP AS OF '2026-01-27'",
+        "GRANT SELECT (a) ON t TO r",
+        "GRANT EXECUTE ON FUNCTION f TO r",
+    ];
+    for sql in table {
+        let error = parse(sql).err().unwrap_or_else(|| panic!("{sql} was accepted"));
+        assert_eq!(error.sqlstate().as_str(), "0A000", "{sql}: {error}");
+        assert!(error.hint().is_some(), "{sql} has no hint");
+        assert!(error.message().ends_with("is not supported"), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn parameters_are_counted() {
+    assert_eq!(accepted("SELECT $2, $1, '$9', $$ $8 $$ -- $7").parameter_count, 2);
+    assert_eq!(accepted("INSERT INTO t VALUES ($1, $65535)").parameter_count, 65_535);
+    assert_eq!(refusal("SELECT $65536").0, "42P02");
+    assert_eq!(refusal("SELECT $x").0, "42601");
+}
+
+#[test]
+fn settings_are_read() {
+    let set = |sql: &str| match accepted(sql).kind {
+        Kind::Setting(Setting::Set { name, value, local }) => (name, value, local),
+        _ => panic!("{sql}"),
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(set("SET Statement_Timeout = 5000"), ("statement_timeout".to_owned(), some("5000"), false));
+    assert_eq!(set("SET LOCAL a.b TO on"), ("a.b".to_owned(), some("on"), true));
+    assert_eq!(set("SET search_path TO a, 'B'"), ("search_path".to_owned(), some("a, B"), false));
+    assert_eq!(set("SET x = -1"), ("x".to_owned(), some("-1"), false));
+    assert_eq!(set("SET x TO DEFAULT"), ("x".to_owned(), None, false));
+    assert_eq!(set("SET TIME ZONE LOCAL"), ("timezone".to_owned(), None, false));
+    assert_eq!(set("SET TIME ZONE 'Europe/Berlin'"), ("timezone".to_owned(), some("Europe/Berlin"), false));
+    assert_eq!(set("SET purpose_of_use = 'TREAT'"), ("purpose_of_use".to_owned(), some("TREAT"), false));
+    for (sql, role) in [
+        ("SET ROLE NONE", None),
+        ("SET ROLE 'Alice'", some("Alice")),
+        ("SET SESSION ROLE Alice", some("alice")),
+        ("SET LOCAL ROLE Alice", some("alice")),
+        ("RESET ROLE", None),
+    ] {
+        let within = sql.contains("LOCAL");
+        let role_is =
+            |kind| matches!(kind, Kind::Setting(Setting::Role { name, local }) if name == role && local == within);
+        assert!(role_is(accepted(sql).kind), "{sql}");
+    }
+    for (sql, wanted) in
+        [("BEGIN", Transaction::Begin), ("END TRANSACTION", Transaction::Commit), ("ABORT", Transaction::Rollback)]
+    {
+        assert!(matches!(accepted(sql).kind, Kind::Transaction(found) if found == wanted), "{sql}");
+    }
+}
