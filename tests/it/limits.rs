@@ -114,13 +114,14 @@ fn shapes() -> Vec<(&'static str, String)> {
         _ => format!("w{index} AS (SELECT l.a FROM w{0} l, w{0} r)", index - 1),
     };
     let mut shapes = vec![
-        ("sums of columns", format!("SELECT {} FROM patients LIMIT 1", list(1_500, " + ", &same("age")))),
-        ("text", format!("SELECT {}", list(700, "||", &same("'a'")))),
+        ("sums of columns", format!("SELECT {} FROM patients LIMIT 1", list(300, " + ", &same("age")))),
+        ("sums", format!("SELECT {}", list(700, "+", &same("1")))),
+        ("text", format!("SELECT {}", list(500, "||", &same("'a'")))),
         (
             "AND",
-            format!("SELECT count(*) FROM patients WHERE {}", list(500, " AND ", &|index| format!("age <> {index}"))),
+            format!("SELECT count(*) FROM patients WHERE {}", list(300, " AND ", &|index| format!("age <> {index}"))),
         ),
-        ("OR", format!("SELECT count(*) FROM patients WHERE {}", list(500, " OR ", &|index| format!("age = {index}")))),
+        ("OR", format!("SELECT count(*) FROM patients WHERE {}", list(300, " OR ", &|index| format!("age = {index}")))),
         ("too many OR", format!("SELECT count(*) FROM patients WHERE {}", list(1_600, " OR ", &same("age > 1")))),
         ("casts", format!("SELECT age{} FROM patients LIMIT 1", "::int".repeat(700))),
         ("IS NULL", format!("SELECT 1{}", " IS NULL".repeat(1_400))),
@@ -137,7 +138,7 @@ fn shapes() -> Vec<(&'static str, String)> {
             "joins",
             format!("SELECT count(*) FROM {}", list(120, " CROSS JOIN ", &|index| format!("(SELECT 1 AS a) t{index}"))),
         ),
-        ("WITH", chain(300)),
+        ("WITH", chain(200)),
         ("WITH that doubles", format!("WITH {} SELECT 1 FROM w39", list(40, ", ", &doubling))),
     ];
     for depth in [30, 45, 99, 101, 1_450] {
@@ -173,7 +174,7 @@ fn is_orderly(code: &str) -> bool {
 fn deep_and_long_statements_answer_or_are_refused() {
     block_on(async {
         let client = connect("admin").await;
-        client.simple_query("SET statement_timeout = '50s'").await.unwrap();
+        client.simple_query("SET statement_timeout = '60s'").await.unwrap();
         for (name, sql) in shapes() {
             let asked = Instant::now();
             let simple = client.simple_query(&sql).await.map(drop).map_err(|error| code(&error));
@@ -184,7 +185,7 @@ fn deep_and_long_statements_answer_or_are_refused() {
             let explained =
                 client.simple_query(&format!("EXPLAIN {sql}")).await.map(drop).map_err(|error| code(&error));
             assert_eq!(simple.is_ok(), explained.is_ok(), "{name} ({length}): {simple:?}, explained {explained:?}");
-            assert!(asked.elapsed() < Duration::from_secs(60), "{name} ({length}): {:?}", asked.elapsed());
+            assert!(asked.elapsed() < Duration::from_secs(90), "{name} ({length}): {:?}", asked.elapsed());
         }
         answers(&connect("analyst").await).await;
     });

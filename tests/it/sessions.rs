@@ -139,7 +139,7 @@ fn psql_changes_a_password_without_sending_it() {
     let output = psql.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(Psql::admin(&server, "bob", "new-password-333").rows("SELECT current_user"), "bob");
-    assert_eq!(Psql::admin(&server, "bob", "old-password-22").run("SELECT 1").ok, false);
+    assert!(!Psql::admin(&server, "bob", "old-password-22").run("SELECT 1").ok);
 }
 
 #[test]
@@ -177,16 +177,16 @@ fn columns_are_described_as_they_will_be() {
             assert_eq!(prepared.params(), parameters, "{sql}");
             assert_eq!(prepared.columns()[0].type_(), &column, "{sql}");
             let nothing = None::<String>;
-            let (a, b, c, d, e) = (None::<i64>, None::<i32>, None::<f64>, None::<bool>, Some(3_i64));
+            let (long, int, double, truth, three) = (None::<i64>, None::<i32>, None::<f64>, None::<bool>, Some(3_i64));
             let values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = parameters
                 .iter()
                 .map(|kind| -> &(dyn tokio_postgres::types::ToSql + Sync) {
                     match *kind {
-                        Type::INT8 if sql.contains("FETCH") || sql.contains("LIMIT $") => &e,
-                        Type::INT8 => &a,
-                        Type::INT4 => &b,
-                        Type::FLOAT8 => &c,
-                        Type::BOOL => &d,
+                        Type::INT8 if sql.contains("FETCH") || sql.contains("LIMIT $") => &three,
+                        Type::INT8 => &long,
+                        Type::INT4 => &int,
+                        Type::FLOAT8 => &double,
+                        Type::BOOL => &truth,
                         Type::DATE => &NoDate,
                         _ => &nothing,
                     }

@@ -1,5 +1,6 @@
 //! Random texts: nothing that a user can type makes the parser panic, or shows a literal.
 
+use lakeward_base::Coded;
 use proptest::prelude::{Just, Strategy, any, prop, proptest};
 use proptest::prop_oneof;
 
