@@ -156,7 +156,7 @@ pub struct ServerSection {
     pub drain_timeout_ms: u64,
     /// Threads for network I/O.
     pub network_threads: NonZeroU32,
-    /// Threads for queries; 0 is one for each processor.
+    /// Threads for queries; 0 is one for each processor and four to spare.
     pub query_threads: u32,
 }
 

@@ -59,6 +59,9 @@ pub struct Runtimes {
     queries: Runtime,
 }
 
+/// A function that is busy with one batch does not give its thread back: there are some more than processors.
+const SPARE_QUERY_THREADS: usize = 4;
+
 impl Runtimes {
     /// Starts both.
     ///
@@ -67,7 +70,7 @@ impl Runtimes {
     pub fn build(config: &Config) -> Result<Self, ServerError> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let queries = match config.server.query_threads {
-            0 => processors,
+            0 => processors + SPARE_QUERY_THREADS,
             threads => threads as usize,
         };
         let network = config.server.network_threads.get() as usize;

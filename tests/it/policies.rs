@@ -168,3 +168,38 @@ fn a_policy_that_fails_fails_whatever_else_is_asked() {
         assert_eq!(nurse.fails(&format!("SELECT * FROM p WHERE {predicate}")).0, "42501", "{predicate}");
     }
 }
+
+/// Rows of an open portal are rows of a later moment: what rules then, rules them.
+#[test]
+fn an_open_portal_closes_when_its_decision_changes_and_lives_on_when_another_one_does() {
+    let hospital = hospital();
+    let admin = hospital.psql("admin");
+    admin.rows("GRANT SELECT ON p TO nurse");
+    let changes = [
+        ("CREATE TABLE elsewhere (id int)", true),
+        ("GRANT INSERT ON p TO nurse", true),
+        ("CREATE POLICY own ON p USING (ward = 1)", false),
+        ("ALTER ROLE nurse SET ATTRIBUTE ward = '2'", true),
+        ("REVOKE SELECT ON p FROM nurse", false),
+    ];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        for (change, lives_on) in changes {
+            let mut nurse = hospital.connect("nurse").await;
+            let block = nurse.transaction().await.unwrap();
+            let portal = block.bind("SELECT id FROM p", &[]).await.unwrap();
+            assert_eq!(block.query_portal(&portal, 1).await.unwrap().len(), 1, "{change}");
+            admin.rows(change);
+            match block.query_portal(&portal, 0).await {
+                Ok(rows) => assert!(lives_on && !rows.is_empty(), "{change}"),
+                Err(error) => {
+                    assert_eq!((lives_on, error.code().map(|code| code.code())), (false, Some("42501")), "{change}")
+                }
+            }
+        }
+    });
+    let recorded =
+        "SELECT count(*) FROM system.audit WHERE user_name = 'nurse' AND phase = 'END' AND sqlstate = '42501'";
+    admin.rows("GRANT auditor TO admin");
+    assert_eq!(admin.rows(recorded), "2");
+}

@@ -157,7 +157,7 @@ impl PhysicalExpr for Condition {
 }
 
 /// Tasks that wait for this thread go on, on another one; this task keeps the thread until it gives way.
-fn lend_thread() {
+pub(crate) fn lend_thread() {
     let runtime = tokio::runtime::Handle::try_current();
     if runtime.is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread) {
         tokio::task::block_in_place(|| {});

@@ -19,19 +19,20 @@ use crate::query::QueryPlan;
 use crate::response::{Command, Forgotten, Notice, Response, RowTag};
 use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
-use crate::stream::{self, Deadline, Ending};
+use crate::stream::{self, Deadline, Ending, Started};
 use crate::tally::Counted;
 use crate::transaction::{TransactionStatus, Undo};
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
 use crate::{create, ddl, publish};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
-    let Planned { waited, work, vantage, class, .. } = planned;
+    let Planned { waited, work, vantage, class, watch, .. } = planned;
     let ending = Ending::new(audit, Counted { engine: vantage.session.engine().clone(), class });
     match work {
-        Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline),
+        Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline, watch),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -58,9 +59,14 @@ fn start_rows(
     ending: Ending,
     waited: bool,
     deadline: Deadline,
+    watch: Option<Watch>,
 ) -> Result<Response, Error> {
     match execute_stream(plan.physical, plan.task) {
-        Ok(rows) => Ok(hand_out(rows, plan.schema, RowTag::Select, ending, waited, deadline, vantage)),
+        Ok(rows) => {
+            let runtime = &vantage.session.engine().shared.parts.query_runtime;
+            let started = Started { rows, schema: plan.schema, tag: RowTag::Select, waited, watch };
+            Ok(Response::Rows(stream::start(started, ending, deadline, runtime)))
+        }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
 }
@@ -81,7 +87,8 @@ fn hand_out(
     vantage: &Vantage,
 ) -> Response {
     let runtime = &vantage.session.engine().shared.parts.query_runtime;
-    Response::Rows(stream::start(rows, schema, tag, ending, waited, deadline, runtime))
+    let started = Started { rows, schema, tag, waited, watch: None };
+    Response::Rows(stream::start(started, ending, deadline, runtime))
 }
 
 /// What a command did: its answer, and the rows it wrote.

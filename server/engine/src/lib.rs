@@ -44,6 +44,7 @@ mod testing;
 mod transaction;
 mod vantage;
 mod version;
+mod watch;
 mod write;
 
 pub use engine::{Engine, Limits, Login, Parts, Protocol, Verifier};

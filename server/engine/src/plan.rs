@@ -13,6 +13,7 @@ use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::statement::{Kind, Statement};
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
 
 /// A statement that is ready to be begun and started.
@@ -27,6 +28,8 @@ pub(crate) struct Planned {
     pub(crate) class: &'static str,
     /// Who does it.
     pub(crate) vantage: Vantage,
+    /// Looks after rows that have not left yet, where there are any.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What a statement does.
@@ -86,7 +89,9 @@ pub(crate) async fn build(
         Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => Work::Command(Arc::clone(statement)),
     };
     let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
-    Ok(Planned { facts, waited, work, class: statement.class, vantage })
+    let watched = resolved.touches_data && matches!(work, Work::Rows(_));
+    let watch = watched.then(|| Watch::new(&vantage, statement, parameters, decision));
+    Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }
 
 async fn plan_query(planner: &QueryPlanner<'_>, parameters: &[ScalarValue]) -> Result<QueryPlan, Error> {

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, SqlState, StatementId};
 use tokio_util::sync::CancellationToken;
 
+use crate::cooperate::lend_thread;
 use crate::error::Error;
 use crate::policy::Compiler;
 use crate::query::QueryPlanner;
@@ -34,7 +35,10 @@ pub async fn prepare(
 ) -> Result<Arc<Prepared>, Error> {
     let runtime = session.engine().shared.parts.query_runtime.clone();
     let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
-    let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move { described(&owner, &sql, &types).await }));
+    let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move {
+        lend_thread();
+        described(&owner, &sql, &types).await
+    }));
     let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
     let described =
         async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };

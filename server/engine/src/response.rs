@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use futures::Stream;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use lakeward_base::SqlState;
 
 use crate::error::Error;
+use crate::watch::SharedWatch;
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -76,12 +77,41 @@ pub struct RowStream {
     schema: SchemaRef,
     tag: RowTag,
     batches: BoxStream<'static, Result<RecordBatch, Error>>,
+    watch: Option<SharedWatch>,
 }
 
 impl RowStream {
     /// Wraps a stream of batches of `schema`.
     pub fn new(schema: SchemaRef, tag: RowTag, batches: BoxStream<'static, Result<RecordBatch, Error>>) -> Self {
-        Self { schema, tag, batches }
+        Self::watched(schema, tag, batches, None)
+    }
+
+    /// The same, looked after until the rows have left.
+    pub(crate) fn watched(
+        schema: SchemaRef,
+        tag: RowTag,
+        batches: BoxStream<'static, Result<RecordBatch, Error>>,
+        watch: Option<SharedWatch>,
+    ) -> Self {
+        Self { schema, tag, batches, watch }
+    }
+
+    /// To be asked before rows of a batch that was taken from the stream earlier are sent: grants and policies may have
+    /// changed in between. Taking a batch asks by itself.
+    ///
+    /// # Errors
+    /// 42501 where the statement would be decided otherwise today. The statement has ended then.
+    pub async fn recheck(&mut self) -> Result<(), Error> {
+        let Some(watch) = self.watch.clone() else { return Ok(()) };
+        let checked = watch.lock().await.check().await;
+        if checked.is_ok() {
+            return checked;
+        }
+        // The stream finds the same, and ends the statement in the audit.
+        match self.next().await {
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => checked,
+        }
     }
 
     /// The columns.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lakeward_audit::{Audit, Received};
 use lakeward_base::Coded;
 
+use crate::cooperate::lend_thread;
 use crate::error::Error;
 use crate::plan::{self, Planned};
 use crate::policy::Compiler;
@@ -34,6 +35,8 @@ pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, E
 
 async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {
     let mut audit = receive(&session)?;
+    // Parsing and planning do not yield: whatever waits for this thread goes on elsewhere.
+    lend_thread();
     match Box::pin(build(&session, &request, &mut audit, &deadline)).await {
         Ok(planned) => {
             let audit = audit.begin(planned.facts.clone()).map_err(|error| Error::from_coded(&error))?;

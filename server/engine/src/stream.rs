@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::publish;
 use crate::response::{RowStream, RowTag};
 use crate::tally::Counted;
+use crate::watch::{SharedWatch, Watch};
 
 /// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
 const QUEUE_BATCHES: usize = 2;
@@ -133,6 +134,7 @@ struct Outgoing {
     deadline: Deadline,
     ending: Ending,
     schema: SchemaRef,
+    watch: Option<SharedWatch>,
     done: bool,
 }
 
@@ -156,11 +158,23 @@ impl Outgoing {
             durable.clone().await.map_err(|error| Error::from_coded(&error))?;
             self.durable = None;
         }
+        self.still_allowed().await?;
         match self.queue.recv().await {
             None => Err(publish::incident("execution", "panic")),
             Some(Err(error)) => Err(publish::execution(&error)),
             Some(Ok(None)) => Ok(None),
-            Some(Ok(Some(batch))) => self.published(&batch).map(Some),
+            Some(Ok(Some(batch))) => {
+                // It may have been a long wait.
+                self.still_allowed().await?;
+                self.published(&batch).map(Some)
+            }
+        }
+    }
+
+    async fn still_allowed(&self) -> Result<(), Error> {
+        match &self.watch {
+            Some(watch) => watch.lock().await.check().await,
+            None => Ok(()),
         }
     }
 
@@ -191,17 +205,26 @@ impl Outgoing {
     }
 }
 
-/// Starts `rows` on the query runtime and hands out its batches once the audit record is durable. Where `waited` is
-/// false, neither the lake nor the audit is read, and the record is queued but not waited for.
+/// Rows that can be handed out.
+pub(crate) struct Started {
+    pub(crate) rows: SendableRecordBatchStream,
+    pub(crate) schema: SchemaRef,
+    pub(crate) tag: RowTag,
+    /// Where false, neither the lake nor the audit is read, and the audit record is queued but not waited for.
+    pub(crate) waited: bool,
+    /// Looks after them until they have left.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Starts the rows on the query runtime and hands out their batches once the audit record is durable.
 pub(crate) fn start(
-    rows: SendableRecordBatchStream,
-    schema: SchemaRef,
-    tag: RowTag,
+    started: Started,
     ending: Ending,
-    waited: bool,
     deadline: Deadline,
     runtime: &tokio::runtime::Handle,
 ) -> RowStream {
+    let Started { rows, schema, tag, waited, watch } = started;
+    let watch = watch.map(|watch| Arc::new(tokio::sync::Mutex::new(watch)));
     let durable = if waited { ending.durable() } else { None };
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
     let task = runtime.spawn(pump(rows, sender));
@@ -213,13 +236,14 @@ pub(crate) fn start(
         deadline,
         ending,
         schema: Arc::clone(&schema),
+        watch: watch.clone(),
         done: false,
     };
     let batches = futures::stream::unfold(outgoing, |mut outgoing| async move {
         let item = outgoing.next().await?;
         Some((item, outgoing))
     });
-    RowStream::new(schema, tag, batches.boxed())
+    RowStream::watched(schema, tag, batches.boxed(), watch)
 }
 
 async fn pump(mut rows: SendableRecordBatchStream, sender: mpsc::Sender<Step>) {

@@ -68,6 +68,9 @@ impl Rows {
 
     /// Sends rows, at most `limit` of them (0: all).
     pub(crate) async fn send(&mut self, wire: &mut Wire, limit: usize) -> Result<Sent, Fault> {
+        if self.rest.is_some() {
+            wire.watch(self.stream.recheck()).await??;
+        }
         let mut left = if limit == 0 { usize::MAX } else { limit };
         let mut rows = 0u64;
         loop {

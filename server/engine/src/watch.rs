@@ -1,0 +1,123 @@
+//! Whether a statement may still hand out what it reads: grants and policies rule rows that have not left yet, too.
+//!
+//! A statement is decided once, and its rows may be fetched hours later. When the catalog has changed since, the
+//! statement is resolved and decided again; a decision that hides more, or anything else, closes it, and every other
+//! statement goes on. Invariant: no batch leaves under an epoch that the decision was not compared with.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use lakeward_base::{Epoch, SqlState, StatementId};
+use lakeward_govern::{Access, Decision, TableDecision};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::policy::Compiler;
+use crate::resolve;
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::stream::AbortOnDrop;
+use crate::vantage::Vantage;
+
+/// A watch that the statement's stream and its reader ask.
+pub(crate) type SharedWatch = Arc<tokio::sync::Mutex<Watch>>;
+
+/// See the module.
+pub(crate) struct Watch {
+    session: Arc<Session>,
+    statement: Arc<Statement>,
+    parameters: Arc<[ScalarValue]>,
+    id: StatementId,
+    decision: Arc<Decision>,
+    /// Up to which epoch the decision is known to hold.
+    holds_at: Epoch,
+}
+
+impl Watch {
+    /// Watches a statement that was decided from `vantage`.
+    pub(crate) fn new(
+        vantage: &Vantage,
+        statement: &Arc<Statement>,
+        parameters: &[ScalarValue],
+        decision: Decision,
+    ) -> Self {
+        Self {
+            session: Arc::clone(&vantage.session),
+            statement: Arc::clone(statement),
+            parameters: parameters.into(),
+            id: vantage.stamp.statement,
+            holds_at: decision.epoch,
+            decision: Arc::new(decision),
+        }
+    }
+
+    /// Compares with the catalog of this moment, where it has changed.
+    ///
+    /// # Errors
+    /// 42501 where the statement would be decided otherwise today.
+    pub(crate) async fn check(&mut self) -> Result<(), Error> {
+        let parts = &self.session.engine().shared.parts;
+        if parts.catalog.snapshot().epoch() == self.holds_at {
+            return Ok(());
+        }
+        let (session, statement) = (Arc::clone(&self.session), Arc::clone(&self.statement));
+        let (parameters, id) = (Arc::clone(&self.parameters), self.id);
+        let deciding = async move { decide_again(&session, &statement, &parameters, id).await };
+        let mut task = AbortOnDrop(parts.query_runtime.spawn(deciding));
+        // Whatever stands in the way of a decision today, the one that was made no longer holds.
+        let today = (&mut task.0).await.ok().and_then(Result::ok).ok_or_else(changed)?;
+        if !holds(&self.decision, &today) {
+            return Err(changed());
+        }
+        self.holds_at = today.epoch;
+        Ok(())
+    }
+}
+
+async fn decide_again(
+    session: &Arc<Session>,
+    statement: &Statement,
+    parameters: &[ScalarValue],
+    id: StatementId,
+) -> Result<Decision, Error> {
+    let vantage = Vantage::take(session, id, statement, CancellationToken::new())?;
+    let resolved = resolve::tables(&vantage, statement, parameters).await?;
+    let compiler = Compiler(&vantage.state);
+    lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
+        .map_err(|error| Error::from_coded(&error))
+}
+
+fn changed() -> Error {
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "what you may see has changed while the statement was open")
+        .with_hint("Run the statement again.")
+}
+
+/// Whether every table of `then` is decided today as it was.
+fn holds(then: &Decision, today: &Decision) -> bool {
+    let (then, today) = (then.tables(), today.tables());
+    then.len() == today.len() && then.iter().zip(today).all(|(then, today)| same(then, today))
+}
+
+/// Versions may differ: the statement reads on in the one that it began with.
+fn same(then: &TableDecision, today: &TableDecision) -> bool {
+    if then.table != today.table || then.bypass != today.bypass {
+        return false;
+    }
+    match (&then.access, &today.access) {
+        (Access::Open, Access::Open) => true,
+        (Access::Governed { row_filter, .. }, Access::Governed { row_filter: filter_today, .. }) => {
+            let names = then.schema.fields().iter().map(|field| field.name());
+            row_filter == filter_today && names.into_iter().all(|name| mask_of(then, name) == mask_of(today, name))
+        }
+        (Access::Open, Access::Governed { .. }) | (Access::Governed { .. }, Access::Open) => false,
+    }
+}
+
+/// What stands in the place of a column: nothing where the column is gone.
+fn mask_of<'a>(decision: &'a TableDecision, column: &str) -> Option<Option<&'a datafusion::logical_expr::Expr>> {
+    let (index, _) = decision.schema.column_with_name(column)?;
+    match &decision.access {
+        Access::Open => Some(None),
+        Access::Governed { masks, .. } => masks.get(index).map(Option::as_ref),
+    }
+}
