@@ -24,6 +24,12 @@ pub enum StoreError {
         /// The newest version.
         newest: u64,
     },
+    /// The moment lies before the table's history, or in the future.
+    #[error("that time is outside of the table's history")]
+    TimeNotFound,
+    /// The table's changes were not recorded.
+    #[error("the changes of these versions were not recorded")]
+    NoChangeFeed,
     /// The table, or the request, needs something that is not implemented.
     #[error("{0} is not supported")]
     Unsupported(String),
@@ -46,7 +52,8 @@ impl Coded for StoreError {
         match self {
             Self::NotFound | Self::Io(_) => SqlState::IO_ERROR,
             Self::AlreadyExists => SqlState::DUPLICATE_OBJECT,
-            Self::VersionNotFound { .. } => SqlState::INVALID_PARAMETER_VALUE,
+            Self::VersionNotFound { .. } | Self::TimeNotFound => SqlState::INVALID_PARAMETER_VALUE,
+            Self::NoChangeFeed => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
             Self::Corrupt(_) => SqlState::DATA_CORRUPTED,
             Self::Conflict(_) => SqlState::SERIALIZATION_FAILURE,

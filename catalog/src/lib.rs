@@ -16,6 +16,7 @@ mod location;
 mod log;
 mod model;
 mod name;
+mod row_change;
 mod scram;
 mod snapshot;
 mod store;
@@ -29,6 +30,12 @@ pub use model::{
     Schema, Securable, Table, View,
 };
 pub use name::quote_identifier;
+pub use row_change::{
+    ChangeBase, ChangeGuard, ChangeResult, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse,
+};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::Snapshot;
-pub use store::{CommitNote, RawTable, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult};
+pub use store::{
+    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, TableDescription, TableStore, VersionSelector,
+    WriteMode, WriteResult,
+};

@@ -3,11 +3,13 @@
 //! Invariant: a [`RawTable`] is not a `TableProvider`, so no user's plan can name one; only the barrier (`govern`) and
 //! the writers in `engine` hold it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::stats::Precision;
 use datafusion_expr::Expr;
@@ -15,6 +17,7 @@ use datafusion_physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
 use crate::error::StoreError;
 use crate::model::Table;
+use crate::row_change::{ChangeResult, Numbered, RowChanges};
 
 /// Which version of a table to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +27,8 @@ pub enum VersionSelector {
     Latest,
     /// This one.
     Exact(u64),
+    /// The one that was the newest at this moment.
+    AsOf(DateTime<Utc>),
 }
 
 /// What stands at a location.
@@ -37,6 +42,54 @@ pub struct TableDescription {
     pub partition_columns: Vec<String>,
 }
 
+/// One commit of a table's history.
+#[derive(Debug, Clone)]
+pub struct HistoryEntry {
+    /// The version that it made.
+    pub version: u64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who, where the log says so.
+    pub user_name: Option<String>,
+    /// What kind of change it was.
+    pub operation: Option<String>,
+    /// Its parameters as a JSON object, every value of which that may be a literal is `?`.
+    pub parameters: String,
+    /// The version that it read.
+    pub read_version: Option<u64>,
+    /// What it counted, as a JSON object.
+    pub metrics: Option<String>,
+    /// Who wrote it.
+    pub engine: Option<String>,
+}
+
+/// Work on a table that leaves its rows as they are, or brings old ones back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Maintenance {
+    /// Makes the rows of an earlier version the newest ones.
+    Restore(VersionSelector),
+    /// Puts small files together, in the order of these columns where there are some.
+    Optimize(Vec<String>),
+    /// Deletes files that no version of the last so many hours needs.
+    Vacuum {
+        /// Hours; `None` is the table's own.
+        retain_hours: Option<u64>,
+        /// Only counts them.
+        dry_run: bool,
+    },
+}
+
+/// What new files of a table look like, where its columns are replaced together with its rows.
+#[derive(Debug, Clone)]
+pub struct NewFiles<'a> {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The columns that files are put apart by; `None` keeps those of the table.
+    pub partition_by: Option<&'a [String]>,
+    /// The version that the rows were made from, where they were: none may have come between.
+    pub read_version: Option<u64>,
+}
+
 /// How rows are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteMode {
@@ -44,6 +97,8 @@ pub enum WriteMode {
     Append,
     /// Replace all rows, in one commit.
     Overwrite,
+    /// The same, if this is still the newest version.
+    Replace(u64),
 }
 
 /// What a commit says about itself. Never holds a literal of the statement.
@@ -80,6 +135,24 @@ pub trait TableStore: fmt::Debug + Send + Sync {
         note: &CommitNote,
     ) -> Result<u64, StoreError>;
 
+    /// The same with properties of the table (`delta.enableChangeDataFeed`), whose values are checked by the caller.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    async fn create_with_properties(
+        &self,
+        location: &str,
+        schema: SchemaRef,
+        partition_by: &[String],
+        properties: &BTreeMap<String, String>,
+        note: &CommitNote,
+    ) -> Result<u64, StoreError> {
+        if !properties.is_empty() {
+            return Err(StoreError::Unsupported("a property of this table".into()));
+        }
+        self.create(location, schema, partition_by, note).await
+    }
+
     /// Looks at what stands at `location`, for registering it.
     ///
     /// # Errors
@@ -104,6 +177,77 @@ pub trait TableStore: fmt::Debug + Send + Sync {
         rows: SendableRecordBatchStream,
         note: &CommitNote,
     ) -> Result<WriteResult, StoreError>;
+
+    /// Pins `table` at its newest version with its rows numbered, for changing them.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); [`StoreError::Unsupported`] where the table cannot be changed.
+    async fn open_numbered(&self, table: &Table) -> Result<Numbered, StoreError> {
+        let _ = table;
+        Err(StoreError::Unsupported("changing rows of this table".into()))
+    }
+
+    /// Changes rows in one commit. Nothing is committed where anything fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where one of the rows was changed since it was found; [`StoreError::Input`] carries the
+    /// guard's own error.
+    async fn change(&self, table: &Table, changes: RowChanges, note: &CommitNote) -> Result<ChangeResult, StoreError> {
+        let _ = (table, changes, note);
+        Err(StoreError::Unsupported("changing rows of this table".into()))
+    }
+
+    /// Replaces columns and rows of a table in one commit.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn replace(
+        &self,
+        table: &Table,
+        files: NewFiles<'_>,
+        rows: SendableRecordBatchStream,
+        note: &CommitNote,
+    ) -> Result<WriteResult, StoreError> {
+        let _ = (table, files, rows, note);
+        Err(StoreError::Unsupported("replacing this table".into()))
+    }
+
+    /// Adds a nullable column at the end of a table; one that is there already with this type is left.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<(), StoreError> {
+        let _ = (table, column, note);
+        Err(StoreError::Unsupported("adding a column to this table".into()))
+    }
+
+    /// The commits of a table that are still known, newest first.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    async fn history(&self, table: &Table) -> Result<Vec<HistoryEntry>, StoreError> {
+        let _ = table;
+        Err(StoreError::Unsupported("the history of this table".into()))
+    }
+
+    /// The rows that came and went from version `from` to version `to` (the newest unless given), both included: the
+    /// columns of the newest version, then `_change_type`, `_commit_version` and `_commit_timestamp`.
+    ///
+    /// # Errors
+    /// [`StoreError::VersionNotFound`] outside the table's history, [`StoreError::NoChangeFeed`] where it was not on.
+    async fn open_changes(&self, table: &Table, from: u64, to: Option<u64>) -> Result<RawTable, StoreError> {
+        let _ = (table, from, to);
+        Err(StoreError::Unsupported("changes of this table".into()))
+    }
+
+    /// Works on a table; answers how many files it touched.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn maintain(&self, table: &Table, work: &Maintenance, note: &CommitNote) -> Result<u64, StoreError> {
+        let _ = (table, work, note);
+        Err(StoreError::Unsupported("work on this table".into()))
+    }
 
     /// Deletes every file of a managed table.
     ///

@@ -18,13 +18,21 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod bounds;
+mod change;
+mod changes;
 mod columns;
+mod commit;
 mod durable;
 mod fault;
+mod history;
 mod index;
 mod location;
+mod maintain;
 mod mapped;
+mod numbered;
+mod past;
 mod protocol;
+mod replace;
 mod scan;
 mod snapshots;
 mod staging;

@@ -102,6 +102,13 @@ impl Place {
         Arc::new(PrefixStore::new(Arc::clone(&self.root.store), self.prefix.clone()))
     }
 
+    /// A directory within the table's.
+    pub(crate) fn below(&self, directory: &str) -> Self {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{directory}/", self.url.path()));
+        Self { url, prefix: self.prefix.clone().join(directory), root: self.root.clone() }
+    }
+
     /// deltalake's log store for reading.
     pub(crate) fn log_store(&self) -> LogStoreRef {
         self.log_store_over(self.directory())
@@ -110,6 +117,11 @@ impl Place {
     /// deltalake's log store, with `directory` in place of the plain one.
     pub(crate) fn log_store_over(&self, directory: Arc<dyn ObjectStore>) -> LogStoreRef {
         default_logstore(directory, Arc::clone(&self.root.store), &self.url, &StorageConfig::default())
+    }
+
+    /// deltalake's log store with everything replaced: for a write that sees a version and commits nothing itself.
+    pub(crate) fn log_store_in(&self, directory: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>) -> LogStoreRef {
+        default_logstore(directory, root, &self.url, &StorageConfig::default())
     }
 
     /// A data file's path in the root's store. Files outside the table's directory are refused: a log that was made

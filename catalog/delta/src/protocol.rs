@@ -1,6 +1,7 @@
-//! Which Delta tables can be read: every reader feature is allowed by name or refused by name.
+//! Which Delta tables can be read and written: every feature is allowed by name or refused by name.
 //!
-//! Invariant: a table that asks for a feature which is not in [`READABLE`] is never read, not even in part.
+//! Invariant: a table that asks for a feature which is not in [`READABLE`] is never read, not even in part; one that asks
+//! writers for a feature which is not in [`WRITABLE`] is never written.
 
 use std::sync::Arc;
 
@@ -12,10 +13,29 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
 use crate::fault::from_storage;
+use crate::snapshots::Pinned;
 
 /// The reader features that are read properly: by the file index (`timestampNtz`, `v2Checkpoint`), or by deltalake 1.1's
 /// scan (`deletionVectors`, `columnMapping`). deltalake reads the variant types too, but Lakeward has no such type.
 const READABLE: &[&str] = &["timestampNtz", "v2Checkpoint", "deletionVectors", "columnMapping"];
+
+/// The writer features that are kept: deltalake 1.1 checks invariants and constraints, [`crate::change`] writes the change
+/// feed. A feature of readers is here where plain Parquet files are right with it. Generated columns are a feature of
+/// old writer versions by default; a table that has one is refused by its schema.
+const WRITABLE: &[&str] = &[
+    "appendOnly",
+    "invariants",
+    "checkConstraints",
+    "changeDataFeed",
+    "generatedColumns",
+    "timestampNtz",
+    "v2Checkpoint",
+    "deletionVectors",
+    "columnMapping",
+];
+
+/// The newest writer version of the protocol that is known.
+const NEWEST_WRITER_VERSION: u64 = 7;
 
 /// The newest reader version of the protocol that is known: 3 means that features are listed by name.
 const NEWEST_READER_VERSION: u64 = 3;
@@ -38,6 +58,42 @@ fn check_value(protocol: &Value) -> Result<(), StoreError> {
     match features.iter().find(|f| !f.as_str().is_some_and(|name| READABLE.contains(&name))) {
         None => Ok(()),
         Some(feature) => Err(StoreError::Unsupported(format!("Delta feature {}", display_name(feature)))),
+    }
+}
+
+/// Refuses a table that asks its writers for more than is implemented.
+pub(crate) fn check_writable(table: &Pinned) -> Result<(), StoreError> {
+    let protocol = serde_json::to_value(table.snapshot.protocol());
+    check_writer(&protocol.map_err(|_| StoreError::Unsupported("the table's protocol".into()))?)?;
+    for field in table.snapshot.schema().fields() {
+        let has = |prefix: &str| field.metadata().keys().any(|key| key.starts_with(prefix));
+        if has("delta.generationExpression") {
+            return Err(StoreError::Unsupported("writing to a table with generated columns".into()));
+        }
+        if has("delta.identity.") {
+            return Err(StoreError::Unsupported("writing to a table with identity columns".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a table whose columns have names of their own in its files, for changes of its columns.
+pub(crate) fn check_unmapped(table: &Pinned) -> Result<(), StoreError> {
+    if table.property("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+        return Err(StoreError::Unsupported("changing mapped columns".into()));
+    }
+    Ok(())
+}
+
+fn check_writer(protocol: &Value) -> Result<(), StoreError> {
+    let version = protocol.get("minWriterVersion").and_then(Value::as_u64).unwrap_or(u64::MAX);
+    if version > NEWEST_WRITER_VERSION {
+        return Err(StoreError::Unsupported("this version of the Delta writer protocol".into()));
+    }
+    let features = protocol.get("writerFeatures").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    match features.iter().find(|f| !f.as_str().is_some_and(|name| WRITABLE.contains(&name))) {
+        None => Ok(()),
+        Some(feature) => Err(StoreError::Unsupported(format!("writing with Delta feature {}", display_name(feature)))),
     }
 }
 
@@ -105,5 +161,16 @@ mod tests {
         assert!(!check_value(&protocol(&["a 'b'\n"])).unwrap_err().to_string().contains('\n'));
         assert!(check_value(&json!({"minReaderVersion": 4})).is_err());
         assert!(check_value(&json!({})).is_err());
+    }
+
+    #[test]
+    fn writer_features_are_allowed_by_name() {
+        let protocol = |features: &[&str]| json!({"minWriterVersion": 7, "writerFeatures": features});
+        assert!(check_writer(&protocol(&["appendOnly", "invariants", "changeDataFeed"])).is_ok());
+        assert!(check_writer(&json!({"minWriterVersion": 2})).is_ok());
+        for feature in ["rowTracking", "identityColumns", "inCommitTimestamp", "icebergCompatV2", "newFeature"] {
+            assert!(check_writer(&protocol(&[feature])).unwrap_err().to_string().contains(feature));
+        }
+        assert!(check_writer(&json!({"minWriterVersion": 8})).is_err());
     }
 }

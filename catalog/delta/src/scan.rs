@@ -32,17 +32,17 @@ use crate::location::Root;
 
 /// One version of a plain table.
 pub(crate) struct IndexedTable {
-    index: FileIndex,
+    index: Arc<FileIndex>,
     root: Root,
 }
 
 impl IndexedTable {
-    pub(crate) fn new(index: FileIndex, root: Root) -> Self {
+    pub(crate) fn new(index: Arc<FileIndex>, root: Root) -> Self {
         Self { index, root }
     }
 
-    /// The files that may hold a row that passes all `filters`; `None` for all of them.
-    fn prune(&self, session: &dyn Session, filters: &[Expr]) -> Result<Option<Vec<PartitionedFile>>> {
+    /// Per file, whether it may hold a row that passes all `filters`; `None` where all may.
+    pub(crate) fn prune(&self, session: &dyn Session, filters: &[Expr]) -> Result<Option<Vec<bool>>> {
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(None) };
         let table = &self.index.layout.table;
         let filter = session.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(table))?)?;
@@ -53,17 +53,12 @@ impl IndexedTable {
         if predicate.always_true() {
             return Ok(None);
         }
-        let keep = predicate.prune(&self.index)?;
-        if keep.iter().all(|keep| *keep) {
-            return Ok(None);
-        }
-        Ok(Some(self.index.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect()))
+        let keep = predicate.prune(self.index.as_ref())?;
+        Ok(keep.iter().any(|keep| !keep).then_some(keep))
     }
 
-    fn source(&self, session: &dyn Session) -> Result<ParquetSource> {
-        let layout = &self.index.layout;
-        let schema =
-            TableSchema::builder(Arc::clone(&layout.data)).with_table_partition_cols(layout.partition.clone()).build();
+    /// The reader of files with this schema.
+    pub(crate) fn source(&self, session: &dyn Session, schema: TableSchema) -> Result<ParquetSource> {
         let mut options =
             TableParquetOptions { global: session.config_options().execution.parquet.clone(), ..Default::default() };
         options.global.pushdown_filters = false;
@@ -92,7 +87,10 @@ impl IndexedTable {
         };
         let wanted = wanted.ok_or_else(|| DataFusionError::Internal("a projected column does not exist".into()))?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions().max(1));
-        let config = FileScanConfigBuilder::new(self.root.url.clone(), Arc::new(self.source(session)?))
+        let layout = &self.index.layout;
+        let schema =
+            TableSchema::builder(Arc::clone(&layout.data)).with_table_partition_cols(layout.partition.clone()).build();
+        let config = FileScanConfigBuilder::new(self.root.url.clone(), Arc::new(self.source(session, schema)?))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(Some(wanted))?
@@ -132,7 +130,9 @@ impl TableProvider for IndexedTable {
         self.root.register(session.runtime_env());
         let (files, statistics) = match self.prune(session, filters)? {
             None => (self.index.files.clone(), self.index.statistics.clone()),
-            Some(files) => {
+            Some(keep) => {
+                let files: Vec<_> =
+                    self.index.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect();
                 let merged = merged(&self.index.layout, &files).map_err(|e| DataFusionError::External(Box::new(e)))?;
                 (files, merged)
             }

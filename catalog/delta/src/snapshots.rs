@@ -16,14 +16,16 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use datafusion_common::stats::Precision;
 use deltalake::DeltaTable;
-use deltalake::kernel::EagerSnapshot;
+use deltalake::kernel::{Action, EagerSnapshot, LogicalFileView};
 use lakeward_catalog::{RawTable, StoreError, TableDescription, VersionSelector};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::columns::{all_scalar, declared_schema};
 use crate::fault::{Fault, from_delta, from_storage};
+use crate::history;
 use crate::index::FileIndex;
 use crate::location::Place;
 use crate::mapped::MappedTable;
@@ -43,6 +45,8 @@ pub(crate) struct Pinned {
     pub(crate) raw: RawTable,
     pub(crate) snapshot: EagerSnapshot,
     pub(crate) declared: SchemaRef,
+    /// Its files, where plain Parquet reading gets them right.
+    pub(crate) index: Option<Arc<FileIndex>>,
 }
 
 impl Pinned {
@@ -52,6 +56,25 @@ impl Pinned {
             schema: Arc::clone(&self.declared),
             partition_columns: self.snapshot.metadata().partition_columns().to_vec(),
         }
+    }
+
+    /// A property of the table.
+    pub(crate) fn property(&self, name: &str) -> Option<&str> {
+        self.snapshot.metadata().configuration().get(name).map(String::as_str)
+    }
+
+    /// The actions that take away the files for whose paths `wanted` says so.
+    ///
+    /// # Errors
+    /// Where no row of the table may ever go.
+    pub(crate) fn removes(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Value>, StoreError> {
+        if self.property("delta.appendOnly") == Some("true") {
+            return Err(StoreError::Unsupported("replacing rows of an append-only table".into()));
+        }
+        let log = self.snapshot.try_log_data().map_err(|e| from_delta(&e))?;
+        let gone = log.iter().filter(|view| wanted(&view.path()));
+        let action = |view: LogicalFileView| serde_json::to_value(Action::Remove(view.remove_action(true)));
+        gone.map(action).collect::<Result<_, _>>().map_err(|_| Fault("a file could not be removed").io())
     }
 }
 
@@ -104,6 +127,10 @@ impl Snapshots {
                 Err(StoreError::VersionNotFound { version, newest: newest.raw.version() })
             }
             VersionSelector::Exact(version) => slot.past(place, version, newest.raw.version()).await,
+            VersionSelector::AsOf(at) => match history::version_at(place, &newest, at).await? {
+                version if version == newest.raw.version() => Ok(newest),
+                version => slot.past(place, version, newest.raw.version()).await,
+            },
         }
     }
 
@@ -227,15 +254,17 @@ fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, StoreError> {
     let version = snapshot.version();
     let mapped = snapshot.metadata().configuration().get(COLUMN_MAPPING_MODE).is_some_and(|mode| mode != "none");
     let index = if mapped || !all_scalar(&declared) { None } else { FileIndex::build(&snapshot, place, &declared)? };
-    let raw = match index {
+    let index = index.map(Arc::new);
+    let raw = match &index {
         Some(index) => {
             let bytes = usize::try_from(index.total_bytes).map_or(Precision::Absent, Precision::Exact);
             let (rows, files) = (index.row_count(), index.files.len());
-            RawTable::new(version, rows, bytes, files, Arc::new(IndexedTable::new(index, place.root.clone())))
+            let table = IndexedTable::new(Arc::clone(index), place.root.clone());
+            RawTable::new(version, rows, bytes, files, Arc::new(table))
         }
         None => pin_mapped(&snapshot, place)?,
     };
-    Ok(Arc::new(Pinned { raw, snapshot, declared }))
+    Ok(Arc::new(Pinned { raw, snapshot, declared, index }))
 }
 
 fn pin_mapped(snapshot: &EagerSnapshot, place: &Place) -> Result<RawTable, StoreError> {

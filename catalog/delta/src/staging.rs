@@ -2,7 +2,8 @@
 //! commit names them.
 //!
 //! Why: deltalake leaves files behind when a write fails or is dropped after a file was finished, and does not tell
-//! whether the log entry was written when something after it fails.
+//! whether the log entry was written when something after it fails. A capturing store also keeps the log entry to
+//! itself: what deltalake would have committed is committed by [`crate::commit`], together with more.
 //!
 //! Invariant: a file is deleted only if no commit of this write can name it: none was begun, or each that was begun was
 //! refused for certain.
@@ -33,21 +34,45 @@ struct State {
     files: Vec<Path>,
     commit: Commit,
     abandoned: bool,
+    /// `Some` while commits are kept instead of made.
+    captured: Option<Option<bytes::Bytes>>,
 }
 
 /// The directory of a table during one write.
 #[derive(Debug, Clone)]
 pub(crate) struct StagingStore {
     inner: Arc<dyn ObjectStore>,
+    /// The directory as it is now, where `inner` shows it as it was.
+    present: Arc<dyn ObjectStore>,
     state: Arc<Mutex<State>>,
 }
 
 impl StagingStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self {
-            inner,
-            state: Arc::new(Mutex::new(State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false })),
-        }
+        let state = State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false, captured: None };
+        Self { present: Arc::clone(&inner), inner, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The same over the directory as it was, keeping the first commit to itself.
+    pub(crate) fn capturing(past: Arc<dyn ObjectStore>, present: Arc<dyn ObjectStore>) -> Self {
+        let store = Self { present, ..Self::new(past) };
+        store.state.lock().captured = Some(None);
+        store
+    }
+
+    /// What was captured. Commits are made from now on.
+    pub(crate) fn release(&self) -> Option<bytes::Bytes> {
+        self.state.lock().captured.take().flatten()
+    }
+
+    /// Makes a commit.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] where another's stands there.
+    pub(crate) async fn commit(&self, version: u64, payload: bytes::Bytes) -> Result<()> {
+        let create = PutOptions { mode: object_store::PutMode::Create, ..PutOptions::default() };
+        let at = Path::from(format!("_delta_log/{version:020}.json"));
+        self.put_opts(&at, payload.into(), create).await.map(drop)
     }
 
     /// The version that was committed, if one was.
@@ -66,6 +91,11 @@ impl StagingStore {
         }
         state.abandoned = true;
         std::mem::take(&mut state.files)
+    }
+
+    /// The files are named by a commit that was made elsewhere.
+    pub(crate) fn keep(&self) {
+        self.state.lock().files.clear();
     }
 
     /// Deletes files, best effort.
@@ -97,6 +127,10 @@ impl StagingStore {
             if state.abandoned {
                 return Err(Error::Generic { store: "StagingStore", source: "the write was given up".into() });
             }
+            if let Some(captured) = state.captured.as_mut() {
+                captured.get_or_insert_with(|| payload.into());
+                return Ok(PutResult { e_tag: None, version: None });
+            }
             state.commit = Commit::Begun;
         }
         let put = match self.inner.put_opts(at, payload.clone(), opts).await {
@@ -118,7 +152,7 @@ impl StagingStore {
 
     /// Whether the commit that stands at `at` is this write's own: a remote store may have taken it and lost the answer.
     async fn is_own(&self, at: &Path, payload: &PutPayload) -> Option<bool> {
-        let standing = self.inner.get(at).await.ok()?.bytes().await.ok()?;
+        let standing = self.present.get(at).await.ok()?.bytes().await.ok()?;
         Some(standing == bytes::Bytes::from(payload.clone()))
     }
 }
@@ -259,6 +293,18 @@ mod tests {
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         assert!(store.put_opts(&log, "{}".into(), create).await.is_err());
         assert_eq!((store.committed(), store.abandon().len()), (None, 1));
+    }
+
+    #[tokio::test]
+    async fn a_captured_commit_is_not_made() {
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let store = StagingStore::capturing(Arc::clone(&inner), inner);
+        store.put(&Path::from("_delta_log/00000000000000000001.json"), "own".into()).await.unwrap();
+        assert!(!exists(&store, "_delta_log/00000000000000000001.json").await);
+        assert_eq!(store.release().as_deref(), Some(&b"own"[..]));
+        store.commit(3, "own".into()).await.unwrap();
+        assert_eq!(store.committed(), Some(3));
+        assert!(store.commit(3, "other".into()).await.is_err());
     }
 
     #[tokio::test]

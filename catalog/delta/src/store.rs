@@ -2,10 +2,11 @@
 //!
 //! Invariant: nothing is written without having been read first: every write is checked against the newest version.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion_execution::runtime_env::RuntimeEnv;
 use datafusion_physical_plan::SendableRecordBatchStream;
@@ -13,7 +14,8 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
-    CommitNote, RawTable, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
+    ChangeBase, ChangeResult, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges,
+    StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
 };
 use object_store::ObjectStore;
 use url::Url;
@@ -21,10 +23,11 @@ use url::Url;
 use crate::columns::delta_schema;
 use crate::fault::{Fault, from_delta, from_storage};
 use crate::location::{Place, Roots};
-use crate::protocol::has_log;
+use crate::numbered::NumberedTable;
+use crate::protocol::{check_writable, has_log};
 use crate::snapshots::Snapshots;
 use crate::staging::StagingStore;
-use crate::write;
+use crate::{change, changes, history, maintain, replace, write};
 
 /// Delta tables on the local file system and on the object stores that were added.
 pub struct DeltaStore {
@@ -71,6 +74,17 @@ impl TableStore for DeltaStore {
         partition_by: &[String],
         note: &CommitNote,
     ) -> Result<u64, StoreError> {
+        self.create_with_properties(location, schema, partition_by, &BTreeMap::new(), note).await
+    }
+
+    async fn create_with_properties(
+        &self,
+        location: &str,
+        schema: SchemaRef,
+        partition_by: &[String],
+        properties: &BTreeMap<String, String>,
+        note: &CommitNote,
+    ) -> Result<u64, StoreError> {
         let place = self.roots.place(location)?;
         let delta_schema = delta_schema(&schema, partition_by)?;
         if has_log(&place.directory()).await? {
@@ -82,6 +96,7 @@ impl TableStore for DeltaStore {
             .with_save_mode(SaveMode::ErrorIfExists)
             .with_columns(delta_schema.fields().cloned())
             .with_partition_columns(partition_by)
+            .with_configuration(properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))))
             .with_commit_properties(write::commit_properties(note).with_max_retries(0))
             .await;
         self.snapshots.forget(&place);
@@ -113,8 +128,58 @@ impl TableStore for DeltaStore {
         note: &CommitNote,
     ) -> Result<WriteResult, StoreError> {
         let place = self.roots.place(&table.location)?;
-        let base = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        let at = match mode {
+            WriteMode::Replace(version) => VersionSelector::Exact(version),
+            WriteMode::Append | WriteMode::Overwrite => VersionSelector::Latest,
+        };
+        let base = self.snapshots.open(&place, at).await?;
         write::write(&place, &base, mode, rows, note).await
+    }
+
+    async fn open_numbered(&self, table: &Table) -> Result<Numbered, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        let base = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        check_writable(&base)?;
+        let Some(index) = &base.index else { return Err(change::unnumbered()) };
+        let provider = NumberedTable::new(Arc::clone(index), place.root.clone());
+        let raw = &base.raw;
+        let raw = RawTable::new(raw.version(), raw.rows(), raw.total_bytes(), raw.files(), Arc::new(provider));
+        Ok(Numbered { raw, base: ChangeBase(base) })
+    }
+
+    async fn change(&self, table: &Table, changes: RowChanges, note: &CommitNote) -> Result<ChangeResult, StoreError> {
+        change::change(&self.roots.place(&table.location)?, changes, note).await
+    }
+
+    async fn replace(
+        &self,
+        table: &Table,
+        files: NewFiles<'_>,
+        rows: SendableRecordBatchStream,
+        note: &CommitNote,
+    ) -> Result<WriteResult, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        let at = files.read_version.map_or(VersionSelector::Latest, VersionSelector::Exact);
+        let base = self.snapshots.open(&place, at).await?;
+        replace::replace(&place, &base, files, rows, note).await
+    }
+
+    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<(), StoreError> {
+        maintain::add_column(&self.snapshots, &self.roots.place(&table.location)?, column, note).await
+    }
+
+    async fn history(&self, table: &Table) -> Result<Vec<HistoryEntry>, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        let newest = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        history::entries(&place, &newest).await
+    }
+
+    async fn open_changes(&self, table: &Table, from: u64, to: Option<u64>) -> Result<RawTable, StoreError> {
+        changes::open(&self.snapshots, &self.roots.place(&table.location)?, from, to).await
+    }
+
+    async fn maintain(&self, table: &Table, work: &Maintenance, note: &CommitNote) -> Result<u64, StoreError> {
+        maintain::maintain(&self.snapshots, &self.roots.place(&table.location)?, work, note).await
     }
 
     async fn remove(&self, location: &str) -> Result<(), StoreError> {

@@ -1,11 +1,9 @@
 //! Writing: one stream of rows becomes one commit.
 //!
-//! The rows go through deltalake's write operation (it checks constraints, splits by partition, writes Parquet with
-//! statistics, and commits with conflict checks), a batch at a time: what is in memory is the open row group of each
-//! partition. Files aim at 128 MiB, row groups at 128 Ki rows (small enough to prune by, large enough to read fast).
-//!
-//! Conflicts: an append reads nothing, so it is retried against newer versions and fails only where the table's schema
-//! or protocol changed; an overwrite that met another commit is a conflict.
+//! The rows go through deltalake's write operation (it checks constraints, splits by partition and writes Parquet with
+//! statistics), a batch at a time: what is in memory is the open row group of each partition. Files aim at 128 MiB, row
+//! groups at 128 Ki rows (small enough to prune by, large enough to read fast). The commit that deltalake would make is
+//! captured, completed, and made by [`crate::commit`].
 //!
 //! Invariant: unless the answer is `Ok`, nothing was committed, save where the caller goes away, or storage fails, in the
 //! middle of putting the commit itself (then the outcome is unknown and no file is deleted).
@@ -34,20 +32,25 @@ use deltalake::operations::write::WriteBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{Stream, StreamExt};
 use lakeward_catalog::{CommitNote, StoreError, WriteMode, WriteResult};
+use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde_json::Map;
 
+use crate::commit::{self, Entry, Rule};
 use crate::fault::{Fault, from_delta, input};
 use crate::location::Place;
+use crate::past::PastStore;
+use crate::protocol::check_writable;
 use crate::snapshots::Pinned;
 use crate::staging::StagingStore;
 
-const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
+pub(crate) const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
 const ROW_GROUP_ROWS: usize = 128 * 1024;
-const WRITE_BATCH_ROWS: usize = 8192;
+pub(crate) const WRITE_BATCH_ROWS: usize = 8192;
 
-/// How often a commit is tried again after another writer took its version.
+/// How often a commit that deltalake makes by itself is tried again.
 const COMMIT_RETRIES: usize = 64;
 
 /// Writes `rows` on top of `base` in one commit.
@@ -58,37 +61,101 @@ pub(crate) async fn write(
     rows: SendableRecordBatchStream,
     note: &CommitNote,
 ) -> Result<WriteResult, StoreError> {
-    let partition_by = base.snapshot.metadata().partition_columns().to_vec();
-    let intake = Arc::new(Intake::new(Arc::clone(&base.declared), partition_by, &rows.schema())?);
-    let staging = Abandoning(StagingStore::new(place.directory()));
+    check_writable(base)?;
+    let replaces = mode != WriteMode::Append;
+    let removed = if replaces { base.removes(|_| true)? } else { Vec::new() };
+    let shape = Shape::of(base);
+    let mut staged = stage(place, shape, rows, note).await?;
+    let rule = if replaces { Rule::Replace } else { Rule::Append };
+    let named = if replaces { "Overwrite" } else { "Append" };
+    staged.entry.actions.splice(0..0, removed);
+    staged.entry.describe("WRITE", Map::from_iter([("mode".to_owned(), named.into())]), base.raw.version());
+    let rows = staged.rows;
+    let version = staged.commit(place, base, &rule).await?;
+    Ok(WriteResult { version, rows })
+}
+
+/// What files are written for.
+pub(crate) struct Shape<'a> {
+    /// The version that they are written on top of; `None`: a table of its own.
+    pub(crate) base: Option<&'a Pinned>,
+    /// The columns.
+    pub(crate) declared: SchemaRef,
+    /// The columns that files are put apart by.
+    pub(crate) partition_by: Vec<String>,
+}
+
+impl<'a> Shape<'a> {
+    /// The shape that the table has.
+    pub(crate) fn of(base: &'a Pinned) -> Self {
+        let partition_by = base.snapshot.metadata().partition_columns().to_vec();
+        Self { base: Some(base), declared: Arc::clone(&base.declared), partition_by }
+    }
+}
+
+/// Files that were written and are not committed yet. Dropped, they are deleted.
+pub(crate) struct Staged {
+    staging: Abandoning,
+    /// What deltalake would have committed.
+    pub(crate) entry: Entry,
+    /// Rows written.
+    pub(crate) rows: u64,
+}
+
+impl Staged {
+    /// The files have been committed by another entry.
+    pub(crate) fn keep(self) {
+        self.staging.0.keep();
+    }
+
+    /// Commits; the files are deleted where that is refused for certain.
+    pub(crate) async fn commit(self, place: &Place, base: &Pinned, rule: &Rule) -> Result<u64, StoreError> {
+        let committed = commit::commit(place, &self.staging.0, &base.snapshot, self.entry, rule).await;
+        if committed.is_err() {
+            self.staging.0.delete(self.staging.0.abandon()).await;
+        }
+        committed
+    }
+}
+
+/// Writes the files for `rows`.
+pub(crate) async fn stage(
+    place: &Place,
+    shape: Shape<'_>,
+    rows: SendableRecordBatchStream,
+    note: &CommitNote,
+) -> Result<Staged, StoreError> {
+    let intake = Arc::new(Intake::new(shape.declared, shape.partition_by.clone(), &rows.schema())?);
+    let past = Arc::new(PastStore::new(place, shape.base.map(|base| base.raw.version())));
+    let directory = PrefixStore::new(Arc::clone(&past), place.prefix.clone());
+    let staging = Abandoning(StagingStore::capturing(Arc::new(directory), place.directory()));
     let source = source(&intake, rows)?;
-    let written = WriteBuilder::new(place.log_store_over(Arc::new(staging.0.clone())), Some(base.snapshot.clone()))
-        .with_save_mode(match mode {
-            WriteMode::Append => SaveMode::Append,
-            WriteMode::Overwrite => SaveMode::Overwrite,
-        })
+    let log_store = place.log_store_in(Arc::new(staging.0.clone()), past);
+    let mut write = WriteBuilder::new(log_store, shape.base.map(|base| base.snapshot.clone()))
+        .with_save_mode(SaveMode::Append)
         .with_input_plan(source)
         .with_session_state(Arc::new(session()))
         .with_target_file_size(Some(TARGET_FILE_BYTES))
         .with_write_batch_size(WRITE_BATCH_ROWS)
         .with_writer_properties(writer_properties())
-        .with_commit_properties(commit_properties(note))
-        .await;
-    // What follows a commit (checkpoint, clean-up) may fail: the commit stands all the same.
-    if let Some(version) = staging.0.committed() {
-        if written.is_err() {
-            tracing::warn!("upkeep of a table's log failed after a commit");
-        }
-        return Ok(WriteResult { version, rows: intake.rows.load(Ordering::Relaxed) });
+        .with_commit_properties(commit_properties(note).with_create_checkpoint(false));
+    if shape.base.is_none() {
+        write = write.with_partition_columns(shape.partition_by);
     }
-    let failure = match (intake.failure.lock().take(), written) {
-        (Some(failure), _) => StoreError::Input(failure),
-        (None, Err(error)) => match from_delta(&error) {
+    // deltalake looks for the commit that it believes it made, and fails.
+    let written = write.await;
+    let failure = match (staging.0.release(), intake.failure.lock().take(), written) {
+        (Some(bytes), None, _) => {
+            let rows = intake.rows.load(Ordering::Relaxed);
+            return Ok(Staged { entry: Entry::parse(&bytes)?, staging, rows });
+        }
+        (_, Some(failure), _) => StoreError::Input(failure),
+        (None, None, Err(error)) => match from_delta(&error) {
             // The log was read before the write began, so it is not what is damaged.
             StoreError::Corrupt(_) => Fault("the write failed").io(),
             other => other,
         },
-        (None, Ok(_)) => Fault("the write ended without a commit").io(),
+        (None, None, Ok(_)) => Fault("the write ended without a commit").io(),
     };
     staging.0.delete(staging.0.abandon()).await;
     Err(failure)
@@ -102,7 +169,7 @@ pub(crate) fn commit_properties(note: &CommitNote) -> CommitProperties {
         .with_max_retries(COMMIT_RETRIES)
 }
 
-fn writer_properties() -> WriterProperties {
+pub(crate) fn writer_properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -111,7 +178,7 @@ fn writer_properties() -> WriterProperties {
 }
 
 /// A session of its own, with deltalake's planner. One partition: the rows come as one stream, in order.
-fn session() -> SessionState {
+pub(crate) fn session() -> SessionState {
     let session = create_session().state();
     let config = session.config().clone().with_target_partitions(1);
     SessionStateBuilder::new_from_existing(session).with_config(config).build()
@@ -189,7 +256,7 @@ fn has_empty_text(column: &ArrayRef) -> bool {
     column.as_string_opt::<i32>().is_some_and(|texts| texts.iter().any(|text| text == Some("")))
 }
 
-fn cast_exactly(column: &ArrayRef, to: &DataType) -> DataFusionResult<ArrayRef> {
+pub(crate) fn cast_exactly(column: &ArrayRef, to: &DataType) -> DataFusionResult<ArrayRef> {
     if column.data_type() == to {
         return Ok(Arc::clone(column));
     }

@@ -3,6 +3,7 @@
 //! Invariants: a mutator either makes its whole change or fails and leaves every object as it was (it may have used up a
 //! number); what it lets through keeps every reference inside the catalog pointing at something.
 
+mod column;
 mod grant;
 mod policy;
 mod relation;

@@ -240,7 +240,7 @@ impl Draft {
         new.into_iter().map(|column| self.number_column(column)).collect()
     }
 
-    fn number_column(&mut self, new: NewColumn) -> Result<Column, CatalogError> {
+    pub(super) fn number_column(&mut self, new: NewColumn) -> Result<Column, CatalogError> {
         if new.name.is_empty() {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a table that is made of rows is its maker's alone, and gone again where the rows fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use datafusion::common::{DFSchema, TableReference};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
 use lakeward_catalog::{MaskingPolicy, Table, WriteMode};
-use lakeward_govern::CompileError;
+use lakeward_govern::{CompileError, ResolvedTable};
 
 use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
 use crate::error::Error;
@@ -17,6 +18,7 @@ use crate::execute::{Done, commit_note};
 use crate::functions::keyed_call;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
+use crate::replace::{self, Replacement};
 use crate::response::Command;
 use crate::statement::CreateTableAs;
 use crate::vantage::Vantage;
@@ -27,25 +29,40 @@ pub(crate) struct CreatePlan {
     source: QueryPlan,
     statement: CreateTableAs,
     schema: arrow::datatypes::SchemaRef,
+    /// The tables that the rows come from.
+    sources: Vec<ResolvedTable>,
 }
 
 /// Plans a CREATE TABLE AS over its planned source.
 ///
 /// # Errors
 /// 42601 where names and columns do not match, 0A000 where a column's type cannot be stored.
-pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan) -> Result<CreatePlan, Error> {
+pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan, planner: &QueryPlanner<'_>) -> Result<CreatePlan, Error> {
     if create.columns.len() > source.schema.fields().len() {
         return Err(Error::new(lakeward_base::SqlState::SYNTAX_ERROR, "too many column names were specified"));
     }
     let schema = write::storable_schema(&source.schema, &create.columns)?;
-    Ok(CreatePlan { source, statement: create.clone(), schema })
+    Ok(CreatePlan { source, statement: create.clone(), schema, sources: planner.resolved.tables.clone() })
 }
 
 /// Runs a CREATE TABLE AS.
 pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done, Error> {
-    let CreatePlan { source, statement, schema } = plan;
+    let CreatePlan { source, statement, schema, sources } = plan;
     let validator = Validator { vantage };
     let search_path = vantage.session.settings().search_path();
+    if statement.or_replace
+        && let Some(existing) = ddl::existing_table(&vantage.snapshot, &search_path, &statement.table)?
+    {
+        let private = !existing.grantable && existing.owner == vantage.principal.session_role;
+        let protected = sources.iter().find(|source| write::is_protected(source));
+        if let (Some(protected), false) = (protected, private || vantage.principal.superuser) {
+            return Err(write::laundering(&protected.table.name, &existing.name));
+        }
+        let own = sources.iter().find(|source| source.table.id == existing.id);
+        let read_version = own.map(|source| source.raw.version());
+        let replacement = Replacement { source, statement, schema, read_version };
+        return replace::table(vantage, &validator, &existing, replacement).await;
+    }
     let context = ddl_context(vantage, &search_path, &validator);
     let creation = Creation {
         name: &statement.table,
@@ -54,6 +71,7 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
         partition_by: &statement.partition_by,
         location: statement.location.as_deref(),
         grantable: false,
+        properties: &BTreeMap::new(),
     };
     let table = match ddl::create_table(&context, &creation).await? {
         Created::Table(table) => table,
@@ -127,7 +145,7 @@ impl Validator<'_> {
 impl DdlValidator for Validator<'_> {
     async fn view_columns(&self, query: &ast::Query) -> Result<Vec<(String, String)>, Error> {
         let mut query = query.clone();
-        version::mark(&mut query, &[])?;
+        version::mark(&mut query, version::Moment::UTC)?;
         let resolved = resolve::query(self.vantage, query).await?;
         let compiler = Compiler(&self.vantage.state);
         let decision =

@@ -25,7 +25,7 @@ use crate::transaction::{TransactionStatus, Undo};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
-use crate::{create, ddl, publish};
+use crate::{change, create, ddl, maintain, publish};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
@@ -38,6 +38,8 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
         Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan, commit_note(&vantage))).await,
+        Work::Change(plan) => finish(ending, true, change::run(&vantage, *plan)).await,
+        Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
         Work::CreateTable(plan) => finish(ending, true, create::table_as(&vantage, *plan)).await,
         Work::Command(statement) => match &statement.kind {
             Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
@@ -132,7 +134,8 @@ async fn insert(vantage: &Vantage, plan: InsertPlan, note: CommitNote) -> Result
     let rows = execute_stream(plan.source.physical, plan.source.task).map_err(|error| publish::execution(&error))?;
     let checked = write::checked(rows, &plan.target.raw.schema(), plan.predicate, &table.name);
     let store = &vantage.session.engine().shared.parts.store;
-    let written = store.write(table, WriteMode::Append, checked, &note).await;
+    let mode = if plan.overwrite { WriteMode::Replace(plan.target.raw.version()) } else { WriteMode::Append };
+    let written = store.write(table, mode, checked, &note).await;
     let written = written.map_err(|error| publish::store(&error, &table.name))?;
     let command = Command { tag: format!("INSERT 0 {}", written.rows), ..Command::default() };
     Ok(Done { command, rows: written.rows })
@@ -144,9 +147,13 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         Kind::Setting(setting) => set(&vantage.session, setting)?,
         Kind::Transaction(transaction) => end_or_begin(&vantage.session, *transaction)?,
         // An empty statement has no tag.
-        Kind::Empty | Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) => {
-            Command::default()
-        }
+        Kind::Empty
+        | Kind::Query(_)
+        | Kind::Explain { .. }
+        | Kind::Insert(_)
+        | Kind::CreateTableAs(_)
+        | Kind::Change(_)
+        | Kind::Maintain(_) => Command::default(),
     };
     Ok(Done { command, rows: 0 })
 }

@@ -8,6 +8,7 @@
 
 mod bounded;
 mod bytea;
+mod change;
 mod clock;
 mod cooperate;
 mod create;
@@ -18,6 +19,7 @@ mod execute;
 mod expansion;
 mod explain;
 mod functions;
+mod maintain;
 mod metadata;
 mod names;
 mod output;
@@ -28,6 +30,7 @@ mod position;
 mod prepare;
 mod publish;
 mod query;
+mod replace;
 mod request;
 mod resolve;
 mod response;

@@ -6,9 +6,11 @@ use lakeward_govern::Decision;
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
+use crate::change::{self, ChangePlan};
 use crate::create::{self, CreatePlan};
 use crate::error::Error;
 use crate::explain;
+use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::statement::{Kind, Statement};
@@ -40,6 +42,10 @@ pub(crate) enum Work {
     Explain(Box<QueryPlan>, explain::Form),
     /// Append rows.
     Insert(Box<InsertPlan>),
+    /// Change rows.
+    Change(Box<ChangePlan>),
+    /// Work on a table.
+    Maintain(Box<MaintainPlan>),
     /// Make a table of rows.
     CreateTable(Box<CreatePlan>),
     /// Change the catalog, the session, or nothing; the statement says how.
@@ -81,13 +87,26 @@ pub(crate) async fn build(
             facts.bypass |= plan.check.bypass;
             Work::Insert(Box::new(plan))
         }
+        Kind::Change(_) => {
+            let plan = change::plan(&planner, statement, parameters).await?;
+            facts.objects = planner.objects(&plan.source.logical);
+            facts.policies.extend(plan.decision.policies.iter().cloned());
+            facts.bypass |= plan.decision.bypass;
+            Work::Change(Box::new(plan))
+        }
+        Kind::Maintain(work) => {
+            let plan = maintain::plan(&vantage, &resolved, work)?;
+            facts.objects.push(plan.object(&vantage));
+            Work::Maintain(Box::new(plan))
+        }
         Kind::CreateTableAs(create) => {
             let source = plan_query(&planner, parameters).await?;
             facts.objects = planner.objects(&source.logical);
-            Work::CreateTable(Box::new(create::plan(create, source)?))
+            Work::CreateTable(Box::new(create::plan(create, source, &planner)?))
         }
         Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => Work::Command(Arc::clone(statement)),
     };
+    facts.objects.extend(resolved.described.iter().cloned());
     let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
     let watched = resolved.touches_data && matches!(work, Work::Rows(_));
     let watch = watched.then(|| Watch::new(&vantage, statement, parameters, decision));

@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::statement::{Insert, Kind, Setting, Statement};
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
-use crate::{execute, explain, output, placeholder, publish, run, write};
+use crate::{change, execute, explain, output, placeholder, publish, run, version, write};
 
 /// Prepares one statement. `parameter_types` are the types that the client has named, by position.
 ///
@@ -87,9 +87,22 @@ async fn shape(
     let planner =
         QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
     let Some(query) = &resolved.query else { return Err(publish::incident("planning", "query")) };
-    let hints = placeholder::hints(query, types, statement.parameter_count);
+    let mut hints = placeholder::hints(query, types, statement.parameter_count);
+    for (index, data_type) in statement.query().map(version::parameter_types).unwrap_or_default() {
+        if let Some(hint @ None) = hints.get_mut(index) {
+            *hint = Some(Arc::new(Field::new("", data_type, true)));
+        }
+    }
     let plan = match &statement.kind {
         Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, hints.clone())?,
+        Kind::Change(change) => {
+            for (index, field) in change::placeholder_types(&planner, change)? {
+                if let Some(hint @ None) = hints.get_mut(index) {
+                    *hint = Some(field);
+                }
+            }
+            change::logical(&planner, change, query, hints.clone())?
+        }
         _ => planner.logical(query, hints.clone())?,
     };
     let parameters = parameter_types(&plan, &hints)?;

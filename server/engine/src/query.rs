@@ -210,8 +210,9 @@ impl QueryPlanner<'_> {
                 && let Ok(provider) = source_as_provider(&scan.source)
                 && let Some(table) = provider.downcast_ref::<GovernedTable>()
             {
-                let projected =
-                    scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+                // Numbers of rows are no columns.
+                let names = scan.projected_schema.fields().iter().map(|field| field.name().clone());
+                let projected = names.filter(|name| !name.starts_with('\u{1}')).collect::<Vec<_>>();
                 let filtered = scan
                     .filters
                     .iter()

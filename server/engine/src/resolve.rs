@@ -14,15 +14,20 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lakeward_base::SqlState;
-use lakeward_catalog::{Privilege, RawTable, Relation, Snapshot, Table, VersionSelector, View};
+use lakeward_audit::ObjectFacts;
+use lakeward_base::{ColumnId, SqlState};
+use lakeward_catalog::{
+    ChangeBase, Column, FILE_COLUMN, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot, StoreError, Table,
+    VersionSelector, View,
+};
 use lakeward_govern::{ResolvedTable, RoleSet};
 
 use crate::error::Error;
 use crate::names::TABLE_FUNCTIONS;
 use crate::session::Session;
-use crate::statement::{Kind, Name, Statement};
+use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Name, Statement};
 use crate::vantage::Vantage;
+use crate::version::{Mark, Moment};
 use crate::{position, system, version};
 
 /// Views may stand on views, but not without end.
@@ -41,6 +46,10 @@ pub(crate) struct Resolved {
     pub(crate) scope: Scope,
     /// The table that is written.
     pub(crate) target: Option<ResolvedTable>,
+    /// What the numbers of the target's rows count in, where they are changed.
+    pub(crate) base: Option<ChangeBase>,
+    /// Tables of which something else than rows is read, for the audit.
+    pub(crate) described: Vec<ObjectFacts>,
     /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
     pub(crate) touches_data: bool,
 }
@@ -75,8 +84,9 @@ impl Statement {
             Kind::Query(query) => Some(query),
             Kind::Insert(insert) => Some(&insert.source),
             Kind::CreateTableAs(create) => Some(&create.source),
+            Kind::Change(change) => Some(&change.source),
             Kind::Explain { statement, .. } => statement.query(),
-            Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
+            Kind::Maintain(_) | Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
         }
     }
 }
@@ -88,12 +98,19 @@ pub(crate) async fn tables(
     parameters: &[ScalarValue],
 ) -> Result<Resolved, Error> {
     let mut resolver = Resolver { vantage, statement: Some(statement), resolved: Resolved::default() };
-    if let Kind::Insert(insert) = &statement.kind {
-        resolver.write_target(&insert.table).await?;
+    match &statement.kind {
+        Kind::Insert(insert) if insert.overwrite => {
+            resolver.write_target(&insert.table, &[Privilege::Insert, Privilege::Delete], "insert into").await?;
+        }
+        Kind::Insert(insert) => resolver.write_target(&insert.table, &[Privilege::Insert], "insert into").await?,
+        Kind::Change(change) => resolver.change_target(change).await?,
+        Kind::Maintain(work) => resolver.write_target(&work.table, &[], "work on").await?,
+        _ => {}
     }
     if let Some(query) = statement.query() {
         let mut query = query.clone();
-        version::mark(&mut query, parameters)?;
+        let time_zone = vantage.session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
+        version::mark(&mut query, Moment { parameters, time_zone: &time_zone })?;
         resolver.read(query).await?;
     }
     Ok(resolver.resolved)
@@ -148,17 +165,19 @@ impl Resolver<'_> {
     }
 
     async fn target(&mut self, marked: &TableReference, lookup: Lookup<'_>) -> Result<Target, Error> {
-        let (name, at) = version::unmark(marked)?;
+        let (name, mark) = version::unmark(marked)?;
+        let newest = mark == Mark::At(VersionSelector::Latest);
         if let Some(provider) = self.system_table(&name)? {
-            return if at == VersionSelector::Latest {
-                Ok(Target::System(provider))
-            } else {
-                Err(no_versions(name.table()))
-            };
+            return if newest { Ok(Target::System(provider)) } else { Err(no_versions(name.table())) };
         }
         match self.relation(&name, lookup)? {
-            Some(Relation::Table(table)) => self.table(table, at, lookup.reader).await,
-            Some(Relation::View(view)) if at == VersionSelector::Latest => self.view(&view, lookup).await,
+            Some(Relation::Table(table)) => match mark {
+                Mark::At(at) => self.table(table, at, lookup.reader).await,
+                Mark::Target => self.numbered(&table, lookup.reader),
+                Mark::History => self.history(&table, lookup.reader).await,
+                Mark::Changes(from, to) => self.changes(&table, (from, to), lookup.reader).await,
+            },
+            Some(Relation::View(view)) if newest => self.view(&view, lookup).await,
             Some(Relation::View(view)) => Err(no_versions(&view.name)),
             None => Err(self.unknown(&name, lookup.depth)),
         }
@@ -197,7 +216,7 @@ impl Resolver<'_> {
         self.resolved.touches_data = true;
         let version = raw.version();
         let same = |known: &ResolvedTable| {
-            known.table.id == table.id && known.raw.version() == version && known.reader == *reader
+            Arc::ptr_eq(&known.table, &table) && known.raw.version() == version && known.reader == *reader
         };
         if let Some(index) = self.resolved.tables.iter().position(same) {
             return Ok(Target::Table(index));
@@ -206,7 +225,16 @@ impl Resolver<'_> {
         Ok(Target::Table(self.resolved.tables.len() - 1))
     }
 
-    async fn write_target(&mut self, name: &Name) -> Result<(), Error> {
+    async fn write_target(&mut self, name: &Name, privileges: &[Privilege], verb: &str) -> Result<(), Error> {
+        let (table, reader) = self.named_table(name, privileges, verb)?;
+        let raw = open(&self.vantage.session, &table, VersionSelector::Latest).await?;
+        self.resolved.touches_data = true;
+        self.resolved.target = Some(ResolvedTable { table, raw, reader });
+        Ok(())
+    }
+
+    /// The table of a name that a statement writes to.
+    fn named_table(&self, name: &Name, privileges: &[Privilege], verb: &str) -> Result<(Arc<Table>, RoleSet), Error> {
         let reference = match &name.schema {
             Some(schema) => TableReference::partial(schema.as_str(), name.name.as_str()),
             None => TableReference::bare(name.name.as_str()),
@@ -215,20 +243,86 @@ impl Resolver<'_> {
         let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0 })? {
             Some(Relation::Table(table)) => table,
             Some(Relation::View(view)) => {
-                return Err(Error::new(
-                    SqlState::WRONG_OBJECT_TYPE,
-                    format!("cannot insert into view \"{}\"", view.name),
-                ));
+                let message = format!("cannot {verb} view \"{}\"", view.name);
+                return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
             None => return Err(self.unknown(&reference, 0).at(name.position)),
         };
-        if !may(&self.vantage.snapshot, &reader, &table, Privilege::Insert) {
+        if !privileges.iter().all(|privilege| may(&self.vantage.snapshot, &reader, &table, *privilege)) {
             return Err(Error::denied("table", &table.name));
         }
-        let raw = open(&self.vantage.session, &table, VersionSelector::Latest).await?;
+        Ok((table, reader))
+    }
+
+    /// The table whose rows change, with its rows numbered.
+    async fn change_target(&mut self, change: &Change) -> Result<(), Error> {
+        let privileges: Vec<Privilege> = change.actions.iter().map(privilege_for).collect();
+        let verb = match change.command {
+            ChangeCommand::Update => "update",
+            ChangeCommand::Delete => "delete from",
+            ChangeCommand::Merge => "merge into",
+        };
+        let (table, reader) = self.named_table(&change.table, &privileges, verb)?;
+        let store = &self.vantage.session.engine().shared.parts.store;
+        let numbered = store.open_numbered(&table).await;
+        let Numbered { raw, base } = numbered.map_err(|error| crate::publish::store(&error, &table.name))?;
         self.resolved.touches_data = true;
+        self.resolved.base = Some(base);
         self.resolved.target = Some(ResolvedTable { table, raw, reader });
         Ok(())
+    }
+
+    /// The target of the statement as its query reads it: the numbers are columns that nothing governs.
+    fn numbered(&mut self, table: &Arc<Table>, reader: &RoleSet) -> Result<Target, Error> {
+        let target = self.resolved.target.as_ref().filter(|target| target.table.id == table.id);
+        let Some(target) = target else { return Err(crate::publish::incident("resolving", "target")) };
+        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+            return Err(Error::denied("table", &table.name));
+        }
+        let table = extended(table, &[FILE_COLUMN, ROW_COLUMN]);
+        self.resolved.tables.push(ResolvedTable { table, raw: target.raw.clone(), reader: reader.clone() });
+        Ok(Target::Table(self.resolved.tables.len() - 1))
+    }
+
+    /// The rows that came and went: governed as the table's own.
+    async fn changes(
+        &mut self,
+        table: &Arc<Table>,
+        (from, to): (Option<u64>, Option<u64>),
+        reader: &RoleSet,
+    ) -> Result<Target, Error> {
+        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+            return Err(Error::denied("table", &table.name));
+        }
+        let from = match from {
+            Some(from) => from,
+            None => open(&self.vantage.session, table, VersionSelector::Latest).await?.version(),
+        };
+        let store = &self.vantage.session.engine().shared.parts.store;
+        let raw = store.open_changes(table, from, to).await;
+        let raw = raw.map_err(|error| crate::publish::store(&error, &table.name))?;
+        self.resolved.touches_data = true;
+        let table = extended(table, &["_change_type", "_commit_version", "_commit_timestamp"]);
+        self.resolved.tables.push(ResolvedTable { table, raw, reader: reader.clone() });
+        Ok(Target::Table(self.resolved.tables.len() - 1))
+    }
+
+    async fn history(&mut self, table: &Arc<Table>, reader: &RoleSet) -> Result<Target, Error> {
+        let (vantage, principal) = (self.vantage, &self.vantage.principal);
+        let maker = table.grantable || principal.superuser || principal.session_role == table.owner;
+        if !maker || !may(&vantage.snapshot, reader, table, Privilege::Select) {
+            return Err(Error::denied("table", &table.name));
+        }
+        let store = &vantage.session.engine().shared.parts.store;
+        let commits = store.history(table).await.map_err(|error| crate::publish::store(&error, &table.name))?;
+        self.resolved.touches_data = true;
+        self.resolved.described.push(ObjectFacts {
+            name: vantage.snapshot.qualified_name(table.id),
+            version: commits.first().and_then(|commit| i64::try_from(commit.version).ok()),
+            ..ObjectFacts::default()
+        });
+        let hidden = lakeward_govern::hides_rows(principal, table);
+        Ok(Target::System(system::history::table(vantage, &commits, hidden)?))
     }
 
     async fn view(&mut self, view: &Arc<View>, lookup: Lookup<'_>) -> Result<Target, Error> {
@@ -242,7 +336,7 @@ impl Resolver<'_> {
             return Err(Error::denied("view", &view.name));
         }
         let mut query = view_query(view)?;
-        version::mark(&mut query, &[])?;
+        version::mark(&mut query, Moment::UTC)?;
         system::rewrite(&mut query);
         let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
         // The view's own path: with the reader's, a name could be made to mean another of its owner's tables.
@@ -266,6 +360,28 @@ impl Resolver<'_> {
     }
 }
 
+fn privilege_for(action: &ChangeAction) -> Privilege {
+    match action {
+        ChangeAction::Update(_) => Privilege::Update,
+        ChangeAction::Delete => Privilege::Delete,
+        ChangeAction::Insert(..) => Privilege::Insert,
+    }
+}
+
+/// A table with further columns, which no policy is about.
+fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
+    let mut table = table.clone();
+    let last = |index: usize| ColumnId(u32::MAX - u32::try_from(index).unwrap_or_default());
+    let column = |(index, name): (usize, &&str)| Column {
+        id: last(index),
+        name: (*name).to_owned(),
+        sql_type: "bigint".to_owned(),
+        mask: None,
+    };
+    table.columns.extend(columns.iter().enumerate().map(column));
+    Arc::new(table)
+}
+
 /// Opens a table at the version asked for, or at the one that the transaction block has pinned.
 pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
     let pinned = session.transaction().pinned(table.id);
@@ -273,7 +389,11 @@ pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) 
         (VersionSelector::Latest, Some(version)) => VersionSelector::Exact(version),
         (asked, _) => asked,
     };
-    let store = &session.engine().shared.parts.store;
+    let parts = &session.engine().shared.parts;
+    if matches!(wanted, VersionSelector::AsOf(moment) if moment > parts.clock.now()) {
+        return Err(crate::publish::store(&StoreError::TimeNotFound, &table.name));
+    }
+    let store = &parts.store;
     let raw = store.open(table, wanted).await.map_err(|error| crate::publish::store(&error, &table.name))?;
     if at == VersionSelector::Latest {
         session.transaction().pin(table.id, raw.version());

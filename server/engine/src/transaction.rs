@@ -167,7 +167,7 @@ impl Block {
 
 fn admit_in_block(statement: &Statement) -> Result<(), Error> {
     match &statement.kind {
-        Kind::Insert(_) | Kind::CreateTableAs(_) => {
+        Kind::Insert(_) | Kind::CreateTableAs(_) | Kind::Change(_) | Kind::Maintain(_) => {
             Err(Error::unsupported(format!("{} inside a transaction block", statement.class))
                 .with_hint("Commit first, or switch the client to autocommit."))
         }

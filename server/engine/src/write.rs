@@ -36,6 +36,8 @@ pub(crate) struct InsertPlan {
     pub(crate) check: WriteDecision,
     /// The check, compiled.
     pub(crate) predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// They take the place of all rows.
+    pub(crate) overwrite: bool,
 }
 
 impl InsertPlan {
@@ -62,37 +64,43 @@ pub(crate) async fn plan_insert(
     let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     refuse_laundering(planner, target)?;
+    if insert.overwrite && lakeward_govern::hides_rows(&vantage.principal, &target.table) {
+        let message = format!("permission denied for table {}: its policies hide rows from you", target.table.name);
+        let error = Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message);
+        return Err(error.with_hint("DELETE and INSERT change only the rows that you see."));
+    }
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
     let source = planner.physical(logical, parameters, query).await?;
     let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
-    Ok(InsertPlan { source, target: target.clone(), check, predicate })
+    Ok(InsertPlan { source, target: target.clone(), check, predicate, overwrite: insert.overwrite })
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
 /// one that is its maker's alone. A superuser, whom nothing is hidden from, may write what it likes where it likes.
-fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTable) -> Result<(), Error> {
+pub(crate) fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTable) -> Result<(), Error> {
     let principal = &planner.vantage.principal;
     let private = !target.table.grantable && target.table.owner == principal.session_role;
     if principal.superuser || private {
         return Ok(());
     }
-    let governed = |source: &&ResolvedTable| {
-        let table = &source.table;
-        let protected =
-            table.row_security || !table.grantable || table.columns.iter().any(|column| column.mask.is_some());
-        protected && table.id != target.table.id
-    };
-    match planner.resolved.tables.iter().find(governed) {
+    let other = |source: &&ResolvedTable| is_protected(source) && source.table.id != target.table.id;
+    match planner.resolved.tables.iter().find(other) {
         None => Ok(()),
-        Some(source) => {
-            let message = format!(
-                "rows of governed table {} may not be written to table {}",
-                source.table.name, target.table.name
-            );
-            let hint = "CREATE TABLE AS makes a table that is yours alone.";
-            Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint))
-        }
+        Some(source) => Err(laundering(&source.table.name, &target.table.name)),
     }
+}
+
+/// Whether policies govern a table, or it was made of rows that they govern.
+pub(crate) fn is_protected(source: &ResolvedTable) -> bool {
+    let table = &source.table;
+    table.row_security || !table.grantable || table.columns.iter().any(|column| column.mask.is_some())
+}
+
+/// Why rows may not be written.
+pub(crate) fn laundering(source: &str, target: &str) -> Error {
+    let message = format!("rows of governed table {source} may not be written to table {target}");
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+        .with_hint("CREATE TABLE AS makes a table that is yours alone.")
 }
 
 /// The source of an INSERT, in the target's columns and types.
@@ -159,7 +167,7 @@ pub(crate) fn placeholders(query: &ast::Query) -> Vec<(usize, usize)> {
     cells.filter_map(index).collect()
 }
 
-fn compiled(vantage: &Vantage, check: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>, Error> {
+pub(crate) fn compiled(vantage: &Vantage, check: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>, Error> {
     let compile = || {
         let schema = DFSchema::try_from(schema.as_ref().clone())?;
         vantage.state.create_physical_expr(check.clone(), &schema)
@@ -202,7 +210,7 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn check_not_null(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<(), DataFusionError> {
+pub(crate) fn check_not_null(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Result<(), DataFusionError> {
     let required = schema
         .fields()
         .iter()
@@ -214,7 +222,11 @@ fn check_not_null(batch: &RecordBatch, schema: &SchemaRef, table: &str) -> Resul
     Err(external(Error::new(SqlState::NOT_NULL_VIOLATION, message)))
 }
 
-fn check_policy(batch: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>, table: &str) -> Result<(), DataFusionError> {
+pub(crate) fn check_policy(
+    batch: &RecordBatch,
+    predicate: &Arc<dyn PhysicalExpr>,
+    table: &str,
+) -> Result<(), DataFusionError> {
     let refused = || {
         let message = format!("new row violates row-level security policy for table \"{table}\"");
         external(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message))
@@ -226,7 +238,7 @@ fn check_policy(batch: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>, table: &
     if passes.true_count() == batch.num_rows() { Ok(()) } else { Err(refused()) }
 }
 
-fn external(error: Error) -> DataFusionError {
+pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 

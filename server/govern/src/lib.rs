@@ -56,4 +56,4 @@ pub use privileged::PrivilegedSessions;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
 pub use stamp::Stamp;
 pub use system_table::{SystemScanExec, SystemTable};
-pub use write_check::{WriteDecision, decide_check};
+pub use write_check::{ChangeDecision, ChangeRequest, WriteDecision, decide_change, decide_check, hides_rows};

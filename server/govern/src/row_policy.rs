@@ -19,6 +19,12 @@ pub(crate) enum Use {
     Read,
     /// Rows are added: WITH CHECK of policies for INSERT and ALL (USING where an ALL policy has no WITH CHECK).
     Insert,
+    /// Rows get new values: USING of policies for UPDATE and ALL, of the rows as they were.
+    Update,
+    /// The same rows as they will be: WITH CHECK, or USING where there is none.
+    Updated,
+    /// Rows go: USING of policies for DELETE and ALL.
+    Delete,
 }
 
 /// The combined condition, and the names of the policies in it.
@@ -61,7 +67,8 @@ fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
         PolicyCommand::All => true,
         PolicyCommand::Select => applies_to == Use::Read,
         PolicyCommand::Insert => applies_to == Use::Insert,
-        PolicyCommand::Update | PolicyCommand::Delete => false,
+        PolicyCommand::Update => matches!(applies_to, Use::Update | Use::Updated),
+        PolicyCommand::Delete => applies_to == Use::Delete,
     };
     command
         && policy.grantees.iter().any(|grantee| match grantee {
@@ -72,8 +79,8 @@ fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
 
 fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
     match applies_to {
-        Use::Read => policy.using.as_ref(),
-        Use::Insert => policy.with_check.as_ref().or(policy.using.as_ref()),
+        Use::Read | Use::Update | Use::Delete => policy.using.as_ref(),
+        Use::Insert | Use::Updated => policy.with_check.as_ref().or(policy.using.as_ref()),
     }
 }
 

@@ -8,6 +8,8 @@ mod execute;
 mod parse;
 pub(crate) mod types;
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast;
@@ -16,7 +18,9 @@ use lakeward_catalog::{PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
-pub(crate) use execute::{Created, Creation, DdlContext, DdlValidator, create_table, execute, undo_create};
+pub(crate) use execute::{
+    Created, Creation, DdlContext, DdlValidator, create_table, execute, existing_table, undo_create,
+};
 pub(crate) use parse::parse;
 
 /// A change of the catalog.
@@ -62,6 +66,8 @@ pub enum Ddl {
     CreateTable(CreateTable),
     /// CREATE EXTERNAL TABLE … STORED AS DELTA LOCATION
     RegisterTable(RegisterTable),
+    /// ALTER TABLE … ADD COLUMN
+    AddColumn(AddColumn),
     /// DROP TABLE
     DropTable(Drop<Name>),
     /// CREATE VIEW
@@ -239,6 +245,21 @@ pub struct CreateTable {
     pub partition_by: Vec<String>,
     /// Where, if not below the data directory.
     pub location: Option<String>,
+    /// TBLPROPERTIES
+    pub properties: BTreeMap<String, String>,
+}
+
+/// ALTER TABLE … ADD COLUMN.
+#[derive(Debug)]
+pub struct AddColumn {
+    /// The table.
+    pub table: Name,
+    /// No error where the table does not exist.
+    pub if_exists: bool,
+    /// The column.
+    pub column: ColumnDefinition,
+    /// No error where it exists.
+    pub if_not_exists: bool,
 }
 
 /// A column of CREATE TABLE.
@@ -358,6 +379,7 @@ impl std::fmt::Debug for Ddl {
             Self::DropSchema(_) => "DropSchema",
             Self::CreateTable(_) => "CreateTable",
             Self::RegisterTable(_) => "RegisterTable",
+            Self::AddColumn(_) => "AddColumn",
             Self::DropTable(_) => "DropTable",
             Self::CreateView(_) => "CreateView",
             Self::DropView(_) => "DropView",

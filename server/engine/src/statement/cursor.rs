@@ -260,6 +260,18 @@ impl<'a> Cursor<'a> {
         Ok(expression)
     }
 
+    /// What stands in a FROM clause, as far as sqlparser reads it; checked.
+    pub(crate) fn from_items(&mut self) -> Result<Vec<ast::TableWithJoins>, Error> {
+        let items = self.parse_with(|parser| parser.parse_comma_separated(Parser::parse_table_and_joins))?;
+        let mut query = super::change::select(|select| select.from = items)?;
+        allow::check_query(self.lexed.source, &query)?;
+        rewrite::rewrite_query(&mut query)?;
+        match *query.body {
+            ast::SetExpr::Select(select) => Ok(select.from),
+            _ => Err(self.error()),
+        }
+    }
+
     /// A type's name, as far as sqlparser reads one.
     pub(crate) fn data_type(&mut self) -> Result<ast::DataType, Error> {
         // No type has more tokens; a list of columns would be copied for each of them.

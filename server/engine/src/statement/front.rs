@@ -10,7 +10,7 @@ use lakeward_base::{Redacted, SqlState};
 use super::cursor::Cursor;
 use super::lex::Lexed;
 use super::normalize::normalized;
-use super::{Kind, Statement, explain, insert, refuse, setting, transaction};
+use super::{Kind, Statement, change, explain, insert, maintain, refuse, setting, transaction};
 use crate::ddl;
 use crate::error::Error;
 
@@ -26,8 +26,10 @@ pub(crate) fn parse(lexed: &Lexed<'_>, range: Range<usize>) -> Result<Statement,
     let mut cursor = Cursor::new(lexed, range.clone());
     let (kind, class) = dispatch(&mut cursor)?;
     cursor.finish()?;
-    let takes_parameters =
-        matches!(kind, Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_));
+    let takes_parameters = matches!(
+        kind,
+        Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) | Kind::Change(_)
+    );
     if parameter_count > 0 && !takes_parameters {
         return Err(no_parameter(parameter_count));
     }
@@ -51,6 +53,12 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     }
     if cursor.sees(&["insert"]) {
         return insert::parse(cursor);
+    }
+    if let Some(parsed) = change::parse(cursor)? {
+        return Ok(parsed);
+    }
+    if let Some(parsed) = maintain::parse(cursor)? {
+        return Ok(parsed);
     }
     if let Some(parsed) = insert::parse_create_table_as(cursor)? {
         return Ok(parsed);
@@ -108,5 +116,5 @@ fn count_parameters(lexed: &Lexed<'_>, range: Range<usize>) -> Result<usize, Err
 
 fn no_parameter(number: usize) -> Error {
     Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter ${number}"))
-        .with_hint("Only queries and INSERT take parameters; write the value itself.")
+        .with_hint("Only queries and statements that change rows take parameters; write the value itself.")
 }

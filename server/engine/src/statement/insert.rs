@@ -9,13 +9,15 @@ use super::front::{Parsed, starts_query};
 use super::{CreateTableAs, Insert, Kind};
 use crate::error::Error;
 
-/// `INSERT INTO t [(c, …)] query`
+/// `INSERT INTO | OVERWRITE [TABLE] t [(c, …)] query`
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     cursor.expect(&["insert"])?;
-    if cursor.sees(&["overwrite"]) {
-        return Err(cursor.unsupported("INSERT OVERWRITE", "Make a new table with CREATE TABLE AS."));
+    let overwrite = cursor.accept(&["overwrite"]);
+    if overwrite {
+        let _ = cursor.accept(&["into"]) || cursor.accept(&["table"]);
+    } else {
+        cursor.expect(&["into"])?;
     }
-    cursor.expect(&["into"])?;
     let table = cursor.name()?;
     if cursor.sees(&["as"]) {
         return Err(cursor.unsupported("an alias for INSERT's table", "Leave it out."));
@@ -43,16 +45,18 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     if cursor.sees(&["returning"]) {
         return Err(cursor.unsupported("RETURNING", "Read the rows with a query."));
     }
-    Ok((Kind::Insert(Box::new(Insert { table, columns, source })), "INSERT"))
+    let class = if overwrite { "INSERT OVERWRITE" } else { "INSERT" };
+    Ok((Kind::Insert(Box::new(Insert { table, columns, source, overwrite })), class))
 }
 
-/// `CREATE TABLE [IF NOT EXISTS] t [(c, …)] [PARTITIONED BY (c, …)] [LOCATION '…'] AS query`, if it is one.
+/// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] t [(c, …)] [PARTITIONED BY (c, …)] [LOCATION '…'] AS query`, if it is one.
 pub(crate) fn parse_create_table_as(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     let mut ahead = Cursor::new(cursor.lexed(), cursor.rest());
-    if !ahead.accept(&["create", "table"]) {
+    let or_replace = ahead.accept(&["create", "or", "replace", "table"]);
+    if !or_replace && !ahead.accept(&["create", "table"]) {
         return Ok(None);
     }
-    let if_not_exists = ahead.if_not_exists();
+    let if_not_exists = !or_replace && ahead.if_not_exists();
     let Ok(table) = ahead.name() else { return Ok(None) };
     let columns = if ahead.sees_sign(&Token::LParen) {
         let Ok(columns) = ahead.parenthesized(Cursor::identifier) else { return Ok(None) };
@@ -84,6 +88,7 @@ pub(crate) fn parse_create_table_as(cursor: &mut Cursor<'_>) -> Result<Option<Pa
     }
     ahead.finish()?;
     *cursor = ahead;
-    let create = CreateTableAs { table, if_not_exists, columns, partition_by, location, source };
-    Ok(Some((Kind::CreateTableAs(Box::new(create)), "CREATE TABLE AS")))
+    let create = CreateTableAs { table, or_replace, if_not_exists, columns, partition_by, location, source };
+    let class = if or_replace { "CREATE OR REPLACE TABLE AS" } else { "CREATE TABLE AS" };
+    Ok(Some((Kind::CreateTableAs(Box::new(create)), class)))
 }

@@ -5,6 +5,7 @@
 //! allowed by name or refused with `0A000`.
 
 mod allow;
+mod change;
 pub(crate) mod cursor;
 mod dialect;
 mod explain;
@@ -12,6 +13,8 @@ mod front;
 mod insert;
 mod lex;
 mod limits;
+mod maintain;
+mod merge;
 mod normalize;
 mod refuse;
 mod reserved;
@@ -31,6 +34,8 @@ use crate::error::Error;
 #[cfg(test)]
 pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
+pub use change::{Change, ChangeAction, ChangeCommand};
+pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 
 /// One parsed statement.
@@ -68,6 +73,10 @@ pub enum Kind {
     Insert(Box<Insert>),
     /// CREATE TABLE … AS SELECT.
     CreateTableAs(Box<CreateTableAs>),
+    /// UPDATE, DELETE, MERGE.
+    Change(Box<Change>),
+    /// RESTORE, OPTIMIZE, VACUUM.
+    Maintain(Box<Maintain>),
     /// A change of the catalog.
     Ddl(Box<Ddl>),
     /// SET, SHOW, RESET, DISCARD.
@@ -76,7 +85,7 @@ pub enum Kind {
     Transaction(Transaction),
 }
 
-/// `INSERT INTO table [(columns)] query`. Everything else that sqlparser accepts there was refused.
+/// `INSERT INTO | OVERWRITE table [(columns)] query`. Everything else that sqlparser accepts there was refused.
 #[derive(Clone)]
 pub struct Insert {
     /// The target as written: `[schema.]name`, identifiers folded.
@@ -85,13 +94,17 @@ pub struct Insert {
     pub columns: Vec<String>,
     /// What is inserted.
     pub source: Box<ast::Query>,
+    /// OVERWRITE: in place of all rows that are there.
+    pub overwrite: bool,
 }
 
-/// `CREATE TABLE [IF NOT EXISTS] table AS query`.
+/// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] table AS query`.
 #[derive(Clone)]
 pub struct CreateTableAs {
     /// The new table.
     pub table: Name,
+    /// In place of the columns and rows of one that is there.
+    pub or_replace: bool,
     /// No error where it exists.
     pub if_not_exists: bool,
     /// Names for the columns; empty keeps the query's.
@@ -216,6 +229,16 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr, Error> {
     let expression = cursor.expression()?;
     cursor.finish()?;
     Ok(expression)
+}
+
+/// Parses a name that stands in a string: `'[schema.]name'`.
+pub(crate) fn parse_name(text: &str) -> Result<Name, Error> {
+    let lexed = lex::Lexed::read(text)?;
+    let mut cursor = cursor::Cursor::new(&lexed, 0..lexed.lexemes.len());
+    let wrong = |_| Error::new(SqlState::INVALID_NAME, "invalid name syntax");
+    let name = cursor.name().map_err(wrong)?;
+    cursor.finish().map_err(wrong)?;
+    Ok(Name { position: 0, ..name })
 }
 
 /// What can be said of a text that [`parse`] refused: the audit's statement class, and the normalized text.

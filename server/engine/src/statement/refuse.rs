@@ -7,9 +7,6 @@ use crate::error::Error;
 
 /// First words, what the statement is called, and what to do.
 const REFUSED: &[(&[&str], &str, &str)] = &[
-    (&["update"], "UPDATE", "Insert the changed rows into a new table."),
-    (&["delete"], "DELETE", "Insert the rows to keep into a new table."),
-    (&["merge"], "MERGE", "Insert the merged rows into a new table."),
     (&["truncate"], "TRUNCATE", "Drop the table, and make it again."),
     (&["copy"], "COPY", "Use INSERT, or register Delta files with CREATE EXTERNAL TABLE."),
     (&["prepare"], "PREPARE", "Prepare statements through the protocol, as drivers do."),
@@ -30,11 +27,8 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["run"], "RUN POLICY TESTS", "Test with SET ROLE."),
     (&["break", "glass"], "BREAK GLASS", "Ask an administrator to alter the policy."),
     (&["review"], "REVIEW BREAK GLASS", "Ask an administrator to alter the policy."),
-    (&["describe"], "DESCRIBE", "Use psql's \\d, or information_schema."),
-    (&["desc"], "DESCRIBE", "Use psql's \\d, or information_schema."),
-    (&["restore"], "RESTORE", "Use CREATE TABLE AS SELECT … VERSION AS OF."),
-    (&["optimize"], "OPTIMIZE", "Leave it out."),
-    (&["vacuum"], "VACUUM", "Leave it out."),
+    (&["describe"], "DESCRIBE", "Use DESCRIBE HISTORY, psql's \\d, or information_schema."),
+    (&["desc"], "DESCRIBE", "Use DESCRIBE HISTORY, psql's \\d, or information_schema."),
     (&["analyze"], "ANALYZE", "Leave it out: statistics are kept with each commit."),
     (&["analyse"], "ANALYZE", "Leave it out: statistics are kept with each commit."),
     (&["pause"], "PAUSE JOB", "Leave it out."),
@@ -62,7 +56,7 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["create", "temp"], "CREATE TEMP", "Use WITH, or a table in a schema of your own."),
     (&["create", "temporary"], "CREATE TEMPORARY", "Use WITH, or a table in a schema of your own."),
     (&["create", "unlogged"], "CREATE UNLOGGED TABLE", "Use CREATE TABLE."),
-    (&["create", "or", "replace", "table"], "CREATE OR REPLACE TABLE", "Drop the table first."),
+    (&["create", "or", "replace", "table"], "CREATE OR REPLACE TABLE without AS", "Write AS SELECT …."),
     (&["create", "or", "replace", "continuous"], "CREATE OR REPLACE CONTINUOUS VIEW", "Use CREATE VIEW."),
     (&["create", "recursive", "view"], "CREATE RECURSIVE VIEW", "Use CREATE VIEW v AS WITH RECURSIVE …."),
     (&["create", "or", "replace", "recursive"], "CREATE RECURSIVE VIEW", "Use CREATE VIEW v AS WITH RECURSIVE …."),
@@ -84,7 +78,14 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
 
 /// Classes of statements that are done, for those that did not parse.
 const DONE: &[(&[&str], &str)] = &[
+    (&["insert", "overwrite"], "INSERT OVERWRITE"),
     (&["insert"], "INSERT"),
+    (&["update"], "UPDATE"),
+    (&["delete"], "DELETE"),
+    (&["merge"], "MERGE"),
+    (&["restore"], "RESTORE"),
+    (&["optimize"], "OPTIMIZE"),
+    (&["vacuum"], "VACUUM"),
     (&["explain"], "EXPLAIN"),
     (&["begin"], "BEGIN"),
     (&["start"], "BEGIN"),

@@ -15,13 +15,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use lakeward_base::SqlState;
 
-use super::lex::{Lexed, Lexeme};
+use super::lex::Lexed;
 use crate::error::Error;
 
 /// Words that are functions without parentheses, and that sqlparser takes for columns.
 const BARE_FUNCTIONS: &[&str] = &["current_role", "current_schema"];
 
-/// Tokens for sqlparser, and whether time travel stands among them: `t FOR VERSION AS OF n` becomes `t VERSION AS OF n`.
+/// Tokens for sqlparser, and whether time travel stands among them: `t FOR VERSION AS OF n` becomes `t VERSION AS OF n`,
+/// and likewise FOR TIMESTAMP AS OF; sqlparser reads FOR SYSTEM_TIME AS OF itself.
 pub(crate) fn time_travel(lexed: &Lexed<'_>, range: Range<usize>) -> Result<(Vec<TokenWithSpan>, bool), Error> {
     let lexemes = lexed.lexemes.get(range.clone()).unwrap_or_default();
     let mut tokens = lexed.tokens(range);
@@ -36,12 +37,12 @@ pub(crate) fn time_travel(lexed: &Lexed<'_>, range: Range<usize>) -> Result<(Vec
         let after_for = index > 0 && lexemes[index - 1].is_word("for");
         let first = &window[0];
         found |= ["version", "timestamp", "system_time", "system_version"].iter().any(|word| first.is_word(word));
-        if after_for && first.is_word("version") {
+        if after_for && (first.is_word("version") || first.is_word("timestamp")) {
             superfluous.insert(index - 1);
-        } else if after_for
-            && (first.is_word("timestamp") || first.is_word("system_version") || first.is_word("system_time"))
-        {
-            return Err(by_time(&lexemes[index - 1]));
+        } else if after_for && first.is_word("system_version") {
+            return Err(Error::unsupported("FOR SYSTEM_VERSION AS OF")
+                .with_hint("Write FOR VERSION AS OF.")
+                .with_position(lexemes[index - 1].position));
         }
     }
     if !superfluous.is_empty() {
@@ -49,15 +50,6 @@ pub(crate) fn time_travel(lexed: &Lexed<'_>, range: Range<usize>) -> Result<(Vec
         tokens.retain(|_| index.next().is_none_or(|index| !superfluous.contains(&index)));
     }
     Ok((tokens, found))
-}
-
-fn by_time(lexeme: &Lexeme) -> Error {
-    time_travel_by_time().with_position(lexeme.position)
-}
-
-/// `TIMESTAMP AS OF` and its like.
-pub(crate) fn time_travel_by_time() -> Error {
-    Error::unsupported("time travel by time").with_hint("Use VERSION AS OF with a version number.")
 }
 
 /// Rewrites a query and everything in it.

@@ -4,6 +4,7 @@
 //! is.
 
 mod audit;
+pub(crate) mod history;
 mod pg_catalog;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 //! file is made before the entry that names it, and removed after the entry is gone.
 
 mod actor;
+mod column;
 mod grant;
 mod mask;
 mod policy;
@@ -28,7 +29,7 @@ use crate::error::Error;
 use crate::response::{Command, Notice};
 
 use actor::Actor;
-pub(crate) use table::{Created, Creation, create_table, undo_create};
+pub(crate) use table::{Created, Creation, create_table, existing_table, undo_create};
 
 /// What a change of the catalog needs from the session that asks for it.
 pub(crate) struct DdlContext<'a> {
@@ -124,6 +125,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::DropSchema(drop) => schema::drop(context, drop).await,
         Ddl::CreateTable(create) => table::create(context, create).await,
         Ddl::RegisterTable(register) => table::register(context, register).await,
+        Ddl::AddColumn(add) => column::add(context, add).await,
         Ddl::DropTable(drop) => table::drop(context, drop).await,
         Ddl::CreateView(create) => view::create(context, create).await,
         Ddl::DropView(drop) => view::drop(context, drop).await,

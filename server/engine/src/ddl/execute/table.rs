@@ -3,6 +3,7 @@
 //! Invariant: an entry never names files that are not there; files that no entry names were made by a statement that
 //! failed, and it removed them, or said that it could not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
@@ -33,6 +34,25 @@ pub(crate) struct Creation<'a> {
     pub(crate) location: Option<&'a str>,
     /// False for tables made from others.
     pub(crate) grantable: bool,
+    /// Properties of the Delta table.
+    pub(crate) properties: &'a BTreeMap<String, String>,
+}
+
+/// The table of that name, for replacing it.
+///
+/// # Errors
+/// 42809 where it is a view.
+pub(crate) fn existing_table(
+    snapshot: &Snapshot,
+    search_path: &[String],
+    name: &Name,
+) -> Result<Option<Arc<Table>>, Error> {
+    let schema = actor::schema_for(snapshot, search_path, name).map_err(|error| coded(&error))?;
+    if snapshot.relation(&schema.name, &name.name).is_none() {
+        return Ok(None);
+    }
+    let qualified = Name { schema: Some(schema.name.clone()), ..name.clone() };
+    actor::table(snapshot, search_path, &qualified).map(Some).map_err(|error| coded(&error))
 }
 
 /// What became of it.
@@ -56,6 +76,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateTable) -> Re
         partition_by: &create.partition_by,
         location: create.location.as_deref(),
         grantable: true,
+        properties: &create.properties,
     };
     match create_table(context, &creation).await? {
         Created::Table(_) => Ok(command(TAG, Vec::new())),
@@ -82,8 +103,9 @@ pub(crate) async fn create_table(context: &DdlContext<'_>, creation: &Creation<'
     let columns = columns_of(&creation.schema);
     // Tried before a file is written: a Delta log within another table's directory would do harm there.
     put(context, creation, &place, &columns, &mut Draft::new(&snapshot), &actor).map_err(|error| coded(&error))?;
-    let made =
-        context.store.create(&place.location, Arc::clone(&creation.schema), creation.partition_by, &context.note).await;
+    let (schema, partition_by) = (Arc::clone(&creation.schema), creation.partition_by);
+    let (properties, note) = (creation.properties, &context.note);
+    let made = context.store.create_with_properties(&place.location, schema, partition_by, properties, note).await;
     made.map_err(|error| coded(&error))?;
     match enter(context, creation, &place, &columns).await {
         Ok(table) => Ok(Created::Table(table)),
@@ -185,6 +207,7 @@ pub(super) async fn register(context: &DdlContext<'_>, register: &RegisterTable)
         partition_by: &[],
         location: Some(&register.location),
         grantable: true,
+        properties: &BTreeMap::new(),
     };
     if let Some(existed) = check_new(context, &snapshot, &actor, &creation).map_err(|error| coded(&error))? {
         return Ok(command(TAG, vec![existed]));

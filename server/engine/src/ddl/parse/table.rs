@@ -2,14 +2,19 @@
 //!
 //! Invariant: see [`super`].
 
+use std::collections::BTreeMap;
+
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
 
 use super::{Parsed, drop_list, policy, role_name};
-use crate::ddl::{ColumnDefinition, CreateTable, Ddl, RegisterTable, types};
+use crate::ddl::{AddColumn, ColumnDefinition, CreateTable, Ddl, RegisterTable, types};
 use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
+
+/// Delta's properties that CREATE TABLE takes.
+const PROPERTIES: &[&str] = &["delta.enableChangeDataFeed", "delta.appendOnly"];
 
 /// PostgreSQL's limit.
 const COLUMNS: usize = 1_600;
@@ -60,24 +65,59 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
         }
     }
     let columns = cursor.parenthesized(column)?;
-    let (mut partition_by, mut location) = (Vec::new(), None);
+    let (mut partition_by, mut location, mut properties) = (Vec::new(), None, BTreeMap::new());
     while !cursor.is_done() {
         if partition_by.is_empty() && cursor.accept(&["partitioned", "by"]) {
             partition_by = cursor.parenthesized(Cursor::identifier)?;
         } else if location.is_none() && cursor.accept(&["location"]) {
             location = Some(cursor.string()?.into_exposed());
+        } else if properties.is_empty() && cursor.accept(&["tblproperties"]) {
+            properties = table_properties(cursor)?;
         } else {
             no_properties(cursor)?;
             return Err(cursor.error());
         }
     }
     check_columns(&columns, &partition_by)?;
-    Ok((Ddl::CreateTable(CreateTable { table, if_not_exists, columns, partition_by, location }), "CREATE TABLE"))
+    let create = CreateTable { table, if_not_exists, columns, partition_by, location, properties };
+    Ok((Ddl::CreateTable(create), "CREATE TABLE"))
+}
+
+/// `('name' = 'value', …)`: those that are kept are known by name.
+fn table_properties(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let pairs = cursor.parenthesized(|cursor| {
+        let position = cursor.position();
+        let name = cursor.string()?.into_exposed();
+        cursor.expect_sign(&Token::Eq)?;
+        let value = cursor.string()?.into_exposed().to_ascii_lowercase();
+        if !PROPERTIES.contains(&name.as_str()) {
+            return Err(Error::unsupported("this property of a table")
+                .with_hint(format!("Known are {}.", PROPERTIES.join(" and ")))
+                .with_position(position));
+        }
+        if !["true", "false"].contains(&value.as_str()) {
+            let message = format!("{name} is 'true' or 'false'");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(position));
+        }
+        Ok((name, value))
+    })?;
+    Ok(pairs.into_iter().collect())
+}
+
+/// `[COLUMN] [IF NOT EXISTS] name type`
+fn add_column(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<Ddl, Error> {
+    cursor.accept(&["column"]);
+    let if_not_exists = cursor.if_not_exists();
+    let column = column(cursor)?;
+    if column.not_null {
+        return Err(Error::unsupported("ADD COLUMN … NOT NULL").with_hint("The rows that are there have no value yet."));
+    }
+    Ok(Ddl::AddColumn(AddColumn { table, if_exists, column, if_not_exists }))
 }
 
 fn no_properties(cursor: &Cursor<'_>) -> Result<(), Error> {
     for (words, what, hint) in [
-        (&["tblproperties"][..], "TBLPROPERTIES", "Leave it out."),
+        (&["tblproperties"][..], "TBLPROPERTIES of an external table", "Leave it out: the Delta log has them."),
         (&["with"], "WITH (…) of a table", "Leave it out: streams are not there yet."),
         (&["partition", "by"], "PARTITION BY", "Use PARTITIONED BY (column, …)."),
         (&["inherits"], "INHERITS", "Give all columns."),
@@ -217,11 +257,18 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
     if cursor.accept(&["force", "row", "level", "security"]) {
         return Ok(Ddl::RowSecurity { table, if_exists, enable: None });
     }
+    if cursor.sees(&["add"])
+        && !["constraint", "primary", "foreign", "unique", "check"].iter().any(|word| cursor.sees(&["add", word]))
+    {
+        cursor.accept(&["add"]);
+        return add_column(cursor, table, if_exists);
+    }
     for (words, what, hint) in [
+        (&["add"][..], "ADD of a constraint", "Leave it out: only NOT NULL is enforced."),
         (&["no", "force"][..], "NO FORCE", "Policies apply to a table's owner too; use a superuser to bypass them."),
-        (&["add"], "ADD COLUMN", "Make a new table with CREATE TABLE AS."),
-        (&["drop"], "DROP COLUMN", "Make a new table with CREATE TABLE AS."),
-        (&["rename"], "RENAME", "Make a view of that name."),
+        (&["drop"], "DROP COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
+        (&["rename", "to"], "RENAME TO", "Make a view of that name."),
+        (&["rename"], "RENAME COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
         (&["subject"], "SUBJECT COLUMN", "Leave it out."),
         (&["set"], "SET of a table", "Leave it out."),
         (&["reset"], "RESET of a table", "Leave it out."),

@@ -4,7 +4,7 @@
 //! `VERSION AS OF` is taken over by `resolve`.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableFunctionArgs, TableVersion,
+    DataType, Expr, FunctionArg, FunctionArgExpr, ObjectName, Spanned, TableFactor, TableFunctionArgs, TableVersion,
     TableWithJoins, Value, ValueWithSpan,
 };
 use lakeward_base::SqlState;
@@ -12,7 +12,7 @@ use lakeward_base::SqlState;
 use super::query::check_table_alias;
 use super::{Checker, refuse_if, refused, select};
 use crate::error::Error;
-use crate::statement::rewrite::{is_pg_catalog, time_travel_by_time};
+use crate::statement::rewrite::is_pg_catalog;
 
 pub(super) fn check(checker: &Checker<'_>, factor: &TableFactor) -> Result<(), Error> {
     match factor {
@@ -97,11 +97,25 @@ fn check_version(version: &TableVersion) -> Result<(), Error> {
         TableVersion::VersionAsOf(_) => {
             Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "a version is a constant or a parameter"))
         }
-        TableVersion::ForSystemTimeAsOf(_) | TableVersion::TimestampAsOf(_) => Err(time_travel_by_time()),
+        TableVersion::ForSystemTimeAsOf(at) | TableVersion::TimestampAsOf(at) => check_time(at),
         TableVersion::Function(_) | TableVersion::Changes { changes: _, at: _, end: _ } => {
             Err(refused("AT, BEFORE or CHANGES after a table's name", "Use VERSION AS OF."))
         }
     }
+}
+
+/// A constant time or `$n`, also cast to a type of time.
+fn check_time(at: &Expr) -> Result<(), Error> {
+    match at {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(_) | Value::SingleQuotedString(_), span: _ }) => Ok(()),
+        Expr::TypedString(typed) if is_time(&typed.data_type) => Ok(()),
+        Expr::Cast { expr, data_type, .. } if is_time(data_type) => check_time(expr),
+        _ => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "a time is a constant or a parameter")),
+    }
+}
+
+fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..) | DataType::Date)
 }
 
 /// The planner takes the first part of a function's name and drops the names of its arguments.

@@ -1,0 +1,104 @@
+//! Work on tables by deltalake's operations: RESTORE, OPTIMIZE, VACUUM, and adding a column.
+//!
+//! Invariant: none of them brings back other columns than today's: policies are bound to those.
+
+use arrow::datatypes::{DataType, Field, Schema};
+use chrono::TimeDelta;
+use deltalake::DeltaTable;
+use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::operations::optimize::OptimizeType;
+use lakeward_catalog::{CommitNote, Maintenance, StoreError, VersionSelector};
+
+use crate::fault::{Fault, from_delta, input};
+use crate::location::Place;
+use crate::protocol::{check_unmapped, check_writable};
+use crate::snapshots::Snapshots;
+use crate::write::{TARGET_FILE_BYTES, commit_properties, session, writer_properties};
+
+/// Works on a table; answers how many files it touched.
+pub(crate) async fn maintain(
+    snapshots: &Snapshots,
+    place: &Place,
+    work: &Maintenance,
+    note: &CommitNote,
+) -> Result<u64, StoreError> {
+    let newest = snapshots.open(place, VersionSelector::Latest).await?;
+    check_writable(&newest)?;
+    let mut table = DeltaTable::new(place.log_store());
+    table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
+    let touched = match work {
+        Maintenance::Restore(to) => {
+            let past = snapshots.open(place, *to).await?;
+            let same = past.declared == newest.declared
+                && past.snapshot.metadata().partition_columns() == newest.snapshot.metadata().partition_columns();
+            if !same {
+                return Err(StoreError::Unsupported("restoring a version with other columns".into()));
+            }
+            let restore = table.restore().with_version_to_restore(past.raw.version());
+            let (_, metrics) =
+                restore.with_commit_properties(commit_properties(note)).await.map_err(|error| from_delta(&error))?;
+            metrics.num_removed_file.saturating_add(metrics.num_restored_file)
+        }
+        Maintenance::Optimize(order) => {
+            let kind = if order.is_empty() { OptimizeType::Compact } else { OptimizeType::ZOrder(order.clone()) };
+            let optimize = table
+                .optimize()
+                .with_type(kind)
+                .with_target_size(TARGET_FILE_BYTES)
+                .with_writer_properties(writer_properties())
+                .with_session_state(std::sync::Arc::new(session()))
+                .with_commit_properties(commit_properties(note));
+            let (_, metrics) = optimize.await.map_err(|error| from_delta(&error))?;
+            usize::try_from(metrics.num_files_removed).unwrap_or(usize::MAX)
+        }
+        Maintenance::Vacuum { retain_hours, dry_run } => {
+            let mut vacuum = table.vacuum().with_dry_run(*dry_run).with_commit_properties(commit_properties(note));
+            if let Some(hours) = retain_hours {
+                let period = i64::try_from(*hours).ok().and_then(TimeDelta::try_hours);
+                vacuum = vacuum.with_retention_period(period.ok_or_else(|| input("the retention is too long"))?);
+            }
+            let (_, metrics) = vacuum.await.map_err(|error| from_delta(&error))?;
+            metrics.files_deleted.len()
+        }
+    };
+    Ok(touched as u64)
+}
+
+/// Adds a nullable column at the end.
+pub(crate) async fn add_column(
+    snapshots: &Snapshots,
+    place: &Place,
+    column: &Field,
+    note: &CommitNote,
+) -> Result<(), StoreError> {
+    let newest = snapshots.open(place, VersionSelector::Latest).await?;
+    check_writable(&newest)?;
+    check_unmapped(&newest)?;
+    let same_name = |field: &&std::sync::Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
+    if let Some(known) = newest.declared.fields().iter().find(same_name) {
+        let same = known.name() == column.name() && known.data_type() == column.data_type();
+        return if same { Ok(()) } else { Err(StoreError::AlreadyExists) };
+    }
+    if matches!(column.data_type(), DataType::Timestamp(_, None))
+        && !newest.declared.fields().iter().any(|field| field.data_type() == column.data_type())
+    {
+        // It would change the protocol, and with it every other writer's standing.
+        return Err(StoreError::Unsupported("adding the first timestamp column to this table".into()));
+    }
+    let fields: StructType = (&Schema::new(vec![column.clone().with_nullable(true)]))
+        .try_into_kernel()
+        .map_err(|_| StoreError::Unsupported("a column's type".into()))?;
+    let mut table = DeltaTable::new(place.log_store());
+    table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
+    let added = table
+        .add_columns()
+        .with_fields(fields.fields().cloned().collect::<Vec<_>>())
+        .with_commit_properties(commit_properties(note))
+        .await;
+    match added.map_err(|error| from_delta(&error)) {
+        Ok(_) => Ok(()),
+        Err(StoreError::Corrupt(_)) => Err(Fault("the column could not be added").io()),
+        Err(error) => Err(error),
+    }
+}

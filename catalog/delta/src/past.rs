@@ -1,0 +1,128 @@
+//! [`PastStore`]: a storage in which one table's log ends at some version.
+//!
+//! Why: deltalake, asked to write files, looks for newer commits and judges conflicts by rules of its own (an append
+//! conflicts with any concurrent delete). Lakeward judges by its own, in [`crate::commit`]. Invariant: deltalake sees the
+//! log as it was when the write began, to the end of the write.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+
+use crate::location::Place;
+
+/// A storage as it was at a version of one table.
+#[derive(Debug, Clone)]
+pub(crate) struct PastStore {
+    inner: Arc<dyn ObjectStore>,
+    horizon: Horizon,
+}
+
+#[derive(Debug, Clone)]
+struct Horizon {
+    log: Path,
+    newest: Option<u64>,
+}
+
+impl Horizon {
+    /// Whether a file of the log was not there yet. Hints about checkpoints are not there either: they may be newer.
+    fn hides(&self, path: &Path) -> bool {
+        let Some(mut rest) = path.prefix_match(&self.log) else { return false };
+        let Some(newest) = self.newest else { return true };
+        let name = rest.next().map(|part| part.as_ref().to_owned()).unwrap_or_default();
+        match name.split('.').next().map(str::parse::<u64>) {
+            Some(Ok(version)) => version > newest,
+            _ => name == "_last_checkpoint",
+        }
+    }
+}
+
+impl PastStore {
+    /// The storage of `place`, whose log ends at `newest`; `None`: there is no log.
+    pub(crate) fn new(place: &Place, newest: Option<u64>) -> Self {
+        let horizon = Horizon { log: place.prefix.clone().join("_delta_log"), newest };
+        Self { inner: Arc::clone(&place.root.store), horizon }
+    }
+}
+
+impl fmt::Display for PastStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PastStore")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for PastStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if self.horizon.hides(location) {
+            return Err(Error::NotFound { path: String::new(), source: "not there yet".into() });
+        }
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let horizon = self.horizon.clone();
+        self.inner.list(prefix).try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location))).boxed()
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        let horizon = self.horizon.clone();
+        let listed = self.inner.list_with_offset(prefix, offset);
+        listed.try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location))).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let mut listed = self.inner.list_with_delimiter(prefix).await?;
+        listed.objects.retain(|meta| !self.horizon.hides(&meta.location));
+        Ok(listed)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_commits_and_hints_are_hidden_and_nothing_else() {
+        let horizon = Horizon { log: Path::from("a/t/_delta_log"), newest: Some(7) };
+        let hides = |path: &str| horizon.hides(&Path::from(path));
+        assert!(hides("a/t/_delta_log/00000000000000000008.json"));
+        assert!(hides("a/t/_delta_log/00000000000000000010.checkpoint.parquet"));
+        assert!(hides("a/t/_delta_log/_last_checkpoint"));
+        assert!(!hides("a/t/_delta_log/00000000000000000007.json"));
+        assert!(!hides("a/t/00000000000000000008.json"));
+        assert!(!hides("a/t2/_delta_log/00000000000000000008.json"));
+        assert!(Horizon { newest: None, ..horizon.clone() }.hides(&Path::from("a/t/_delta_log/_x")));
+    }
+}

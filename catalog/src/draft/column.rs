@@ -1,0 +1,54 @@
+//! Replacing the columns of a table.
+//!
+//! Invariant: a column keeps its identifier and mask exactly where its name and type stay, so that nothing that a policy
+//! is bound to comes to mean something else.
+
+use std::sync::Arc;
+
+use lakeward_base::TableId;
+
+use super::{Draft, NewColumn};
+use crate::change::Change;
+use crate::error::CatalogError;
+use crate::model::{Column, Table};
+
+impl Draft {
+    /// Replaces all columns. Whether row policies still fit is the caller's business.
+    ///
+    /// # Errors
+    /// 42P01 where the table does not exist, 42701 for a column that stands twice, 2BP01 where a mask is set on a column
+    /// that would go or change its type, or reads one.
+    pub fn replace_columns(&mut self, id: TableId, new: &[NewColumn]) -> Result<(), CatalogError> {
+        let old = Arc::clone(self.existing_table(id)?);
+        let mut columns = Vec::with_capacity(new.len());
+        for column in new {
+            if columns.iter().any(|known: &Column| known.name == column.name) {
+                return Err(CatalogError::ColumnTwice { column: column.name.clone() });
+            }
+            let same = |known: &&Column| known.name == column.name && known.sql_type == column.sql_type;
+            columns.push(match old.columns.iter().find(same) {
+                Some(known) => known.clone(),
+                None => self.number_column(column.clone())?,
+            });
+        }
+        let gone = |column: &&Column| !columns.iter().any(|kept| kept.id == column.id);
+        for column in old.columns.iter().filter(gone) {
+            self.check_unmasked(&old, column)?;
+        }
+        let mut table = Table::clone(&old);
+        table.columns = columns;
+        self.make(Change::PutTable(Arc::new(table)))
+    }
+
+    fn check_unmasked(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {
+        let reads = |column: &&Column| column.mask.as_ref().is_some_and(|mask| mask.arguments.contains(&gone.id));
+        let Some(user) = table.columns.iter().find(reads) else { return Ok(()) };
+        let policy = user.mask.as_ref().and_then(|mask| self.masking_policy(mask.policy));
+        let policy = policy.map_or("a masking policy", |policy| policy.name.as_str());
+        Err(CatalogError::InUse {
+            message: format!("cannot replace column {} of table {}: other objects depend on it", gone.name, table.name),
+            detail: format!("masking policy {policy} on column {} depends on column {}", user.name, gone.name),
+            hint: Some("Unset the masking policy first."),
+        })
+    }
+}

@@ -1,0 +1,671 @@
+//! Tables of statements: what each is, or with which code and at which character it is refused.
+
+use std::time::{Duration, Instant};
+
+use lakeward_base::Coded;
+use proptest::prelude::{Just, Strategy, any, prop, proptest};
+use proptest::prop_oneof;
+
+use super::{
+    AggregateSyntax, Kind, Setting, Statement, Transaction, aggregate_syntax, describe, normalize, parse, split,
+};
+
+fn refusal(sql: &str) -> (String, Option<usize>, String) {
+    match parse(sql) {
+        Ok(statement) => panic!("{sql} was accepted as {}", statement.class),
+        Err(error) => (error.sqlstate().as_str().to_owned(), error.position(), error.message()),
+    }
+}
+
+fn accepted(sql: &str) -> Statement {
+    parse(sql).unwrap_or_else(|error| panic!("{sql}: {error} at {:?}", error.position()))
+}
+
+#[test]
+fn statements_and_their_classes() {
+    let table = [
+        ("", "EMPTY"),
+        ("  -- nothing\n /* at /* all */ */ ;", "EMPTY"),
+        ("SELECT 1", "SELECT"),
+        ("  select 1 ; ", "SELECT"),
+        ("(SELECT 1) UNION ALL (SELECT 2) ORDER BY 1 LIMIT 3 OFFSET 1", "SELECT"),
+        ("WITH a AS (SELECT 1 AS x), b AS NOT MATERIALIZED (SELECT 2) SELECT * FROM a, b", "SELECT"),
+        ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT * FROM n", "SELECT"),
+        ("VALUES (1, 'a'), (2, 'b')", "SELECT"),
+        ("SELECT DISTINCT ON (a) a, b FROM t ORDER BY a, b", "SELECT"),
+        (
+            "SELECT a, count(*) FILTER (WHERE b > 1), row_number() OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t GROUP BY a HAVING count(*) > 1",
+            "SELECT",
+        ),
+        ("SELECT sum(a) OVER w FROM t WINDOW w AS (PARTITION BY b)", "SELECT"),
+        ("SELECT * FROM a JOIN b USING (x) LEFT JOIN c ON a.y = c.y CROSS JOIN d NATURAL JOIN e", "SELECT"),
+        ("SELECT * FROM t, LATERAL (SELECT t.x) l, generate_series(1, 3) g(i), unnest(ARRAY[1, 2]) u", "SELECT"),
+        ("SELECT * FROM t VERSION AS OF 3 x", "SELECT"),
+        ("SELECT * FROM t VERSION AS OF $1 AS x JOIN s.u FOR VERSION AS OF 2 ON true", "SELECT"),
+        ("SELECT version AS of FROM t at", "SELECT"),
+        ("SELECT * FROM t changes, u before, v version", "SELECT"),
+        ("SELECT a FROM t FETCH FIRST 3 ROWS ONLY", "SELECT"),
+        (
+            "SELECT CASE a WHEN 1 THEN 'x' ELSE 'y' END, a::text, CAST(b AS numeric(10, 2)), DATE '2020-01-01', INTERVAL '1 day', a BETWEEN 1 AND 2, b IN (1, 2), c IS NOT DISTINCT FROM d, e LIKE 'x%', f ~ '^a' FROM t",
+            "SELECT",
+        ),
+        (
+            "SELECT extract(year FROM d), substring(a FROM 1 FOR 2), position('a' IN b), trim(BOTH ' ' FROM c), overlay(a PLACING 'b' FROM 1)",
+            "SELECT",
+        ),
+        (
+            "SELECT EXISTS (SELECT 1), (SELECT 2), a = ANY (ARRAY[1]), b IN (SELECT 3), current_user, current_role, now() AT TIME ZONE 'UTC' FROM t",
+            "SELECT",
+        ),
+        ("SELECT a FROM t GROUP BY ROLLUP (a), GROUPING SETS ((a), ())", "SELECT"),
+        (
+            "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.~) '^(x)$' COLLATE pg_catalog.default AND pg_catalog.pg_table_is_visible(c.oid) AND c.oid = '1'::pg_catalog.regclass",
+            "SELECT",
+        ),
+        ("SELECT $$a;b$$, $x$ $$ ; $x$, E'it\\'s', 'a'\n'b'", "SELECT"),
+        ("SELECT f(a => 1)", "SELECT"),
+        ("SELECT \"Select\" AS \"from\", t.\"A b\" FROM \"T\" t", "SELECT"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+        ("EXPLAIN ANALYZE VERBOSE SELECT 1", "EXPLAIN"),
+        ("EXPLAIN (ANALYZE, VERBOSE off, FORMAT JSON, COSTS off) (SELECT 1)", "EXPLAIN"),
+        ("EXPLAIN (SELECT 1)", "EXPLAIN"),
+        ("INSERT INTO t VALUES (1)", "INSERT"),
+        ("INSERT INTO s.t (a, \"B\") SELECT 1, 2", "INSERT"),
+        ("INSERT INTO t (SELECT 1)", "INSERT"),
+        ("INSERT INTO t WITH x AS (SELECT 1) SELECT * FROM x", "INSERT"),
+        ("CREATE TABLE t AS SELECT 1 AS a", "CREATE TABLE AS"),
+        (
+            "CREATE TABLE IF NOT EXISTS s.t (a, b) PARTITIONED BY (a) LOCATION 'file:///x' AS VALUES (1, 2)",
+            "CREATE TABLE AS",
+        ),
+        ("BEGIN", "BEGIN"),
+        ("begin transaction isolation level repeatable read, read write", "BEGIN"),
+        ("START TRANSACTION", "BEGIN"),
+        ("COMMIT WORK", "COMMIT"),
+        ("END", "COMMIT"),
+        ("ROLLBACK AND NO CHAIN", "ROLLBACK"),
+        ("ABORT", "ROLLBACK"),
+        ("SET a = 1", "SET"),
+        ("SET LOCAL statement_timeout TO '5s'", "SET"),
+        ("SET SESSION search_path = public, \"S\"", "SET"),
+        ("SET TIME ZONE 'UTC'", "SET"),
+        ("SET NAMES 'UTF8'", "SET"),
+        ("SET ROLE analyst", "SET"),
+        ("RESET ALL", "RESET"),
+        ("RESET ROLE", "RESET"),
+        ("SHOW ALL", "SHOW"),
+        ("SHOW TRANSACTION ISOLATION LEVEL", "SHOW"),
+        ("DISCARD ALL", "DISCARD"),
+    ];
+    for (sql, class) in table {
+        assert_eq!(accepted(sql).class, class, "{sql}");
+    }
+}
+
+#[test]
+fn errors_have_code_and_position() {
+    let table = [
+        ("SELECT * FORM t", "42601", Some(10), "syntax error at or near \"FORM\""),
+        ("SELEC 1", "42601", Some(1), "syntax error at or near \"SELEC\""),
+        ("SELECT 1 FROM", "42601", Some(14), "syntax error at end of input"),
+        ("SELECT\n  ä, FROM t", "42601", Some(13), "syntax error at or near \"FROM\""),
+        ("SELECT\n  ä FROM t WHERE", "42601", Some(24), "syntax error at end of input"),
+        ("SELECT * FROM where x", "42601", Some(15), "syntax error at or near \"where\""),
+        ("SELECT a FROM t AS order", "42601", Some(20), "syntax error at or near \"order\""),
+        ("SELECT 1; SELECT 2", "42601", None, "cannot insert multiple commands into a prepared statement"),
+        ("SELECT 'abc", "42601", Some(8), "unterminated quoted string"),
+        ("SELECT \"abc", "42601", Some(8), "unterminated quoted identifier"),
+        ("SELECT $x$abc", "42601", Some(8), "unterminated dollar-quoted string"),
+        ("SELECT 1 /* x", "42601", Some(10), "unterminated /* comment"),
+        ("SELECT 1a", "42601", Some(8), "trailing junk after numeric literal"),
+        ("SELECT 'a' 'b'", "42601", Some(12), "syntax error at or near \"'…'\""),
+        ("SELECT (1", "42601", Some(10), "syntax error at end of input"),
+        ("SELECT 1)", "42601", Some(9), "syntax error at or near \")\""),
+        ("SELECT 1 'x'", "42601", None, "syntax error at or near \"'…'\""),
+        ("SELECT $0", "42P02", Some(8), "there is no parameter $0"),
+        ("SET a = $1", "42601", Some(9), "syntax error at or near \"$1\""),
+        ("CREATE VIEW v AS SELECT $1", "42P02", None, "there is no parameter $1"),
+        ("CREATE ROLE r PASSWORD secret", "42601", Some(24), "syntax error in the PASSWORD clause"),
+        ("SELECT a FROM t LIMIT 1, 2", "42601", None, ""),
+        ("SELECT * FROM a JOIN b", "42601", None, ""),
+        ("CREATE TABLE t", "42601", Some(15), "syntax error at end of input"),
+        ("CREATE", "42601", Some(7), "syntax error at end of input"),
+        ("INSERT INTO t", "42601", Some(14), "syntax error at end of input"),
+        ("SELECT * FROM \"a\u{1}b\"", "42602", Some(15), ""),
+        ("SELECT 'a\u{0}'", "22021", Some(10), ""),
+        ("SELECT 1 COLLATE \"de_DE\"", "42704", Some(18), ""),
+        ("INSERT INTO a.b.c VALUES (1)", "0A000", Some(13), "cross-database references are not implemented"),
+        ("SELECT * FROM t VERSION AS OF 1.5", "22023", Some(15), ""),
+    ];
+    for (sql, code, position, message) in table {
+        let (found_code, found_position, found_message) = refusal(sql);
+        assert_eq!(found_code, code, "{sql}: {found_message}");
+        if position.is_some() {
+            assert_eq!(found_position, position, "{sql}: {found_message}");
+        }
+        if !message.is_empty() {
+            assert_eq!(found_message, message, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_says_so_with_a_hint() {
+    let table = [
+        "UPDATE t SET a = 1 RETURNING a",
+        "UPDATE ONLY t SET a = 1",
+        "UPDATE t SET a = 1 WHERE CURRENT OF c",
+        "DELETE FROM t RETURNING a",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET *",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+        "DESCRIBE t",
+        "VACUUM",
+        "VACUUM FULL t",
+        "OPTIMIZE t WHERE a = 1",
+        "CREATE OR REPLACE TABLE t (a int)",
+        "SELECT * FROM t FOR SYSTEM_VERSION AS OF 3",
+        "TRUNCATE t",
+        "COPY t FROM STDIN",
+        "COPY (SELECT 1) TO STDOUT",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "EXECUTE AS ROLE r SELECT 1",
+        "DECLARE c CURSOR FOR SELECT 1",
+        "FETCH 10 FROM c",
+        "SUBSCRIBE TO v",
+        "CREATE CONTINUOUS VIEW v AS SELECT 1",
+        "CREATE MATERIALIZED VIEW v AS SELECT 1",
+        "CREATE TAG phi",
+        "BREAK GLASS FOR SUBJECT 1 REASON 'x'",
+        "RUN POLICY TESTS",
+        "ANALYZE",
+        "CALL f()",
+        "LISTEN x",
+        "COMMENT ON TABLE t IS 'x'",
+        "CREATE INDEX i ON t (a)",
+        "CREATE TEMP TABLE t (a int)",
+        "CREATE DATABASE d",
+        "CREATE FUNCTION f() RETURNS int AS 'x'",
+        "CREATE EXTENSION x",
+        "ALTER SYSTEM SET a = 1",
+        "DROP FUNCTION f",
+        "CREATE POLICY TEST x AS ROLE r QUERY $$SELECT 1$$ EXPECT NO ROWS",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "ROLLBACK TO s",
+        "COMMIT AND CHAIN",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        "BEGIN READ ONLY",
+        "PREPARE TRANSACTION 'x'",
+        "SET SESSION AUTHORIZATION x",
+        "SET TRANSACTION READ ONLY",
+        "SHOW POLICIES",
+        "SHOW GRANTS FOR r",
+        "SHOW JOBS",
+        "DISCARD PLANS",
+        "EXPLAIN INSERT INTO t VALUES (1)",
+        "EXPLAIN (POLICIES) SELECT 1",
+        "EXPLAIN (FORMAT xml) SELECT 1",
+        "EXPLAIN (BUFFERS) SELECT 1",
+        "INSERT INTO t DEFAULT VALUES",
+        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
+        "INSERT INTO t VALUES (1) RETURNING a",
+        "INSERT INTO t VALUES (DEFAULT)",
+        "CREATE TABLE t AS SELECT 1 WITH NO DATA",
+        "GRANT SELECT (a) ON t TO r",
+        "GRANT EXECUTE ON FUNCTION f TO r",
+    ];
+    for sql in table {
+        let error = parse(sql).err().unwrap_or_else(|| panic!("{sql} was accepted"));
+        assert_eq!(error.sqlstate().as_str(), "0A000", "{sql}: {error}");
+        assert!(error.hint().is_some(), "{sql} has no hint");
+        assert!(error.message().ends_with("is not supported"), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn parameters_are_counted() {
+    assert_eq!(accepted("SELECT $2, $1, '$9', $$ $8 $$ -- $7").parameter_count, 2);
+    assert_eq!(accepted("INSERT INTO t VALUES ($1, $65535)").parameter_count, 65_535);
+    assert_eq!(refusal("SELECT $65536").0, "42P02");
+    assert_eq!(refusal("SELECT $x").0, "42601");
+}
+
+#[test]
+fn settings_are_read() {
+    let set = |sql: &str| match accepted(sql).kind {
+        Kind::Setting(Setting::Set { name, value, local }) => (name, value, local),
+        _ => panic!("{sql}"),
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(set("SET Statement_Timeout = 5000"), ("statement_timeout".to_owned(), some("5000"), false));
+    assert_eq!(set("SET LOCAL a.b TO on"), ("a.b".to_owned(), some("on"), true));
+    assert_eq!(set("SET search_path TO a, 'B'"), ("search_path".to_owned(), some("a, B"), false));
+    assert_eq!(set("SET x = -1"), ("x".to_owned(), some("-1"), false));
+    assert_eq!(set("SET x TO DEFAULT"), ("x".to_owned(), None, false));
+    assert_eq!(set("SET TIME ZONE LOCAL"), ("timezone".to_owned(), None, false));
+    assert_eq!(set("SET TIME ZONE 'Europe/Berlin'"), ("timezone".to_owned(), some("Europe/Berlin"), false));
+    assert_eq!(set("SET purpose_of_use = 'TREAT'"), ("purpose_of_use".to_owned(), some("TREAT"), false));
+    for (sql, role) in [
+        ("SET ROLE NONE", None),
+        ("SET ROLE 'Alice'", some("Alice")),
+        ("SET ROLE Alice", some("alice")),
+        ("RESET ROLE", None),
+    ] {
+        assert!(matches!(accepted(sql).kind, Kind::Setting(Setting::Role(found)) if found == role), "{sql}");
+    }
+    for (sql, wanted) in
+        [("BEGIN", Transaction::Begin), ("END TRANSACTION", Transaction::Commit), ("ABORT", Transaction::Rollback)]
+    {
+        assert!(matches!(accepted(sql).kind, Kind::Transaction(found) if found == wanted), "{sql}");
+    }
+}
+
+#[test]
+fn a_simple_query_is_split_as_psql_would() {
+    let parts = split("SELECT ';'; ;\n-- x;y\nSELECT $$;$$ /* ; */ ; SELECT \";\" ").unwrap();
+    let texts: Vec<_> = parts.iter().map(|part| part.text.as_str()).collect();
+    assert_eq!(texts, ["SELECT ';'", "SELECT $$;$$", "SELECT \";\""]);
+    assert_eq!(parts.iter().map(|part| part.before).collect::<Vec<_>>(), [0, 21, 44]);
+    assert!(split(" ; -- x").unwrap().is_empty());
+    let error = split("SELECT 1; SELECT 'x").unwrap_err();
+    assert_eq!((error.sqlstate().as_str(), error.position()), ("42601", Some(18)));
+}
+
+#[test]
+fn positions_are_places_in_the_text_that_was_parsed() {
+    let statement = accepted("  INSERT INTO S.\"T\" VALUES (1) ; ");
+    assert_eq!(statement.text.expose(), "  INSERT INTO S.\"T\" VALUES (1)");
+    let Kind::Insert(insert) = statement.kind else { panic!() };
+    assert_eq!(
+        (insert.table.schema.as_deref(), insert.table.name.as_str(), insert.table.position),
+        (Some("s"), "T", 15)
+    );
+    let Kind::Explain { statement, .. } = accepted("EXPLAIN SELECT 1").kind else { panic!() };
+    assert_eq!((statement.text.expose().as_str(), statement.normalized.as_str()), ("EXPLAIN SELECT 1", "SELECT ?"));
+}
+
+#[test]
+fn foreign_spellings_are_rewritten() {
+    let query = |sql: &str| match accepted(sql).kind {
+        Kind::Query(query) => query.to_string(),
+        _ => panic!("{sql}"),
+    };
+    assert_eq!(query("SELECT a FROM t FETCH FIRST 3 ROWS ONLY"), "SELECT a FROM t LIMIT 3");
+    assert_eq!(query("SELECT a FROM t OFFSET 2 FETCH NEXT ROW ONLY"), "SELECT a FROM t LIMIT 1 OFFSET 2");
+    assert_eq!(query("SELECT current_role, \"current_role\""), "SELECT current_role, \"current_role\"");
+    assert_eq!(query("SELECT a OPERATOR(pg_catalog.~) 'x' COLLATE pg_catalog.default"), "SELECT a ~ 'x'");
+    assert_eq!(query("SELECT pg_catalog.upper('x')::pg_catalog.text"), "SELECT upper('x')::TEXT");
+    // sqlparser prints a version after the alias.
+    assert_eq!(query("SELECT * FROM t FOR VERSION AS OF 2 AS x"), "SELECT * FROM t AS x VERSION AS OF 2");
+    assert_eq!(refusal("SELECT 1 LIMIT 1 FETCH FIRST 2 ROWS ONLY").0, "42601");
+}
+
+#[test]
+fn calls_that_only_aggregates_may_have_are_told() {
+    let Kind::Query(query) =
+        accepted("SELECT upper(DISTINCT a), Count(*) FILTER (WHERE b), lower(c) OVER (), abs(d)").kind
+    else {
+        panic!()
+    };
+    let expected = [("upper", "DISTINCT"), ("count", "FILTER"), ("lower", "OVER")];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(function, clause)| AggregateSyntax { function: (*function).to_owned(), clause })
+        .collect();
+    assert_eq!(aggregate_syntax(&query), expected);
+}
+
+#[test]
+fn normalized_text_holds_no_literal() {
+    let table = [
+        ("SELECT  1,\n 'x'  -- Mary\n FROM t", "SELECT ?, ? FROM t"),
+        (
+            "SELECT E'Mary\\'', U&'Mary', B'01', X'4D', N'Mary', $$Mary$$, $q$Mary$q$, 1.5e10, 0x1F, .5",
+            "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?",
+        ),
+        ("select a from T where b=$1 and c='O''Brien'", "select a from T where b=$1 and c=?"),
+        ("SELECT * FROM t WHERE ssn = \"412-68-1073\"", "SELECT * FROM t WHERE ssn = \"?\""),
+        ("SELECT \"Some_name\"", "SELECT \"Some_name\""),
+        ("CREATE ROLE a PASSWORD 'geheim'", "CREATE ROLE a PASSWORD ?"),
+        ("CREATE ROLE a PASSWORD geheim", "CREATE ROLE a PASSWORD ?"),
+        ("SELECT 'Mary", "SELECT ?"),
+        ("SELECT 1 /* Mary", "SELECT ? ?"),
+        ("", ""),
+    ];
+    for (sql, expected) in table {
+        assert_eq!(normalize(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn changes_of_rows_have_a_class_and_a_query() {
+    let table = [
+        ("UPDATE t SET a = 1, b = DEFAULT WHERE c = 2", "UPDATE", 5),
+        ("UPDATE s.t AS x SET (a, b) = (x.c, 2) FROM u WHERE u.id = x.id", "UPDATE", 5),
+        ("DELETE FROM t", "DELETE", 3),
+        ("DELETE FROM t x USING u, v WHERE x.a = u.a", "DELETE", 3),
+        ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE", "MERGE", 3),
+        (
+            "MERGE INTO t AS x USING (SELECT 1 AS a) AS s ON x.a = s.a WHEN MATCHED AND s.a > 1 THEN UPDATE SET a = 2
+             WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, DEFAULT)
+             WHEN NOT MATCHED BY SOURCE AND x.a < 0 THEN DELETE",
+            "MERGE",
+            6,
+        ),
+    ];
+    for (sql, class, columns) in table {
+        let statement = parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(statement.class, class, "{sql}");
+        let Kind::Change(change) = &statement.kind else { panic!("{sql}") };
+        let super::ast::SetExpr::Select(select) = change.source.body.as_ref() else { panic!("{sql}") };
+        assert_eq!(select.projection.len(), columns, "{sql}");
+    }
+    for sql in [
+        "UPDATE t",
+        "UPDATE t SET a = 1, a = 2",
+        "UPDATE t SET (a, b) = (1)",
+        "DELETE t",
+        "MERGE INTO t USING s ON t.a = s.a",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN INSERT (a) VALUES (1)",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN DELETE",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN INSERT (a, b) VALUES (1)",
+    ] {
+        assert_eq!(parse(sql).err().map(|error| error.sqlstate().as_str()), Some("42601"), "{sql}");
+    }
+}
+
+#[test]
+fn work_on_tables_has_a_class() {
+    for (sql, class) in [
+        ("DESCRIBE HISTORY s.t", "DESCRIBE HISTORY"),
+        ("RESTORE TABLE t TO VERSION AS OF 3", "RESTORE"),
+        ("RESTORE t TO TIMESTAMP AS OF '2026-01-27'", "RESTORE"),
+        ("OPTIMIZE t ZORDER BY (a, b)", "OPTIMIZE"),
+        ("VACUUM t RETAIN 200 HOURS DRY RUN", "VACUUM"),
+        ("INSERT OVERWRITE t SELECT 1", "INSERT OVERWRITE"),
+        ("CREATE OR REPLACE TABLE t AS SELECT 1", "CREATE OR REPLACE TABLE AS"),
+    ] {
+        assert_eq!(parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}")).class, class, "{sql}");
+    }
+}
+
+#[test]
+fn a_refused_text_has_a_class() {
+    let table = [
+        ("SELECT FROM WHERE", "SELECT"),
+        ("UPDATE t SET", "UPDATE"),
+        ("CREATE ROLE", "CREATE ROLE"),
+        ("CREATE OR REPLACE POLICY p", "CREATE POLICY"),
+        ("CREATE SOMETHING", "CREATE"),
+        ("geheim 'x'", "UNKNOWN"),
+        ("'", "EMPTY"),
+        ("", "EMPTY"),
+        ("EXPLAIN x", "EXPLAIN"),
+    ];
+    for (sql, class) in table {
+        assert_eq!(describe(sql).0, class, "{sql}");
+    }
+}
+
+/// On a thread with a small stack, as a server's are.
+fn on_a_small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap()
+}
+
+#[test]
+fn hostile_shapes_are_refused_and_never_overflow() {
+    let shapes = || {
+        let many = 100_000;
+        vec![
+            format!("SELECT {}1{}", "(".repeat(many), ")".repeat(many)),
+            format!("SELECT {}", "(".repeat(many)),
+            format!("SELECT 1{}", "+1".repeat(many)),
+            format!("SELECT 1{}", "::int".repeat(many)),
+            format!("SELECT a{}", " IS NULL".repeat(many)),
+            format!("SELECT a{}", "[1]".repeat(many)),
+            format!("SELECT {}1", "- ".repeat(many)),
+            format!("SELECT {}true", "NOT ".repeat(many)),
+            format!("SELECT a{}", " OR a".repeat(many)),
+            format!("SELECT a{}", " NOTNULL".repeat(many)),
+            format!("SELECT a{}", " AT TIME ZONE 'UTC'".repeat(many)),
+            format!("SELECT 1{}", " UNION SELECT 1, 2".repeat(many)),
+            format!("SELECT {}1{}", "f(".repeat(many), ")".repeat(many)),
+            format!("SELECT {}", "CASE WHEN ".repeat(many)),
+            format!("SELECT * FROM {}", "(SELECT * FROM ".repeat(many)),
+            format!("SELECT CAST(a AS {}", "ARRAY<".repeat(many)),
+            format!("SELECT CAST(a AS int{})", "[]".repeat(many)),
+            format!("SELECT {}", "INTERVAL ".repeat(many)),
+            format!("SELECT {}", "EXISTS (SELECT ".repeat(many)),
+            "EXPLAIN ".repeat(many),
+            format!("{}SELECT 1", "WITH a AS (".repeat(many)),
+            format!("SELECT * FROM JSON_TABLE(a, '$' COLUMNS({}", "NESTED PATH 'x' COLUMNS(".repeat(many)),
+        ]
+    };
+    for sql in shapes() {
+        let head: String = sql.chars().take(40).collect();
+        let code =
+            on_a_small_stack(move || parse(&sql).map(drop).map_err(|error| error.sqlstate().as_str())).unwrap_err();
+        assert!(["54000", "42601", "0A000"].contains(&code), "{head}: {code}");
+    }
+}
+
+#[test]
+fn what_the_limits_let_through_does_not_overflow() {
+    let operators = super::limits::OPERATORS - 2;
+    let shapes = [
+        format!("SELECT 1{}", "+1".repeat(operators)),
+        format!("SELECT 1{}", "::int".repeat(operators)),
+        format!("SELECT a{}", " IS NULL".repeat(operators)),
+        format!("SELECT 1{}", " UNION SELECT 1, 2".repeat(super::limits::SET_OPERATIONS)),
+        format!("SELECT {}1{}", "(".repeat(80), ")".repeat(80)),
+        format!("SELECT {}1{}", "f(".repeat(80), ")".repeat(80)),
+        format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(25), ") x".repeat(25)),
+    ];
+    for sql in shapes {
+        on_a_small_stack(move || drop(accepted(&sql)));
+    }
+}
+
+#[test]
+fn no_short_text_takes_long() {
+    let depth = 40;
+    let shapes = [
+        format!("SELECT {}1", "f(".repeat(depth)),
+        format!("SELECT * FROM {}", "((SELECT * FROM ".repeat(depth)),
+        format!("SELECT * FROM {}", "((SELECT FROM ".repeat(depth)),
+        format!("SELECT * FROM {}", "(SELECT ((SELECT * FROM ".repeat(depth / 2)),
+        format!("SELECT 1 WHERE {}", "1 IN ((SELECT 1 WHERE ".repeat(depth / 2)),
+        format!("SELECT {}", "CASE WHEN position(".repeat(depth)),
+        format!("SELECT {}", "trim(DATE ".repeat(depth)),
+        format!("SELECT * FROM {}", "(((a JOIN ".repeat(depth / 2)),
+    ];
+    for sql in shapes {
+        let started = Instant::now();
+        assert!(parse(&sql).is_err(), "{sql}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{sql} took {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn long_lists_take_linear_time() {
+    let started = Instant::now();
+    let names = format!("DROP TABLE a{}", ", a".repeat(200_000));
+    assert_eq!(accepted(&names).class, "DROP TABLE");
+    let versions = format!("SELECT * FROM t FOR VERSION AS OF 1{}", ", t FOR VERSION AS OF 1".repeat(50_000));
+    assert_eq!(accepted(&versions).class, "SELECT");
+    assert_eq!(refusal(&format!("CREATE TABLE t (a int{})", ", a int".repeat(100_000))).0, "54000");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn long_texts_are_read_or_refused() {
+    let literal = format!("SELECT '{}'", "x".repeat(10 << 20));
+    assert_eq!(accepted(&literal).normalized, "SELECT ?");
+    assert_eq!(refusal(&"(".repeat(10 << 20)).0, "54000");
+    assert_eq!(refusal(&" ".repeat(17 << 20)).0, "54000");
+    let rows = format!("INSERT INTO t VALUES (1, 'a'){}", ", (1, 'a')".repeat(50_000));
+    assert_eq!(accepted(&rows).class, "INSERT");
+    assert!(accepted(&rows).normalized.len() < 100_000);
+}
+
+/// Pieces of SQL, good and bad.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "(",
+        ")",
+        ",",
+        ";",
+        "*",
+        "t",
+        "a",
+        ".",
+        "=",
+        "+",
+        "'x'",
+        "1",
+        "$1",
+        "\"Q\"",
+        "AS",
+        "JOIN",
+        "ON",
+        "CREATE",
+        "TABLE",
+        "VIEW",
+        "POLICY",
+        "MASKING",
+        "ROLE",
+        "ALTER",
+        "DROP",
+        "GRANT",
+        "REVOKE",
+        "TO",
+        "USING",
+        "WITH",
+        "CHECK",
+        "INSERT",
+        "INTO",
+        "VALUES",
+        "SET",
+        "SHOW",
+        "BEGIN",
+        "EXPLAIN",
+        "ANALYZE",
+        "UNION",
+        "ORDER",
+        "BY",
+        "LIMIT",
+        "OVER",
+        "CASE",
+        "WHEN",
+        "THEN",
+        "END",
+        "NOT",
+        "NULL",
+        "IN",
+        "EXISTS",
+        "VERSION",
+        "OF",
+        "FOR",
+        "->",
+        "::",
+        "int",
+        "text",
+        "[",
+        "]",
+        "PASSWORD",
+        "LOGIN",
+        "IF",
+        "OR",
+        "REPLACE",
+        "RETURNS",
+        "COLUMN",
+        "SCHEMA",
+        "ENABLE",
+        "ROW",
+        "LEVEL",
+        "SECURITY",
+        "OWNER",
+        "LOCATION",
+        "INTERVAL",
+        "DATE",
+        "LATERAL",
+        "/*",
+        "*/",
+        "--",
+        "\n",
+        "'",
+        "\"",
+        "$$",
+        "E'\\",
+        "U&'",
+        "X'",
+        "{",
+        "}",
+        "~",
+        "@",
+        "?",
+        "#",
+        "ä",
+        "\u{1F600}",
+        "0x",
+        "1e",
+        "..",
+        ":",
+    ];
+    prop_oneof![9 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>()]
+}
+
+fn soup() -> impl Strategy<Value = String> {
+    (prop::collection::vec(piece(), 0..40), Just(())).prop_map(|(pieces, ())| pieces.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(sql in soup()) {
+        let _ = split(&sql);
+        let _ = describe(&sql);
+        if let Err(error) = parse(&sql)
+            && let Some(position) = error.position()
+        {
+            assert!((1..=sql.chars().count() + 1).contains(&position), "{position} of {sql:?}");
+        }
+    }
+
+    #[test]
+    fn no_literal_survives(secret in "[a-z]{12}", quote in 0_usize..9, before in soup(), after in soup()) {
+        let secret = format!("zq{secret}");
+        let literal = match quote {
+            0 => format!("'{secret}'"),
+            1 => format!("E'\\'{secret}'"),
+            2 => format!("U&'{secret}'"),
+            3 => format!("$${secret}$$"),
+            4 => format!("$tag${secret}$tag$"),
+            5 => format!("N'{secret}'"),
+            6 => format!("B'{secret}'"),
+            7 => format!("'it''s {secret}'"),
+            _ => format!("X'{secret}'"),
+        };
+        // On its own the literal is one; within a soup an open quote may turn it inside out, so only its own parts count.
+        let alone = normalize(&format!("SELECT a FROM t WHERE b = {literal} AND c"));
+        assert_eq!(alone, "SELECT a FROM t WHERE b = ? AND c");
+        let closed = |text: &str| split(text).is_ok() && !text.contains("--");
+        if closed(&before) {
+            assert!(!normalize(&format!("{before} {literal} {after}")).contains(&secret));
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_is_whole(sql in soup()) {
+        // A statement that was accepted has no tail that was left unread: with one more word it is another one.
+        if let Ok(statement) = parse(&sql)
+            && !matches!(statement.kind, Kind::Empty)
+            && let Ok(parts) = split(&sql)
+        {
+            assert!(parse(&format!("{} )", parts[0].text)).is_err());
+        }
+    }
+}
