@@ -3,6 +3,7 @@
 //! Invariants: a mutator either makes its whole change or fails and leaves every object as it was (it may have used up a
 //! number); what it lets through keeps every reference inside the catalog pointing at something.
 
+mod describe;
 mod grant;
 mod policy;
 mod relation;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
 
+pub use describe::Described;
+pub use grant::Revocation;
 pub use policy::{CreatedPolicy, NewMaskingPolicy, NewPolicy};
 pub use relation::{NewColumn, NewTable, NewView};
 pub use role::NewRole;

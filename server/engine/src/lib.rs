@@ -6,6 +6,7 @@
 //! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
 //! library's execution error leaves.
 
+mod activity;
 mod bounded;
 mod bytea;
 mod clock;
@@ -18,6 +19,7 @@ mod execute;
 mod expansion;
 mod explain;
 mod functions;
+mod keyed;
 mod metadata;
 mod names;
 mod output;

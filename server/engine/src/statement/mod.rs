@@ -12,11 +12,12 @@ mod front;
 mod insert;
 mod lex;
 mod limits;
+mod listing;
 mod normalize;
 mod refuse;
 mod reserved;
 mod rewrite;
-mod setting;
+pub(crate) mod setting;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
 
 use super::{Parsed, drop_list, policy, role_name};
-use crate::ddl::{ColumnDefinition, CreateTable, Ddl, RegisterTable, types};
+use crate::ddl::{ColumnDefinition, CreateTable, Ddl, NewPlace, RegisterTable, types};
 use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
@@ -217,11 +217,14 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
     if cursor.accept(&["force", "row", "level", "security"]) {
         return Ok(Ddl::RowSecurity { table, if_exists, enable: None });
     }
+    if let Some(to) = new_place(cursor)? {
+        return Ok(Ddl::MoveRelation { relation: table, if_exists, is_view: false, to });
+    }
     for (words, what, hint) in [
         (&["no", "force"][..], "NO FORCE", "Policies apply to a table's owner too; use a superuser to bypass them."),
         (&["add"], "ADD COLUMN", "Make a new table with CREATE TABLE AS."),
         (&["drop"], "DROP COLUMN", "Make a new table with CREATE TABLE AS."),
-        (&["rename"], "RENAME", "Make a view of that name."),
+        (&["rename"], "RENAME COLUMN", "Make a view with the names that you want."),
         (&["subject"], "SUBJECT COLUMN", "Leave it out."),
         (&["set"], "SET of a table", "Leave it out."),
         (&["reset"], "RESET of a table", "Leave it out."),
@@ -235,4 +238,15 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         return policy::mask(cursor, table, if_exists);
     }
     Err(cursor.error())
+}
+
+/// `RENAME TO name`, `SET SCHEMA name`
+pub(super) fn new_place(cursor: &mut Cursor<'_>) -> Result<Option<NewPlace>, Error> {
+    if cursor.accept(&["rename", "to"]) {
+        return cursor.identifier().map(NewPlace::Name).map(Some);
+    }
+    if cursor.accept(&["set", "schema"]) {
+        return cursor.identifier().map(NewPlace::Schema).map(Some);
+    }
+    Ok(None)
 }
