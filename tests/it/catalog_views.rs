@@ -32,7 +32,7 @@ fn psql_shows_grants_comments_and_settings() {
     };
     shows("\\dp p", &["admin=arwd/admin", "=a/admin", "ann=r*/admin", "id:", "ben=r/admin", "own:"]);
     shows("\\dt+ p", &["who is here"]);
-    shows("\\d+ p", &["social security", "POLICY \"own\""]);
+    shows("\\d+ p", &["social security"]);
     shows("\\dv+ lab.*", &["ids"]);
     shows("\\dn+", &["research", "nurse=U/admin", "admin=UC/admin"]);
     shows("\\du+", &["on the wards"]);

@@ -151,8 +151,9 @@ impl Session {
         if !name.eq_ignore_ascii_case("purpose_of_use") {
             return Ok(());
         }
+        let (_, purpose) = crate::settings::admitted(name, value)?;
         let snapshot = self.engine.shared.parts.catalog.snapshot();
-        may_state(&snapshot, self.login_role, Some(value.trim()))
+        may_state(&snapshot, self.login_role, Some(&purpose))
     }
 
     /// The session's number.
