@@ -375,6 +375,10 @@ fn a_refused_policy_says_why_when_it_is_made() {
         fn compile(&self, _: &str, _: &DFSchema) -> datafusion_common::Result<Expr> {
             Ok(self.0.clone())
         }
+
+        fn is_keyed(&self, _: &str) -> bool {
+            false
+        }
     }
     let error = check_row_policy("EXISTS (…)", &schema, &Fixed(subquery)).unwrap_err();
     assert!(matches!(error, CompileError::Subquery) && error.sqlstate() == SqlState::FEATURE_NOT_SUPPORTED);

@@ -22,6 +22,7 @@ pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("array_upper", Returns::Int4, array_upper),
     Known::strict("array_lower", Returns::Int4, array_lower),
     Known { name: "pg_my_temp_schema", returns: Returns::Oid, strict: false, body: |_, _| Ok(Cell::from(0_u32)) },
+    Known { name: "getdatabaseencoding", returns: Returns::Text, strict: false, body: |_, _| Ok(Cell::from("UTF8")) },
     Known { name: "pg_client_encoding", returns: Returns::Text, strict: false, body: |_, _| Ok(Cell::from("UTF8")) },
     Known { name: "pg_is_in_recovery", returns: Returns::Truth, strict: false, body: |_, _| Ok(Cell::Bool(false)) },
     Known::falsehood("pg_relation_is_publishable"),
