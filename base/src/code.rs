@@ -22,12 +22,18 @@ states! {
     SUCCESS = "00000",
     /// `warning`
     WARNING = "01000",
+    /// `privilege_not_revoked`
+    PRIVILEGE_NOT_REVOKED = "01006",
+    /// `privilege_not_granted`
+    PRIVILEGE_NOT_GRANTED = "01007",
     /// `connection_failure`
     CONNECTION_FAILURE = "08006",
     /// `protocol_violation`
     PROTOCOL_VIOLATION = "08P01",
     /// `feature_not_supported`
     FEATURE_NOT_SUPPORTED = "0A000",
+    /// `invalid_grant_operation`
+    INVALID_GRANT_OPERATION = "0LP01",
     /// `cardinality_violation`
     CARDINALITY_VIOLATION = "21000",
     /// `data_exception`
@@ -147,7 +153,7 @@ states! {
 }
 
 /// The classes of SQLSTATE that tell of a malformed or wrong request.
-const INVALID_ARGUMENT: &[&str] = &["22", "42", "21", "23", "24", "25", "26", "2B", "34", "3D", "3F", "08"];
+const INVALID_ARGUMENT: &[&str] = &["0L", "22", "42", "21", "23", "24", "25", "26", "2B", "34", "3D", "3F", "08"];
 
 impl SqlState {
     /// The five characters.

@@ -20,6 +20,9 @@ use crate::model::{Grantee, Privilege, Securable};
 use crate::scram::ScramVerifier;
 use crate::snapshot::Snapshot;
 
+/// How often a server looks for what other nodes have changed: well below the second within which they promise to see it.
+pub const FOLLOW_PERIOD: Duration = Duration::from_millis(250);
+
 /// A snapshot is written at every such version.
 pub const SNAPSHOT_INTERVAL: u64 = 64;
 
@@ -169,6 +172,36 @@ impl Catalog {
             return Ok(current);
         }
         self.shared.log.load(epoch.0).await.map(Arc::new)
+    }
+
+    /// Looks for what other nodes have changed, again and again, until the catalog is dropped. What cannot be read is
+    /// tried again; meanwhile the snapshot stays as it was, and the operator is told once.
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the catalog, which it does not keep alive")]
+    pub fn follow(self: &Arc<Self>, period: Duration) -> tokio::task::JoinHandle<()> {
+        let catalog = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut failing = false;
+            loop {
+                tokio::time::sleep(period).await;
+                let Some(catalog) = catalog.upgrade() else { return };
+                let failed = catalog.catch_up().await.err();
+                if let Some(error) = failed.as_ref().filter(|_| !failing) {
+                    tracing::error!(%error, "the catalog cannot be read: changes made by other nodes are not seen");
+                } else if failing && failed.is_none() {
+                    tracing::info!("the catalog can be read again");
+                }
+                failing = failed.is_some();
+            }
+        })
+    }
+
+    /// [`refresh`](Self::refresh), where there is something new.
+    async fn catch_up(&self) -> Result<(), CatalogError> {
+        let next = self.snapshot().epoch.saturating_add(1);
+        if self.shared.log.has(next).await? {
+            self.refresh().await?;
+        }
+        Ok(())
     }
 
     async fn turn(&self) -> Turn {

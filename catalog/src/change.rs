@@ -9,7 +9,7 @@ use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
-use crate::model::{MaskingPolicy, Relation, Role, Schema, Table, View};
+use crate::model::{Grant, MaskingPolicy, Relation, Role, Schema, SystemObject, Table, View};
 use crate::snapshot::Snapshot;
 
 /// One change. Putting adds an object or replaces the one with its identifier.
@@ -25,6 +25,11 @@ pub(crate) enum Change {
     DropRelation(TableId),
     PutMaskingPolicy(Arc<MaskingPolicy>),
     DropMaskingPolicy(MaskingPolicyId),
+    /// All grants on something of the server's own; none forgets it.
+    PutSystemGrants {
+        object: SystemObject,
+        grants: Vec<Grant>,
+    },
 }
 
 impl Snapshot {
@@ -49,6 +54,15 @@ impl Snapshot {
                 Arc::make_mut(&mut self.masking_policies).put(Arc::clone(policy))
             }
             Change::DropMaskingPolicy(id) => Arc::make_mut(&mut self.masking_policies).remove(*id),
+            Change::PutSystemGrants { object, grants } => {
+                let all = Arc::make_mut(&mut self.system_grants);
+                if grants.is_empty() {
+                    all.remove(object);
+                } else {
+                    all.insert(object.clone(), grants.clone());
+                }
+                Ok(())
+            }
         }
     }
 

@@ -79,6 +79,12 @@ pub enum ObjectKind {
     Policy,
     /// A masking policy.
     MaskingPolicy,
+    /// A function.
+    Function,
+    /// A location of files.
+    Storage,
+    /// The emergency access.
+    BreakGlass,
 }
 
 impl fmt::Display for ObjectKind {
@@ -91,6 +97,9 @@ impl fmt::Display for ObjectKind {
             Self::View => "view",
             Self::Policy => "policy",
             Self::MaskingPolicy => "masking policy",
+            Self::Function => "function",
+            Self::Storage => "storage",
+            Self::BreakGlass => "break glass",
         })
     }
 }
@@ -98,7 +107,9 @@ impl fmt::Display for ObjectKind {
 impl ObjectKind {
     fn duplicate(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy => SqlState::DUPLICATE_OBJECT,
+            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Function | Self::Storage | Self::BreakGlass => {
+                SqlState::DUPLICATE_OBJECT
+            }
             Self::Schema => SqlState::DUPLICATE_SCHEMA,
             Self::Relation | Self::Table | Self::View => SqlState::DUPLICATE_TABLE,
         }
@@ -106,7 +117,10 @@ impl ObjectKind {
 
     fn undefined(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy => SqlState::UNDEFINED_OBJECT,
+            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Storage | Self::BreakGlass => {
+                SqlState::UNDEFINED_OBJECT
+            }
+            Self::Function => SqlState::UNDEFINED_FUNCTION,
             Self::Schema => SqlState::INVALID_SCHEMA_NAME,
             Self::Relation | Self::Table | Self::View => SqlState::UNDEFINED_TABLE,
         }
@@ -230,6 +244,12 @@ pub enum CatalogError {
         /// The object's kind.
         kind: ObjectKind,
     },
+    /// A grant option is for roles, and not for whoever it came from.
+    #[error("{0}")]
+    GrantOption(&'static str),
+    /// Others hold the privilege through the one from whom it is taken.
+    #[error("dependent privileges exist")]
+    DependentPrivileges,
     /// A derived table belongs to its maker alone.
     #[error("privileges on \"{table}\" cannot be granted: it was derived from other tables")]
     NotGrantable {
@@ -344,6 +364,7 @@ impl CatalogError {
             Self::NotInitialised { .. } => (None, Some("Run \"lakeward init\" first.")),
             Self::Missing { .. } | Self::Damaged { .. } => (None, Some("Restore the catalog's log from a backup.")),
             Self::Contended => (None, Some("Try again.")),
+            Self::DependentPrivileges => (None, Some("Use CASCADE to revoke them too.")),
             Self::AlreadyExists { .. }
             | Self::PolicyExists { .. }
             | Self::NotFound { .. }
@@ -356,6 +377,7 @@ impl CatalogError {
             | Self::InvalidName { .. }
             | Self::MembershipCycle { .. }
             | Self::InvalidGrant { .. }
+            | Self::GrantOption(_)
             | Self::InvalidLocation(_)
             | Self::PolicyClauses(_)
             | Self::InvalidDefinition(_)
@@ -387,11 +409,13 @@ impl Coded for CatalogError {
             Self::PolicyNotFound { .. } => SqlState::UNDEFINED_OBJECT,
             Self::ColumnNotFound { .. } => SqlState::UNDEFINED_COLUMN,
             Self::ColumnTwice { .. } | Self::ColumnExists { .. } => SqlState::DUPLICATE_COLUMN,
-            Self::InUse { .. } | Self::BuiltIn { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::InUse { .. } | Self::BuiltIn { .. } | Self::DependentPrivileges => {
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST
+            }
+            Self::GrantOption(_) | Self::MembershipCycle { .. } => SqlState::INVALID_GRANT_OPERATION,
             Self::Reserved { .. } => SqlState::RESERVED_NAME,
             Self::InvalidName { .. } => SqlState::INVALID_NAME,
-            // PostgreSQL's own code here is 0LP01 (invalid_grant_operation).
-            Self::MembershipCycle { .. } | Self::InvalidDefinition(_) => SqlState::INVALID_OBJECT_DEFINITION,
+            Self::InvalidDefinition(_) => SqlState::INVALID_OBJECT_DEFINITION,
             Self::InvalidTable(_) => SqlState::INVALID_TABLE_DEFINITION,
             Self::InvalidGrant { .. } => SqlState::WRONG_OBJECT_TYPE,
             Self::NotGrantable { .. } | Self::Unsupported(_) | Self::NewerFormat { .. } => {

@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{MaskingPolicy, Role, Schema, Table, View};
+use crate::model::{Grant, MaskingPolicy, Role, Schema, SystemObject, Table, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How many entries are fetched at once.
 const FETCH_AHEAD: usize = 16;
 
@@ -59,6 +59,8 @@ pub(crate) struct Image {
     masking_policies: Vec<Arc<MaskingPolicy>>,
     tables: Vec<Arc<Table>>,
     views: Vec<Arc<View>>,
+    #[serde(default)]
+    system_grants: Vec<(SystemObject, Vec<Grant>)>,
 }
 
 /// An object's second line.
@@ -156,6 +158,10 @@ impl Image {
             masking_policies: snapshot.masking_policies().cloned().collect(),
             tables: snapshot.tables().cloned().collect(),
             views: snapshot.views().cloned().collect(),
+            system_grants: snapshot
+                .system_objects()
+                .map(|(object, grants)| (object.clone(), grants.to_vec()))
+                .collect(),
         }
     }
 
@@ -170,7 +176,8 @@ impl Image {
             .chain(self.schemas.into_iter().map(Change::PutSchema))
             .chain(self.masking_policies.into_iter().map(Change::PutMaskingPolicy))
             .chain(self.tables.into_iter().map(Change::PutTable))
-            .chain(self.views.into_iter().map(Change::PutView));
+            .chain(self.views.into_iter().map(Change::PutView))
+            .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }));
         for object in objects {
             snapshot.apply(&object)?;
         }
@@ -286,6 +293,15 @@ impl Log {
         let Ok((image, _)) = unseal::<Image>(&bytes, version) else { return Ok(None) };
         let (_, hash) = self.entry(version).await?;
         Ok(image.restore().ok().filter(|snapshot| snapshot.epoch == version && snapshot.head == hash))
+    }
+
+    /// Whether an entry of that version stands in the log: one request, where listing takes more.
+    pub(crate) async fn has(&self, version: u64) -> Result<bool, CatalogError> {
+        match self.store.head(&self.entry_path(version)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(CatalogError::unavailable(error)),
+        }
     }
 
     async fn entry(&self, version: u64) -> Result<(Entry, [u8; 32]), CatalogError> {

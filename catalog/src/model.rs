@@ -37,6 +37,18 @@ pub struct Role {
     pub attributes: BTreeMap<String, String>,
     /// Roles that this role is a direct member of.
     pub member_of: BTreeSet<RoleId>,
+    /// Roles that this role may grant and revoke (`WITH ADMIN OPTION`), whether or not it is a member of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub admin_of: BTreeSet<RoleId>,
+    /// Settings that its sessions begin with, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// The purposes of use that its sessions may state; `None` leaves all open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_purposes: Option<BTreeSet<String>>,
+    /// What `COMMENT ON` says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Built in: cannot be dropped or renamed.
     pub built_in: bool,
 }
@@ -53,6 +65,9 @@ pub struct Schema {
     pub owner: RoleId,
     /// What has been granted on it (`USAGE`, `CREATE`).
     pub grants: Vec<Grant>,
+    /// What `COMMENT ON` says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// What can be granted.
@@ -71,6 +86,10 @@ pub enum Privilege {
     Usage,
     /// Create in a schema.
     Create,
+    /// Call a keyed function.
+    Execute,
+    /// Open one subject's rows in an emergency.
+    BreakGlass,
 }
 
 /// To whom something applies.
@@ -91,8 +110,14 @@ pub struct Grant {
     pub privilege: Privilege,
     /// To whom.
     pub grantee: Grantee,
-    /// By whom.
+    /// By whom. [`SYSTEM`](crate::SYSTEM) for what superusers grant on things that nobody owns.
     pub grantor: RoleId,
+    /// On this column alone; `None` is the whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<ColumnId>,
+    /// WITH GRANT OPTION.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grantable: bool,
 }
 
 /// A Delta table.
@@ -121,6 +146,9 @@ pub struct Table {
     pub policies: Vec<RowPolicy>,
     /// False for derived tables until lineage protects them: only the owner may read, and GRANT is refused.
     pub grantable: bool,
+    /// What `COMMENT ON` says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// A column of a table, as the catalog knows it.
@@ -135,6 +163,9 @@ pub struct Column {
     pub sql_type: String,
     /// The mask that is set on it.
     pub mask: Option<MaskBinding>,
+    /// What `COMMENT ON` says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// A masking policy set on a column.
@@ -234,15 +265,32 @@ pub struct View {
     pub columns: Vec<Column>,
     /// Privileges on the view.
     pub grants: Vec<Grant>,
+    /// What `COMMENT ON` says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// What privileges can be granted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Securable {
     /// A schema: `USAGE`, `CREATE`.
     Schema(SchemaId),
     /// A table or view: `SELECT`, `INSERT`, `UPDATE`, `DELETE`.
     Relation(TableId),
+    /// Something that is the server's own.
+    System(SystemObject),
+}
+
+/// Things that nobody made and nobody owns, and that privileges are granted on all the same: by superusers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemObject {
+    /// A keyed function, by name: `EXECUTE`.
+    Function(String),
+    /// Everything below a location, in its canonical spelling: `USAGE`.
+    Storage(String),
+    /// Opening a subject's rows in an emergency: `BREAK GLASS`.
+    BreakGlass,
 }
 
 /// What a name can stand for in FROM.

@@ -54,7 +54,10 @@ fn check_reserved(kind: ObjectKind, name: &str) -> Result<(), CatalogError> {
         | ObjectKind::Table
         | ObjectKind::View
         | ObjectKind::Policy
-        | ObjectKind::MaskingPolicy => Ok(()),
+        | ObjectKind::MaskingPolicy
+        | ObjectKind::Function
+        | ObjectKind::Storage
+        | ObjectKind::BreakGlass => Ok(()),
     }
 }
 

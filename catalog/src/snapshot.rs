@@ -3,21 +3,24 @@
 //! Invariant: a snapshot that somebody else can see never changes. Copies share what they have in common, so that a
 //! draft costs one map, not one catalog.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{Epoch, MaskingPolicyId, RoleId, SchemaId, TableId};
+use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, RoleId, SchemaId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
-use crate::model::{Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, Table, View};
+use crate::model::{Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, SystemObject, Table, View};
 use crate::name::quote_identifier;
 
 /// The first identifier, PostgreSQL's `FirstNormalObjectId`: identifiers can serve as OIDs beside the system's own.
 const FIRST_IDENTIFIER: u64 = 16_384;
+
+/// Who granted what superusers grant on things that nobody owns: no role has this identifier.
+pub const SYSTEM: RoleId = RoleId(0);
 
 /// The next numbers to give out. Kept in the log, so that none is given out twice, whatever was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,7 @@ pub struct Snapshot {
     pub(crate) schemas: Arc<Index<Schema>>,
     pub(crate) masking_policies: Arc<Index<MaskingPolicy>>,
     pub(crate) relations: Arc<Relations>,
+    pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
 }
 
 impl Snapshot {
@@ -209,11 +213,81 @@ impl Snapshot {
     /// caller's business.
     #[must_use]
     pub fn holds(&self, roles: &BTreeSet<RoleId>, owner: RoleId, grants: &[Grant], privilege: Privilege) -> bool {
-        roles.contains(&owner)
-            || grants.iter().filter(|grant| grant.privilege == privilege).any(|grant| match grant.grantee {
-                Grantee::Public => true,
-                Grantee::Role(role) => roles.contains(&role),
-            })
+        let whole = |grant: &&Grant| grant.privilege == privilege && grant.column.is_none();
+        roles.contains(&owner) || grants.iter().filter(whole).any(|grant| is_for(grant, roles))
+    }
+
+    /// The columns on which one of `roles`, or everybody, was granted `privilege` by name. What is held on the whole
+    /// table is [`holds`](Self::holds)'s business.
+    #[must_use]
+    pub fn columns_held(&self, roles: &BTreeSet<RoleId>, grants: &[Grant], privilege: Privilege) -> BTreeSet<ColumnId> {
+        let fitting = grants.iter().filter(|grant| grant.privilege == privilege && is_for(grant, roles));
+        fitting.filter_map(|grant| grant.column).collect()
+    }
+
+    /// In whose name one of `roles` may grant `privilege` on the object, or on a column of it: the owner's, else that of
+    /// the role that was given the grant option.
+    #[must_use]
+    pub fn grantor(
+        &self,
+        roles: &BTreeSet<RoleId>,
+        owner: RoleId,
+        grants: &[Grant],
+        privilege: Privilege,
+        column: Option<ColumnId>,
+    ) -> Option<RoleId> {
+        if roles.contains(&owner) {
+            return Some(owner);
+        }
+        let covers = |grant: &&Grant| {
+            grant.grantable && grant.privilege == privilege && (grant.column.is_none() || grant.column == column)
+        };
+        grants.iter().filter(covers).find_map(|grant| match grant.grantee {
+            Grantee::Role(role) if roles.contains(&role) => Some(role),
+            Grantee::Role(_) | Grantee::Public => None,
+        })
+    }
+
+    /// What was granted on something of the server's own.
+    #[must_use]
+    pub fn system_grants(&self, object: &SystemObject) -> &[Grant] {
+        self.system_grants.get(object).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Everything of the server's own that something was granted on.
+    pub fn system_objects(&self) -> impl Iterator<Item = (&SystemObject, &[Grant])> {
+        self.system_grants.iter().map(|(object, grants)| (object, grants.as_slice()))
+    }
+
+    /// Whether one of `roles` may call a keyed function. Superusers are the caller's business.
+    #[must_use]
+    pub fn may_execute(&self, roles: &BTreeSet<RoleId>, function: &str) -> bool {
+        let object = SystemObject::Function(function.to_owned());
+        self.holds(roles, SYSTEM, self.system_grants(&object), Privilege::Execute)
+    }
+
+    /// Whether one of `roles` may put tables at a canonical location: it lies below one that was granted.
+    #[must_use]
+    pub fn may_use_storage(&self, roles: &BTreeSet<RoleId>, location: &str) -> bool {
+        self.system_objects().any(|(object, grants)| match object {
+            SystemObject::Storage(prefix) => {
+                location.starts_with(prefix.as_str()) && self.holds(roles, SYSTEM, grants, Privilege::Usage)
+            }
+            SystemObject::Function(_) | SystemObject::BreakGlass => false,
+        })
+    }
+
+    /// Whether one of `roles` was given the admin option on `role`.
+    #[must_use]
+    pub fn administers(&self, roles: &BTreeSet<RoleId>, role: RoleId) -> bool {
+        roles.iter().filter_map(|id| self.role(*id)).any(|holder| holder.admin_of.contains(&role))
+    }
+}
+
+fn is_for(grant: &Grant, roles: &BTreeSet<RoleId>) -> bool {
+    match grant.grantee {
+        Grantee::Public => true,
+        Grantee::Role(role) => roles.contains(&role),
     }
 }
 

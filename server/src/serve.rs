@@ -137,6 +137,7 @@ impl Server {
         let catalog = Catalog::open(init::catalog_store(data)?, init::CATALOG_PREFIX.into(), Arc::clone(&clock))
             .await
             .map_err(|error| ServerError::part("the catalog", &error))?;
+        drop(catalog.follow(lakeward_catalog::FOLLOW_PERIOD));
         let store: Arc<dyn TableStore> =
             Arc::new(DeltaStore::new().map_err(|error| ServerError::part("the tables", &error))?);
         let audit = open_audit(config, Arc::clone(&clock), &queries).await?;

@@ -144,3 +144,91 @@ fn users_cannot_write_identifiers_into_the_audit() {
     assert!(!names.contains("412"), "{names}");
     assert_ne!(lab.psql("admin").rows("SELECT count(*) FROM system.audit WHERE purpose_of_use = 'TREAT'"), "0");
 }
+
+#[test]
+fn createrole_rules_over_its_own_roles_only() {
+    let lab = Lab::open(
+        "CREATE TABLE p (a int); INSERT INTO p VALUES (1);
+         CREATE ROLE maker LOGIN PASSWORD 'secret' CREATEROLE;
+         CREATE ROLE readers; GRANT SELECT ON p TO readers;
+         CREATE ROLE one LOGIN PASSWORD 'secret'; GRANT readers TO one;
+         CREATE ROLE chief; GRANT auditor TO chief;",
+    );
+    let (admin, maker) = (lab.psql("admin"), lab.psql("maker"));
+    for sql in [
+        "GRANT readers TO maker",
+        "GRANT one TO maker",
+        "ALTER ROLE one PASSWORD 'mine'",
+        "ALTER ROLE one SET search_path = maker",
+        "ALTER ROLE one VALID UNTIL '2020-01-01'",
+        "ALTER ROLE one RENAME TO two",
+        "ALTER ROLE maker SET ALLOWED_PURPOSES = 'TREAT'",
+        "ALTER ROLE auditor LOGIN",
+        "DROP ROLE readers",
+        "CREATE ROLE x IN ROLE readers",
+        "CREATE ROLE x ROLE admin",
+        "CREATE ROLE x BYPASSRLS",
+        "REVOKE readers FROM one",
+        "REASSIGN OWNED BY admin TO maker",
+        "DROP OWNED BY one",
+        "COMMENT ON ROLE one IS 'x'",
+        "GRANT operator TO maker",
+        "GRANT policy_admin TO maker WITH ADMIN OPTION",
+        "GRANT BREAK GLASS TO maker",
+        "GRANT EXECUTE ON FUNCTION mask_hash TO maker",
+        "GRANT USAGE ON STORAGE 'file:///' TO maker",
+        "CREATE SCHEMA mine",
+    ] {
+        assert_eq!(maker.fails(sql).0, "42501", "{sql}");
+    }
+    maker.rows("CREATE ROLE own LOGIN PASSWORD 'x'; GRANT own TO one; ALTER ROLE own PASSWORD 'secret'");
+    // The admin option is the superuser's to give, for built-in roles too; what reaches further stays closed.
+    admin.rows("GRANT readers TO maker WITH ADMIN OPTION; REVOKE readers FROM maker");
+    assert_eq!(maker.fails("GRANT readers TO own").0, "42501", "REVOKE takes the admin option too");
+    admin.rows("GRANT auditor TO maker WITH ADMIN OPTION");
+    maker.rows("GRANT auditor TO own");
+    assert_eq!(maker.fails("ALTER ROLE own PASSWORD 'y'").0, "42501", "it is more than a plain role now");
+    admin.rows("GRANT operator TO own; REVOKE ADMIN OPTION FOR auditor FROM maker");
+    assert_eq!(maker.fails("GRANT own TO maker").0, "42501", "its reach is no longer the maker's to give");
+    assert_eq!(maker.fails("GRANT chief TO maker").0, "42501");
+}
+
+#[test]
+fn a_role_that_a_policy_names_keeps_its_name() {
+    let lab = Lab::open(
+        "CREATE TABLE p (id bigint, mrn text); CREATE ROLE privacy; CREATE ROLE wards; CREATE ROLE plain;
+         CREATE MASKING POLICY m AS (val text) RETURNS text -> CASE WHEN is_role_in_session('privacy') THEN val END;
+         CREATE POLICY w ON p USING (is_role_in_session('wards'));",
+    );
+    let admin = lab.psql("admin");
+    for sql in ["ALTER ROLE privacy RENAME TO x", "DROP ROLE privacy", "DROP ROLE wards"] {
+        assert_eq!(admin.fails(sql).0, "2BP01", "{sql}");
+    }
+    admin.rows("ALTER ROLE plain RENAME TO x; DROP ROLE x; DROP POLICY w ON p; DROP ROLE wards");
+}
+
+#[test]
+fn a_grant_option_is_no_ownership() {
+    let lab = Lab::open(GOVERNED);
+    let (admin, one, two) = (lab.psql("admin"), lab.psql("one"), lab.psql("two"));
+    admin.rows("CREATE ROLE three LOGIN PASSWORD 'secret'; GRANT SELECT ON p TO one WITH GRANT OPTION");
+    one.rows("GRANT SELECT ON p TO three");
+    assert_eq!(lab.psql("three").rows("SELECT count(*) FROM p"), "0", "policies hold for whoever it is passed on to");
+    for sql in [
+        "GRANT INSERT ON p TO three",
+        "DROP TABLE p",
+        "ALTER TABLE p OWNER TO one",
+        "ALTER TABLE p DISABLE ROW LEVEL SECURITY",
+        "COMMENT ON TABLE p IS 'x'",
+        "ALTER TABLE p RENAME TO q",
+        "ALTER TABLE p SET SCHEMA lab",
+    ] {
+        let answer = one.run(sql);
+        assert!(!answer.ok || answer.err.contains("01007"), "{sql}: {}", answer.err);
+    }
+    assert_eq!(lab.psql("three").fails("INSERT INTO p VALUES (9, 9, 'x')").0, "42501");
+    assert_eq!(two.rows("SELECT count(*) FROM p"), "1");
+    admin.rows("REVOKE SELECT ON p FROM one CASCADE");
+    assert_eq!(lab.psql("three").fails("SELECT count(*) FROM p").0, "42501");
+    assert_eq!(one.rows("SELECT count(*) FROM p"), "2", "through staff");
+}

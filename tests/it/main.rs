@@ -3,12 +3,14 @@
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod catalog_views;
 mod contract;
 mod crash;
 mod delta;
 mod doors;
 mod errors;
 mod escalation;
+mod grants;
 mod harness;
 mod leaks;
 mod lifecycle;

@@ -70,6 +70,7 @@ impl Lake {
             row_security: false,
             policies: vec![],
             grantable: true,
+            comment: None,
         }
     }
 

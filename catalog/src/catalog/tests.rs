@@ -19,7 +19,7 @@ use object_store::{
 use proptest::prelude::*;
 
 use super::{Catalog, SNAPSHOT_INTERVAL};
-use crate::draft::{Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable};
+use crate::draft::{Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, Revocation};
 use crate::error::CatalogError;
 use crate::log::{Image, Log};
 use crate::model::{Grantee, MaskBinding, Parameter, PolicyCommand, Privilege, Securable};
@@ -147,6 +147,29 @@ async fn nodes_see_each_other_and_the_past_stays_readable() {
 }
 
 /// Every writer is a node of its own; each adds roles, and all bump one attribute that only a re-run edit gets right.
+#[tokio::test]
+async fn a_node_that_follows_sees_what_another_changes_within_a_second() {
+    let (store, one) = in_memory().await;
+    let two = open(&store).await.expect("open");
+    let following = two.follow(std::time::Duration::from_millis(20));
+    for number in 0..3 {
+        one.change("admin", |draft| draft.create_role(role(&format!("r{number}")))).await.expect("changed");
+        let seen = tokio::time::timeout(std::time::Duration::from_secs(1), async {
+            while two.snapshot().epoch() != one.snapshot().epoch() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        });
+        seen.await.expect("within a second");
+        assert_eq!(image(&two.snapshot()), image(&one.snapshot()));
+    }
+    // Both write; each lost race is caught up with.
+    two.change("admin", |draft| draft.create_role(role("of_two"))).await.expect("changed");
+    one.change("admin", |draft| draft.create_role(role("of_one"))).await.expect("changed");
+    assert!(one.snapshot().role_by_name("of_two").is_some());
+    drop(two);
+    tokio::time::timeout(std::time::Duration::from_secs(1), following).await.expect("it ends").expect("in order");
+}
+
 async fn race(store: Arc<dyn ObjectStore>, writers: u64, edits: u64) {
     let (store, first) = initialised(store).await;
     first.change("admin", |draft| draft.create_role(role("counter"))).await.expect("counter");
@@ -281,13 +304,13 @@ async fn snapshots_save_work_and_are_not_relied_on() {
 async fn a_newer_format_is_refused_by_name() {
     let (store, catalog) = in_memory().await;
     add_roles(&catalog, 1).await;
-    let body = "{\"format\":2,\"version\":2,\"surprise\":true}";
+    let body = "{\"format\":3,\"version\":2,\"surprise\":true}";
     let seal = <sha2::Sha256 as sha2::Digest>::digest(body.as_bytes());
     let bytes = format!("{body}\n{{\"sha256\":\"{}\"}}\n", hex::encode(seal));
     store.put(&entry(2), bytes.into()).await.expect("put");
     let error = catalog.refresh().await.expect_err("newer");
     assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
-    assert_eq!(error.to_string(), "the catalog's log entry 2 was written by a newer version (format 2)");
+    assert_eq!(error.to_string(), "the catalog's log entry 2 was written by a newer version (format 3)");
 }
 
 #[tokio::test]
@@ -523,7 +546,17 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
             .grant(Securable::Relation(pick(tables, *a)?), Privilege::Select, Grantee::Role(pick(roles, *n)?), admin)
             .map(drop),
         Step::Revoke(a, n) => draft
-            .revoke(Securable::Relation(pick(tables, *a)?), Privilege::Select, Grantee::Role(pick(roles, *n)?))
+            .revoke(
+                &Securable::Relation(pick(tables, *a)?),
+                &Revocation {
+                    privilege: Privilege::Select,
+                    column: None,
+                    grantee: Grantee::Role(pick(roles, *n)?),
+                    grantor: admin,
+                    option_only: false,
+                    cascade: false,
+                },
+            )
             .map(drop),
     }
 }

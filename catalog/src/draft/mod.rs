@@ -4,6 +4,7 @@
 //! number); what it lets through keeps every reference inside the catalog pointing at something.
 
 mod column;
+mod describe;
 mod grant;
 mod policy;
 mod relation;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
 
+pub use describe::Described;
+pub use grant::Revocation;
 pub use policy::{CreatedPolicy, NewMaskingPolicy, NewPolicy};
 pub use relation::{NewColumn, NewTable, NewView};
 pub use role::NewRole;

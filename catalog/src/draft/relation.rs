@@ -9,10 +9,11 @@ use std::sync::Arc;
 use lakeward_base::{ColumnId, Redacted, RoleId, SchemaId, TableId};
 
 use super::Draft;
+use super::grant::hand_over;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
 use crate::location::{canonical_location, overlaps};
-use crate::model::{Column, Grant, Table, View};
+use crate::model::{Column, Table, View};
 use crate::name::check_name;
 
 /// A column to be made.
@@ -88,6 +89,7 @@ impl Draft {
             row_security: false,
             policies: Vec::new(),
             grantable: new.grantable,
+            comment: None,
         };
         self.make(Change::PutTable(Arc::new(table)))?;
         Ok(id)
@@ -119,7 +121,7 @@ impl Draft {
             self.check_new_relation(ObjectKind::Table, table.schema, &table.name)?;
         }
         self.existing_role(table.owner)?;
-        hand_over_grants(&mut table.grants, old.owner, table.owner);
+        hand_over(&mut table.grants, old.owner, table.owner);
         self.make(Change::PutTable(Arc::new(table)))
     }
 
@@ -158,7 +160,8 @@ impl Draft {
         let columns = self.number_columns(new.columns)?;
         let id = TableId(self.identifier()?);
         let NewView { schema, name, owner, definition, search_path, .. } = new;
-        let view = View { id, schema, name, owner, definition, search_path, columns, grants: Vec::new() };
+        let view =
+            View { id, schema, name, owner, definition, search_path, columns, grants: Vec::new(), comment: None };
         self.make(Change::PutView(Arc::new(view)))?;
         Ok(id)
     }
@@ -213,7 +216,7 @@ impl Draft {
             self.check_new_relation(ObjectKind::View, view.schema, &view.name)?;
         }
         self.existing_role(view.owner)?;
-        hand_over_grants(&mut view.grants, old.owner, view.owner);
+        hand_over(&mut view.grants, old.owner, view.owner);
         self.make(Change::PutView(Arc::new(view)))
     }
 
@@ -245,7 +248,7 @@ impl Draft {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
-        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None })
+        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None, comment: None })
     }
 
     /// A mask whose argument is gone would fail every query, or worse, mean another column.
@@ -300,11 +303,4 @@ fn check_view_column(old: &Column, new: &NewColumn) -> Result<(), CatalogError> 
         return Err(CatalogError::InvalidTable(message));
     }
     Ok(())
-}
-
-/// What the old owner granted is the new owner's to answer for, as in PostgreSQL; the old one can then be dropped.
-fn hand_over_grants(grants: &mut [Grant], from: RoleId, to: RoleId) {
-    for grant in grants.iter_mut().filter(|grant| grant.grantor == from) {
-        grant.grantor = to;
-    }
 }

@@ -77,6 +77,10 @@ impl Draft {
             attributes,
             member_of,
             built_in,
+            admin_of: BTreeSet::new(),
+            settings: BTreeMap::new(),
+            allowed_purposes: None,
+            comment: None,
         };
         self.make(Change::PutRole(Arc::new(role)))?;
         Ok(id)
@@ -94,7 +98,8 @@ impl Draft {
         if old.built_in {
             return Err(CatalogError::BuiltIn { action: "alter", kind: ObjectKind::Role, name: old.name.clone() });
         }
-        if role.id != old.id || role.built_in || role.member_of != old.member_of {
+        let memberships = role.member_of == old.member_of && role.admin_of == old.admin_of;
+        if role.id != old.id || role.built_in || !memberships {
             return Err(CatalogError::Unsupported("changing a role's identifier or memberships by altering it"));
         }
         if role.name != old.name {
@@ -122,10 +127,12 @@ impl Draft {
             let message = format!("role \"{}\" cannot be dropped because some objects depend on it", role.name);
             return Err(CatalogError::InUse { message, detail: uses.join("\n"), hint: None });
         }
-        let members: Vec<_> = self.roles().filter(|member| member.member_of.contains(&id)).cloned().collect();
+        let related = |member: &&Arc<Role>| member.member_of.contains(&id) || member.admin_of.contains(&id);
+        let members: Vec<_> = self.roles().filter(related).cloned().collect();
         for member in members {
             let mut member = Role::clone(&member);
             member.member_of.remove(&id);
+            member.admin_of.remove(&id);
             self.make(Change::PutRole(Arc::new(member)))?;
         }
         self.make(Change::DropRole(id))
@@ -148,14 +155,28 @@ impl Draft {
         Ok(added)
     }
 
-    /// Ends a direct membership. Answers whether there was one.
+    /// Gives `holder` the admin option on `role`, or takes it away. Answers whether that changed anything.
+    ///
+    /// # Errors
+    /// 42704 where a role does not exist.
+    pub fn set_admin(&mut self, role: RoleId, holder: RoleId, admin: bool) -> Result<bool, CatalogError> {
+        self.existing_role(role)?;
+        let mut changed = Role::clone(self.existing_role(holder)?);
+        let differs = if admin { changed.admin_of.insert(role) } else { changed.admin_of.remove(&role) };
+        if differs {
+            self.make(Change::PutRole(Arc::new(changed)))?;
+        }
+        Ok(differs)
+    }
+
+    /// Ends a direct membership, and with it the admin option. Answers whether there was one.
     ///
     /// # Errors
     /// 42704 where a role does not exist.
     pub fn revoke_role(&mut self, role: RoleId, member: RoleId) -> Result<bool, CatalogError> {
         self.existing_role(role)?;
         let mut changed = Role::clone(self.existing_role(member)?);
-        let removed = changed.member_of.remove(&role);
+        let removed = changed.member_of.remove(&role) | changed.admin_of.remove(&role);
         if removed {
             self.make(Change::PutRole(Arc::new(changed)))?;
         }
@@ -203,6 +224,9 @@ impl Draft {
             if let Relation::Table(table) = relation {
                 describe_policies(&mut uses, &object, table, id);
             }
+        }
+        for (object, grants) in self.system_objects() {
+            describe_uses(&mut uses, &object.to_string(), false, grants, id);
         }
         for policy in self.masking_policies().filter(|policy| policy.owner == id) {
             uses.push(format!("owner of masking policy {}", quote_identifier(&policy.name)));

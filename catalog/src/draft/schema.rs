@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lakeward_base::{RoleId, SchemaId};
 
 use super::Draft;
+use super::grant::hand_over;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
 use crate::model::{Relation, Schema};
@@ -25,8 +26,26 @@ impl Draft {
         }
         self.existing_role(owner)?;
         let id = SchemaId(self.identifier()?);
-        self.make(Change::PutSchema(Arc::new(Schema { id, name: name.to_owned(), owner, grants: Vec::new() })))?;
+        self.make(Change::PutSchema(Arc::new(Schema {
+            id,
+            name: name.to_owned(),
+            owner,
+            grants: Vec::new(),
+            comment: None,
+        })))?;
         Ok(id)
+    }
+
+    /// Gives a schema to another owner.
+    ///
+    /// # Errors
+    /// 3F000 and 42704 where the schema or the role does not exist.
+    pub fn give_schema(&mut self, id: SchemaId, owner: RoleId) -> Result<(), CatalogError> {
+        let mut schema = Schema::clone(self.existing_schema(id)?);
+        self.existing_role(owner)?;
+        let old = std::mem::replace(&mut schema.owner, owner);
+        hand_over(&mut schema.grants, old, owner);
+        self.make(Change::PutSchema(Arc::new(schema)))
     }
 
     /// Drops an empty schema.

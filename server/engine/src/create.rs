@@ -15,7 +15,7 @@ use lakeward_govern::{CompileError, ResolvedTable};
 use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
-use crate::functions::keyed_call;
+use crate::keyed;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::replace::{self, Replacement};
@@ -128,16 +128,9 @@ pub(crate) struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// Keyed functions are for those who make masks, until EXECUTE can be granted.
+    /// Keyed functions in a policy run with the rights of its owner, who is the one who makes it.
     fn check_keyed(&self, sql: &str) -> Result<(), Error> {
-        let principal = &self.vantage.principal;
-        if principal.superuser || principal.role_names.contains("policy_admin") {
-            return Ok(());
-        }
-        match keyed_call(&crate::statement::parse_expression(sql)?) {
-            Some(function) => Err(Error::denied("function", function)),
-            None => Ok(()),
-        }
+        keyed::check(&self.vantage.principal, &self.vantage.snapshot, &crate::statement::parse_expression(sql)?)
     }
 }
 
@@ -174,6 +167,7 @@ impl DdlValidator for Validator<'_> {
     }
 
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
+        self.check_keyed(policy.body.expose())?;
         lakeward_govern::check_masking_policy(policy, None, &Compiler(&self.vantage.state))
             .map_err(|error| refused(&error))
     }

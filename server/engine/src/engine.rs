@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lakeward_audit::{AuditLog, Who};
-use lakeward_base::{Clock, SessionId, SqlState};
+use lakeward_base::{Clock, RoleId, SessionId, SqlState};
 use lakeward_catalog::{Catalog, Role, ScramVerifier, Snapshot, TableStore};
 use lakeward_udfs::KeyRing;
 use parking_lot::Mutex;
 use rand::RngCore;
 
+use crate::activity::Seen;
 use crate::error::Error;
 use crate::session::{Session, SessionHandle};
 use crate::settings::Settings;
@@ -158,7 +159,9 @@ impl Engine {
     pub fn login(&self, login: Login) -> Result<Arc<Session>, Error> {
         let snapshot = self.shared.parts.catalog.snapshot();
         let role = self.login_role(&snapshot, &login.user)?;
+        let login = with_role_settings(login, &role);
         let settings = Settings::at_login(&login, &self.shared.parts.limits)?;
+        crate::session::may_state(&snapshot, role.id, settings.get("purpose_of_use").as_deref())?;
         let mut sessions = self.shared.sessions.lock();
         if sessions.len() >= self.shared.parts.limits.max_sessions && !role.superuser {
             return Err(Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
@@ -174,7 +177,9 @@ impl Engine {
             let message = format!("role \"{user}\" is not permitted to log in");
             Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message)
         };
-        snapshot.role_by_name(user).filter(|role| role.login).cloned().ok_or_else(refused)
+        let now = self.shared.parts.clock.now();
+        let in_force = |role: &&Arc<Role>| role.login && role.valid_until.is_none_or(|until| now < until);
+        snapshot.role_by_name(user).filter(in_force).cloned().ok_or_else(refused)
     }
 
     fn free_session_id(&self, taken: &HashMap<SessionId, SessionHandle>) -> SessionId {
@@ -211,6 +216,34 @@ impl Engine {
         sessions.get(&SessionId(id)).is_some_and(|handle| handle.cancel(secret))
     }
 
+    /// The open sessions, by number.
+    pub(crate) fn activity(&self) -> Vec<Seen> {
+        let open: Vec<_> = {
+            let sessions = self.shared.sessions.lock();
+            sessions.values().filter_map(SessionHandle::session).collect()
+        };
+        let mut seen: Vec<_> = open.iter().map(|session| session.seen()).collect();
+        seen.sort_by_key(|seen| seen.process_id);
+        seen
+    }
+
+    /// Whose session a process id is.
+    pub(crate) fn session_role(&self, process_id: i32) -> Option<RoleId> {
+        self.activity().into_iter().find(|seen| seen.process_id == process_id).map(|seen| seen.role)
+    }
+
+    /// Cancels what a session is running, or ends it; false where there is none. The right to is the caller's to check.
+    pub(crate) fn signal(&self, process_id: i32, end: bool) -> bool {
+        let Ok(id) = u32::try_from(process_id) else { return false };
+        let sessions = self.shared.sessions.lock();
+        match sessions.get(&SessionId(id)) {
+            Some(handle) if end => handle.terminate(),
+            Some(handle) => handle.interrupt(),
+            None => return false,
+        }
+        true
+    }
+
     /// How many sessions are open.
     #[must_use]
     pub fn session_count(&self) -> usize {
@@ -232,6 +265,15 @@ impl Engine {
     pub(crate) fn forget(&self, id: SessionId) {
         self.shared.sessions.lock().remove(&id);
     }
+}
+
+/// The role's own settings come first, so that what the client asks for counts.
+fn with_role_settings(mut login: Login, role: &Role) -> Login {
+    let named = !login.application_name.is_empty();
+    let own = role.settings.iter().filter(|(name, _)| !(named && *name == "application_name"));
+    let own: Vec<_> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    login.settings.splice(0..0, own);
+    login
 }
 
 impl fmt::Debug for Engine {

@@ -30,7 +30,10 @@ use crate::{change, create, ddl, maintain, publish};
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
     let Planned { waited, work, vantage, class, watch, .. } = planned;
-    let ending = Ending::new(audit, Counted { engine: vantage.session.engine().clone(), class });
+    let ending = Ending::new(
+        audit,
+        Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
+    );
     match work {
         Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline, watch),
         Work::Explain(plan, form) => {
@@ -195,6 +198,9 @@ async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Er
 
 fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
     let mut command = Command { tag: "SET".to_owned(), ..Command::default() };
+    if let Setting::Set { name, value: Some(value), .. } = setting {
+        session.admit_purpose(name, value)?;
+    }
     match setting {
         Setting::Set { name, value, local: true } => {
             let mut changed = session.settings().clone();

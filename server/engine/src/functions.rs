@@ -3,7 +3,6 @@
 //! Invariant: none of them is ever evaluated; a plan that still holds one fails.
 
 use std::hash::Hash;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -11,7 +10,6 @@ use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use datafusion::sql::sqlparser::ast::{self, Visit, visit_expressions};
 use lakeward_govern::Principal;
 
 /// Functions about the principal, which policies may use: `govern` knows how to replace them.
@@ -76,23 +74,6 @@ pub(crate) fn session_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(SessionFunction { name, returns, signature }))
     };
     of_the_principal.chain(of_the_session).map(make).collect()
-}
-
-/// The first function that a syntax tree calls and that needs EXECUTE: who can call a keyed function can undo a mask
-/// made with it, by hashing guesses.
-pub(crate) fn keyed_call(node: &impl Visit) -> Option<&'static str> {
-    let found = visit_expressions(node, |expr| {
-        let ast::Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
-        let name = function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(|name| name.value.to_lowercase());
-        match lakeward_udfs::KEYED_FUNCTIONS.iter().find(|keyed| Some(**keyed) == name.as_deref()) {
-            Some(keyed) => ControlFlow::Break(*keyed),
-            None => ControlFlow::Continue(()),
-        }
-    });
-    match found {
-        ControlFlow::Break(keyed) => Some(keyed),
-        ControlFlow::Continue(()) => None,
-    }
 }
 
 /// What the functions about the session answer.

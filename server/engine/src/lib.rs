@@ -6,6 +6,7 @@
 //! Invariants: nothing runs without a begun audit token; nothing is planned but over governed tables; no text of a
 //! library's execution error leaves.
 
+mod activity;
 mod bounded;
 mod bytea;
 mod change;
@@ -20,6 +21,7 @@ mod expansion;
 mod explain;
 mod functions;
 mod maintain;
+mod keyed;
 mod metadata;
 mod names;
 mod output;

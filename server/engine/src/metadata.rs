@@ -45,7 +45,7 @@ pub fn visible_tables(session: &Arc<Session>) -> Result<Vec<VisibleTable>, Error
                 bypass: false,
             };
             let begun = audit.begin(facts).map_err(|error| Error::from_coded(&error))?;
-            let counted = Counted { engine: session.engine().clone(), class: "METADATA" };
+            let counted = Counted { engine: session.engine().clone(), class: "METADATA", running: None };
             crate::stream::Ending::new(begun, counted).wrote(tables.len() as u64);
             Ok(tables)
         }
@@ -88,8 +88,9 @@ pub(crate) fn sees(snapshot: &Snapshot, principal: &Principal, relation: &Relati
         Relation::View(view) => (view.owner, &view.grants, true),
     };
     let privileges = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
-    let granted =
-        privileges.iter().any(|privilege| snapshot.holds(&principal.effective_roles, owner, grants, *privilege));
+    let roles = &principal.effective_roles;
+    let granted = privileges.iter().any(|privilege| snapshot.holds(roles, owner, grants, *privilege))
+        || !snapshot.columns_held(roles, grants, Privilege::Select).is_empty();
     principal.superuser || principal.effective_roles.contains(&owner) || (granted && grantable)
 }
 

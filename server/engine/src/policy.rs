@@ -23,4 +23,8 @@ impl PolicyCompiler for Compiler<'_> {
         let options = ParserOptions::from(&self.0.config_options().sql_parser);
         SqlToRel::new_with_options(&names, options).sql_to_expr(parsed, schema, &mut PlannerContext::new())
     }
+
+    fn is_keyed(&self, function: &str) -> bool {
+        lakeward_udfs::KEYED_FUNCTIONS.contains(&function)
+    }
 }

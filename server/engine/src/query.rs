@@ -25,7 +25,8 @@ use lakeward_govern::{Decision, GovernedTable, LeafGuard};
 use crate::bytea;
 use crate::error::Error;
 use crate::expansion;
-use crate::functions::{keyed_call, substitute};
+use crate::functions::substitute;
+use crate::keyed;
 use crate::names::Names;
 use crate::output;
 use crate::publish;
@@ -114,11 +115,8 @@ impl QueryPlanner<'_> {
         scope: &Scope,
         mut context: PlannerContext,
     ) -> Result<LogicalPlan, DataFusionError> {
-        if !self.vantage.principal.superuser
-            && let Some(function) = keyed_call(query)
-        {
-            return Err(DataFusionError::External(Box::new(Error::denied("function", function))));
-        }
+        keyed::check(&self.vantage.principal, &self.vantage.snapshot, query)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         expansion::check_query(query)?;
         let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
         let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);

@@ -209,7 +209,7 @@ impl Resolver<'_> {
 
     async fn table(&mut self, table: Arc<Table>, at: VersionSelector, reader: &RoleSet) -> Result<Target, Error> {
         // Refused before the table is opened: a stranger does not learn whether its storage is well.
-        if !may(&self.vantage.snapshot, reader, &table, Privilege::Select) {
+        if !may_read(&self.vantage.snapshot, reader, &table) {
             return Err(Error::denied("table", &table.name));
         }
         let raw = open(&self.vantage.session, &table, at).await?;
@@ -377,6 +377,7 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         name: (*name).to_owned(),
         sql_type: "bigint".to_owned(),
         mask: None,
+        comment: None,
     };
     table.columns.extend(columns.iter().enumerate().map(column));
     Arc::new(table)
@@ -406,6 +407,12 @@ pub(crate) fn may(snapshot: &Snapshot, reader: &RoleSet, table: &Table, privileg
     reader.superuser || snapshot.holds(&reader.roles, table.owner, &table.grants, privilege)
 }
 
+/// Whether `reader` may read some column of a table; which, is decided later.
+fn may_read(snapshot: &Snapshot, reader: &RoleSet, table: &Table) -> bool {
+    may(snapshot, reader, table, Privilege::Select)
+        || !snapshot.columns_held(&reader.roles, &table.grants, Privilege::Select).is_empty()
+}
+
 /// Whether `reader` may name what is in a schema.
 fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bool {
     let granted = |schema: &lakeward_catalog::Schema| {
@@ -421,6 +428,20 @@ fn view_query(view: &View) -> Result<ast::Query, Error> {
         Kind::Query(query) => Ok(*query),
         _ => Err(broken()),
     }
+}
+
+/// The names that a view's query reads, schema and name.
+///
+/// # Errors
+/// What the parser says: the definition was made by another version.
+pub(crate) fn names_of_view(view: &View) -> Result<Vec<(Option<String>, String)>, Error> {
+    let mut query = view_query(view)?;
+    version::mark(&mut query, Moment::UTC)?;
+    let unmarked = |name: TableReference| {
+        let (name, _) = version::unmark(&name)?;
+        Ok((name.schema().map(str::to_owned), name.table().to_owned()))
+    };
+    names_in(&query)?.into_iter().map(unmarked).collect()
 }
 
 fn no_versions(name: &str) -> Error {

@@ -69,7 +69,8 @@ async fn build(
     })?;
     audit.describe(statement.class, &statement.normalized);
     session.transaction().admit(&statement)?;
-    let vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
+    let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
+    vantage.running = Arc::new(session.begin(&statement));
     let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)

@@ -4,18 +4,21 @@
 //! gone from the next statement on.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use chrono::{DateTime, Utc};
 use lakeward_audit::Who;
 use lakeward_base::{Epoch, RoleId, SessionId, SqlState};
-use lakeward_catalog::Snapshot;
+use lakeward_catalog::{Role, Snapshot};
 use lakeward_govern::Principal;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::{Activity, Running, Seen};
 use crate::engine::{Engine, Login};
 use crate::error::Error;
 use crate::settings::Settings;
+use crate::statement::Statement;
 use crate::transaction::{Saved, TransactionState, TransactionStatus};
 
 /// One client's session.
@@ -29,13 +32,18 @@ pub struct Session {
     current_role: Mutex<Option<RoleId>>,
     transaction: Mutex<TransactionState>,
     running: Arc<Mutex<CancellationToken>>,
+    opened_at: DateTime<Utc>,
+    activity: Mutex<Activity>,
+    terminated: CancellationToken,
 }
 
-/// What the engine keeps of a session, to cancel it.
+/// What the engine keeps of a session, to cancel it, end it, and tell of it.
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
     secret: u32,
     running: Arc<Mutex<CancellationToken>>,
+    terminated: CancellationToken,
+    session: Weak<Session>,
 }
 
 impl SessionHandle {
@@ -46,6 +54,29 @@ impl SessionHandle {
         }
         fits
     }
+
+    /// Cancels what the session is running.
+    pub(crate) fn interrupt(&self) {
+        self.running.lock().cancel();
+    }
+
+    /// Ends the session.
+    pub(crate) fn terminate(&self) {
+        self.terminated.cancel();
+        self.interrupt();
+    }
+
+    /// The session, where it is still open. Not to be dropped while the engine's list of sessions is locked.
+    pub(crate) fn session(&self) -> Option<Arc<Session>> {
+        self.session.upgrade()
+    }
+}
+
+/// `42501` for a purpose of use that a role may not state.
+pub(crate) fn purpose_denied(purpose: &str) -> Error {
+    let message = format!("permission denied for purpose of use \"{purpose}\"");
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+        .with_hint("It is not among the role's ALLOWED_PURPOSES; SET purpose_of_use to one of them.")
 }
 
 impl Session {
@@ -57,6 +88,7 @@ impl Session {
         settings: Settings,
         engine: Engine,
     ) -> Self {
+        let opened_at = engine.shared.parts.clock.now();
         Self {
             id,
             secret,
@@ -67,11 +99,61 @@ impl Session {
             current_role: Mutex::new(None),
             transaction: Mutex::default(),
             running: Arc::default(),
+            opened_at,
+            activity: Mutex::default(),
+            terminated: CancellationToken::new(),
         }
     }
 
-    pub(crate) fn handle(&self) -> SessionHandle {
-        SessionHandle { secret: self.secret, running: Arc::clone(&self.running) }
+    pub(crate) fn handle(self: &Arc<Self>) -> SessionHandle {
+        SessionHandle {
+            secret: self.secret,
+            running: Arc::clone(&self.running),
+            terminated: self.terminated.clone(),
+            session: Arc::downgrade(self),
+        }
+    }
+
+    /// Resolves when somebody ends the session from outside: the connection is then to be closed.
+    pub async fn terminated(&self) {
+        self.terminated.cancelled().await;
+    }
+
+    /// What a client is told whose session was ended from outside.
+    #[must_use]
+    pub fn termination() -> Error {
+        Error::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+    }
+
+    /// A statement begins.
+    pub(crate) fn begin(&self, statement: &Statement) -> Running {
+        self.activity.lock().begin(statement, self.engine.shared.parts.clock.now())
+    }
+
+    /// What the session is doing.
+    pub(crate) fn seen(&self) -> Seen {
+        let activity = self.activity.lock();
+        Seen {
+            process_id: self.cancel_key().0,
+            role: self.login_role,
+            user: self.login.user.clone(),
+            application_name: self.setting("application_name").unwrap_or_default(),
+            client_addr: self.login.client_addr.clone(),
+            opened_at: self.opened_at,
+            transaction: self.transaction_status(),
+            running: activity.is_running(),
+            latest: activity.latest(),
+        }
+    }
+
+    /// Whether `SET name = value` states a purpose that the login role may state.
+    pub(crate) fn admit_purpose(&self, name: &str, value: &str) -> Result<(), Error> {
+        if !name.eq_ignore_ascii_case("purpose_of_use") {
+            return Ok(());
+        }
+        let (_, purpose) = crate::settings::admitted(name, value)?;
+        let snapshot = self.engine.shared.parts.catalog.snapshot();
+        may_state(&snapshot, self.login_role, Some(&purpose))
     }
 
     /// The session's number.
@@ -216,7 +298,10 @@ impl Session {
                 Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("RESET ROLE goes on as yourself.")
             );
         }
-        self.principal_as(snapshot, current)
+        let principal = self.principal_as(snapshot, current)?;
+        // What may be stated can have changed since it was.
+        may_state(snapshot, self.login_role, principal.purpose.as_deref())?;
+        Ok(principal)
     }
 
     /// As [`principal`](Self::principal), without SET ROLE.
@@ -231,7 +316,12 @@ impl Session {
                 "the session's role no longer exists or may no longer log in",
             )
         };
-        let login = snapshot.role(self.login_role).filter(|role| role.login).ok_or_else(revoked)?;
+        if self.terminated.is_cancelled() {
+            return Err(Self::termination());
+        }
+        let now = self.engine.shared.parts.clock.now();
+        let in_force = |role: &&Arc<Role>| role.login && role.valid_until.is_none_or(|until| now < until);
+        let login = snapshot.role(self.login_role).filter(in_force).ok_or_else(revoked)?;
         let current = snapshot.role(current_id).ok_or_else(revoked)?;
         let effective_roles = snapshot.effective_roles(current.id);
         let role_names =
@@ -278,6 +368,16 @@ impl Session {
 
 fn on_or_off(value: bool) -> String {
     if value { "on" } else { "off" }.to_owned()
+}
+
+/// Whether a login role may state a purpose: to state none is always open.
+pub(crate) fn may_state(snapshot: &Snapshot, login: RoleId, purpose: Option<&str>) -> Result<(), Error> {
+    let Some(purpose) = purpose.filter(|purpose| !purpose.is_empty()) else { return Ok(()) };
+    let allowed = snapshot.role(login).and_then(|role| role.allowed_purposes.as_ref());
+    match allowed {
+        Some(allowed) if !allowed.contains(&purpose.to_ascii_uppercase()) => Err(purpose_denied(purpose)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A client's name for itself, as the audit keeps it: users can set it, so numbers that could be somebody's are taken

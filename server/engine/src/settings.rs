@@ -236,6 +236,26 @@ impl Check {
     }
 }
 
+/// A setting and its value as SET would keep them.
+///
+/// # Errors
+/// Those of SET.
+pub(crate) fn admitted(name: &str, value: &str) -> Result<(String, String), Error> {
+    let folded = known(name)?;
+    let check = KNOWN.iter().find(|(known, ..)| *known == folded).map(|(.., check)| check);
+    let value = check.ok_or_else(|| unknown(&folded))?.admit(&folded, value)?;
+    Ok((folded, value))
+}
+
+/// A setting's name, folded.
+///
+/// # Errors
+/// 42704 where there is none that can be set.
+pub(crate) fn known(name: &str) -> Result<String, Error> {
+    let folded = name.to_ascii_lowercase();
+    if KNOWN.iter().any(|(known, ..)| *known == folded) { Ok(folded) } else { Err(unknown(&folded)) }
+}
+
 /// PostgreSQL reports these under these spellings.
 fn reported_name(name: &str) -> Option<&'static str> {
     Some(match name {

@@ -3,10 +3,12 @@
 //! Invariant: a count's labels are a statement class and a SQLSTATE, both of fixed lists.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lakeward_base::SqlState;
 use parking_lot::Mutex;
 
+use crate::activity::Running;
 use crate::engine::Engine;
 
 /// Statements finished since the start, by class and SQLSTATE, and rows handed out or written.
@@ -38,10 +40,15 @@ impl Tally {
 pub(crate) struct Counted {
     pub(crate) engine: Engine,
     pub(crate) class: &'static str,
+    /// What the session shows as running until then.
+    pub(crate) running: Option<Arc<Running>>,
 }
 
 impl Counted {
     pub(crate) fn finish(&self, sqlstate: SqlState, rows: u64) {
         self.engine.shared.tally.count(self.class, sqlstate, rows);
+        if let Some(running) = &self.running {
+            running.end();
+        }
     }
 }

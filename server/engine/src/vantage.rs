@@ -10,10 +10,11 @@ use lakeward_catalog::Snapshot;
 use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::Running;
 use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::session::Session;
-use crate::statement::{Kind, Setting, Statement};
+use crate::statement::{Kind, Statement};
 
 /// See the module.
 pub(crate) struct Vantage {
@@ -25,6 +26,8 @@ pub(crate) struct Vantage {
     pub(crate) privileged: Arc<dyn PrivilegedSessions>,
     /// Cancelled when nobody waits for the statement any more.
     pub(crate) stop: CancellationToken,
+    /// Until all who hold it are gone, the session shows as active.
+    pub(crate) running: Arc<Running>,
 }
 
 impl Vantage {
@@ -40,16 +43,24 @@ impl Vantage {
     ) -> Result<Self, Error> {
         let shared = &session.engine().shared;
         let snapshot = shared.parts.catalog.snapshot();
-        // A role that was set and then revoked must not stand in the way of being put off.
-        let changes_role =
-            matches!(statement.kind, Kind::Setting(Setting::Role { .. } | Setting::Discard) | Kind::Transaction(_));
+        // A role or a purpose that was set and then revoked must not stand in the way of being put off.
+        let changes_session = matches!(statement.kind, Kind::Setting(_) | Kind::Transaction(_));
         let principal =
-            if changes_role { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
+            if changes_session { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
         let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement: id });
         let time_zone = session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
         let state = shared.templates.user_session(&stamp, &time_zone);
         let privileged = shared.templates.privileged_sessions();
-        Ok(Self { session: Arc::clone(session), snapshot, principal, stamp, state, privileged, stop })
+        Ok(Self {
+            session: Arc::clone(session),
+            snapshot,
+            principal,
+            stamp,
+            state,
+            privileged,
+            stop,
+            running: Arc::default(),
+        })
     }
 
     /// What the functions about the session answer.

@@ -12,6 +12,7 @@ use lakeward_govern::{Access, Decision, TableDecision};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::keyed;
 use crate::policy::Compiler;
 use crate::resolve;
 use crate::session::Session;
@@ -81,6 +82,9 @@ async fn decide_again(
     id: StatementId,
 ) -> Result<Decision, Error> {
     let vantage = Vantage::take(session, id, statement, CancellationToken::new())?;
+    if let Some(query) = statement.query() {
+        keyed::check(&vantage.principal, &vantage.snapshot, query)?;
+    }
     let resolved = resolve::tables(&vantage, statement, parameters).await?;
     let compiler = Compiler(&vantage.state);
     lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
@@ -100,7 +104,7 @@ fn holds(then: &Decision, today: &Decision) -> bool {
 
 /// Versions may differ: the statement reads on in the one that it began with.
 fn same(then: &TableDecision, today: &TableDecision) -> bool {
-    if then.table != today.table || then.bypass != today.bypass {
+    if then.table != today.table || then.bypass != today.bypass || withholds_more(then, today) {
         return false;
     }
     match (&then.access, &today.access) {
@@ -111,6 +115,16 @@ fn same(then: &TableDecision, today: &TableDecision) -> bool {
         }
         (Access::Open, Access::Governed { .. }) | (Access::Governed { .. }, Access::Open) => false,
     }
+}
+
+/// Whether a column is withheld today that was not.
+fn withholds_more(then: &TableDecision, today: &TableDecision) -> bool {
+    let names = |decision: &TableDecision| -> Vec<String> {
+        let withheld = decision.withheld.iter().filter_map(|index| decision.schema.fields().get(*index));
+        withheld.map(|field| field.name().clone()).collect()
+    };
+    let before = names(then);
+    names(today).iter().any(|column| !before.contains(column))
 }
 
 /// What stands in the place of a column: nothing where the column is gone.

@@ -3,6 +3,7 @@
 //! Invariant: a [`TableDecision`] is complete: nothing about the principal or the policies is looked up after it was
 //! made.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct TableDecision {
     /// The columns a user sees: those of the raw schema that today's catalog knows, all nullable. The same for
     /// every role.
     pub schema: SchemaRef,
+    /// The columns, as indices into [`schema`](Self::schema), that the reader was not granted: to read one is refused.
+    pub withheld: BTreeSet<usize>,
     /// The row policies and masks that apply, by name.
     pub policies: Vec<String>,
     /// The names of the masked columns.
@@ -72,6 +75,15 @@ impl TableDecision {
     #[must_use]
     pub fn qualifier(&self) -> TableReference {
         TableReference::Bare { table: self.name.as_str().into() }
+    }
+
+    /// Whether any of these columns is withheld; `None` is every column.
+    #[must_use]
+    pub fn withholds(&self, projection: Option<&[usize]>) -> bool {
+        match projection {
+            Some(columns) => columns.iter().any(|column| self.withheld.contains(column)),
+            None => !self.withheld.is_empty(),
+        }
     }
 
     /// Whether the column at `index` of [`schema`](Self::schema) shows its raw value.

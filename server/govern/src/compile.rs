@@ -14,10 +14,11 @@ use datafusion_common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use lakeward_base::{Coded, SqlState};
+use lakeward_base::{Coded, RoleId, SqlState};
+use lakeward_catalog::Snapshot;
 use thiserror::Error;
 
-use crate::principal::Principal;
+use crate::principal::{Principal, RoleSet};
 use crate::session_functions::substitute_session_functions;
 
 /// Turns SQL text into an expression. The engine implements it with its planner and all functions; session functions
@@ -28,6 +29,39 @@ pub trait PolicyCompiler: Send + Sync {
     /// # Errors
     /// What the planner refuses.
     fn compile(&self, sql: &str, schema: &DFSchema) -> datafusion_common::Result<Expr>;
+
+    /// Whether a function needs EXECUTE: of a policy's owner, where it stands in a policy.
+    fn is_keyed(&self, function: &str) -> bool;
+}
+
+/// What the owner of a policy may call in it, at each use.
+pub(crate) struct OwnersRights<'a> {
+    pub(crate) compiler: &'a dyn PolicyCompiler,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) owner: RoleId,
+}
+
+impl OwnersRights<'_> {
+    /// Refuses a compiled expression that calls a keyed function which the owner may not call (any more).
+    pub(crate) fn check(&self, expr: &Expr) -> Result<(), CompileError> {
+        let mut refused = None;
+        expr.apply(|node| {
+            if let Expr::ScalarFunction(function) = node
+                && self.compiler.is_keyed(function.name())
+                && !self.may_execute(function.name())
+            {
+                refused = Some(CompileError::Execute(function.name().to_owned()));
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn may_execute(&self, function: &str) -> bool {
+        let owner = RoleSet::of(self.snapshot, self.owner);
+        owner.superuser || self.snapshot.may_execute(&owner.roles, function)
+    }
 }
 
 /// Why an expression cannot be a policy.
@@ -66,6 +100,9 @@ pub enum CompileError {
         /// Columns bound.
         actual: usize,
     },
+    /// Its owner may not call a keyed function in it.
+    #[error("permission denied for function {0}")]
+    Execute(String),
     /// The planner refused it.
     #[error("the policy expression could not be compiled")]
     Planner(#[from] DataFusionError),
@@ -80,6 +117,7 @@ impl Coded for CompileError {
             Self::UnknownColumn(_) => SqlState::UNDEFINED_COLUMN,
             Self::Type { .. } => SqlState::DATATYPE_MISMATCH,
             Self::Arguments { .. } => SqlState::INVALID_PARAMETER_VALUE,
+            Self::Execute(_) => SqlState::INSUFFICIENT_PRIVILEGE,
             Self::Planner(_) => SqlState::INVALID_OBJECT_DEFINITION,
         }
     }
@@ -102,9 +140,11 @@ pub(crate) fn compile_predicate(
     principal: &Principal,
     schema: &Arc<DFSchema>,
     qualifier: &TableReference,
-    compiler: &dyn PolicyCompiler,
+    rights: &OwnersRights<'_>,
 ) -> Result<Expr, CompileError> {
-    let expr = substitute_session_functions(compiled(sql, schema, compiler)?, principal)?;
+    let expr = compiled(sql, schema, rights.compiler)?;
+    rights.check(&expr)?;
+    let expr = substitute_session_functions(expr, principal)?;
     let expr = qualified(expr, schema, qualifier)?;
     simplified(predicate(coerced(expr, schema)?, schema)?, schema)
 }

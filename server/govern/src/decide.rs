@@ -3,16 +3,17 @@
 //! Invariant: every error denies; nothing is read but the arguments, and no time, so that equal arguments always give
 //! an equal decision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, TableReference};
 use datafusion_expr::Expr;
-use lakeward_base::IncidentId;
+use lakeward_base::{ColumnId, IncidentId, RoleId};
 use lakeward_catalog::{Column, MaskBinding, Privilege, RawTable, Snapshot, Table};
 
 use crate::access::{Access, Decision, TableDecision};
-use crate::compile::{CompileError, PolicyCompiler};
+use crate::compile::{CompileError, OwnersRights, PolicyCompiler};
 use crate::error::DecideError;
 use crate::mask::{Arguments, compile_mask};
 use crate::principal::{Principal, RoleSet};
@@ -52,7 +53,7 @@ fn decide_table(
     resolved: &ResolvedTable,
     compiler: &dyn PolicyCompiler,
 ) -> Result<TableDecision, DecideError> {
-    require_privilege(snapshot, &resolved.table, &resolved.reader, Privilege::Select)?;
+    let readable = readable(snapshot, &resolved.table, &resolved.reader)?;
     require_maker(principal, &resolved.table)?;
     let subject = Subject::new(snapshot, resolved, compiler)?;
     let masks = if principal.superuser { Vec::new() } else { subject.masks(principal)? };
@@ -84,6 +85,7 @@ fn decide_table(
         epoch: snapshot.epoch(),
         access,
         schema: published_schema(&subject.visible),
+        withheld: readable.map(|readable| withheld(&resolved.table, &subject.visible, &readable)).unwrap_or_default(),
         policies,
         masked,
         bypass: principal.superuser || (principal.bypass_row_security && resolved.table.row_security),
@@ -91,7 +93,20 @@ fn decide_table(
     })
 }
 
-/// Refuses unless `reader` holds `privilege` on `table`.
+/// The columns that `reader` may read, by name; `None` is all of them. An error where it may read nothing.
+fn readable(snapshot: &Snapshot, table: &Table, reader: &RoleSet) -> Result<Option<BTreeSet<ColumnId>>, DecideError> {
+    let Err(denied) = require_privilege(snapshot, table, reader, Privilege::Select) else { return Ok(None) };
+    let columns = snapshot.columns_held(&reader.roles, &table.grants, Privilege::Select);
+    if columns.is_empty() || !table.grantable { Err(denied) } else { Ok(Some(columns)) }
+}
+
+/// The places of the visible columns that are not `readable`.
+fn withheld(table: &Table, visible: &Schema, readable: &BTreeSet<ColumnId>) -> BTreeSet<usize> {
+    let granted = |name: &str| table.columns.iter().any(|column| column.name == name && readable.contains(&column.id));
+    let places = visible.fields().iter().enumerate().filter(|(_, field)| !granted(field.name()));
+    places.map(|(place, _)| place).collect()
+}
+
 /// What was made of governed rows is for its maker's eyes, whoever's view it is read through and whoever else is a
 /// member of its owner: it holds what the maker's attributes showed.
 fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
@@ -101,6 +116,7 @@ fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError
     Err(DecideError::Privilege { table: table.name.clone() })
 }
 
+/// Refuses unless `reader` holds `privilege` on the whole of `table`.
 pub(crate) fn require_privilege(
     snapshot: &Snapshot,
     table: &Table,
@@ -130,8 +146,8 @@ pub(crate) struct Subject<'a> {
     snapshot: &'a Snapshot,
     resolved: &'a ResolvedTable,
     compiler: &'a dyn PolicyCompiler,
-    qualifier: TableReference,
-    schema: Arc<DFSchema>,
+    pub(crate) qualifier: TableReference,
+    pub(crate) schema: Arc<DFSchema>,
     /// The raw fields that today's catalog knows.
     pub(crate) visible: SchemaRef,
     pub(crate) qualified_name: String,
@@ -154,11 +170,15 @@ impl<'a> Subject<'a> {
         Ok(Self { snapshot, resolved, compiler, qualifier, schema: Arc::new(schema), visible, qualified_name })
     }
 
+    /// What the owner of a policy may call in it.
+    pub(crate) fn rights_of(&self, owner: RoleId) -> OwnersRights<'a> {
+        OwnersRights { compiler: self.compiler, snapshot: self.snapshot, owner }
+    }
+
     /// The condition that row policies put on the table.
     pub(crate) fn rows(&self, principal: &Principal, applies_to: Use) -> Result<RowCondition, DecideError> {
         let table = &self.resolved.table;
-        combine(&table.policies, applies_to, principal, &self.schema, &self.qualifier, self.compiler)
-            .map_err(|(policy, error)| denied(table, policy.0, &error))
+        combine(&table.policies, applies_to, principal, self).map_err(|(policy, error)| denied(table, policy.0, &error))
     }
 
     /// Per visible column, the mask in effect for `principal`.
@@ -179,7 +199,8 @@ impl<'a> Subject<'a> {
         let Some(policy) = self.snapshot.masking_policy(binding.policy) else {
             return Err(denied(table, binding.policy.0, &CompileError::Unsupported));
         };
-        let expr = compile_mask(policy, &arguments, principal, &self.schema, &self.qualifier, self.compiler)
+        let rights = self.rights_of(policy.owner);
+        let expr = compile_mask(policy, &arguments, principal, &self.schema, &self.qualifier, &rights)
             .map_err(|error| denied(table, policy.id.0, &error))?;
         let applied = format!("{} on {}.{}", policy.name, self.qualified_name, column.name);
         Ok(expr.map(|expr| Mask { column: column.name.clone(), policy: applied, expr }))
@@ -223,6 +244,7 @@ fn denied(table: &Table, policy: u64, error: &CompileError) -> DecideError {
         CompileError::UnknownColumn(_) => "unknown column",
         CompileError::Type { .. } => "type",
         CompileError::Arguments { .. } => "arguments",
+        CompileError::Execute(_) => "execute privilege of its owner",
         CompileError::Planner(_) => "planner",
     };
     tracing::error!(%incident, table = %table.id, policy, kind, "a policy could not be compiled; access was denied");

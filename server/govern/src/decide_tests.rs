@@ -157,6 +157,13 @@ impl World {
         decide(principal, &self.draft, &[table], &Compiler::new()).map(|decision| Arc::clone(&decision.tables()[0]))
     }
 
+    fn decide_as(&self, role: RoleId) -> Result<Arc<TableDecision>, DecideError> {
+        let mut somebody = principal("somebody");
+        somebody.current_role = role;
+        somebody.effective_roles = self.draft.effective_roles(role);
+        self.decide(&somebody)
+    }
+
     fn insert(&self, principal: &Principal, columns: &[&str]) -> Result<WriteDecision, DecideError> {
         let table = self.resolved(principal.role_set(), raw_table());
         let columns: Vec<_> = columns.iter().map(|name| (*name).to_owned()).collect();
@@ -368,6 +375,10 @@ fn a_refused_policy_says_why_when_it_is_made() {
         fn compile(&self, _: &str, _: &DFSchema) -> datafusion_common::Result<Expr> {
             Ok(self.0.clone())
         }
+
+        fn is_keyed(&self, _: &str) -> bool {
+            false
+        }
     }
     let error = check_row_policy("EXISTS (…)", &schema, &Fixed(subquery)).unwrap_err();
     assert!(matches!(error, CompileError::Subquery) && error.sqlstate() == SqlState::FEATURE_NOT_SUPPORTED);
@@ -447,4 +458,39 @@ fn decisions_are_deterministic() {
     );
     let filters: Vec<_> = (0..3).map(|_| (world.filter(), world.masks())).collect();
     assert!(filters.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn columns_that_were_not_granted_are_withheld() {
+    let mut world = World::new();
+    let table = world.draft.table(world.table).unwrap().clone();
+    let other = world.other;
+    let grant = |column: usize| lakeward_catalog::Grant {
+        privilege: Privilege::Select,
+        grantee: Grantee::Role(other),
+        grantor: table.owner,
+        column: Some(table.columns[column].id),
+        grantable: false,
+    };
+    let grants = [grant(0), grant(3)];
+    for grant in grants {
+        world.draft.give(&Securable::Relation(world.table), grant).unwrap();
+    }
+    let decision = world.decide_as(world.other).unwrap();
+    assert_eq!(decision.withheld, BTreeSet::from([1, 2, 4]));
+    assert!(decision.withholds(None) && decision.withholds(Some(&[0, 1])));
+    assert!(!decision.withholds(Some(&[])) && !decision.withholds(Some(&[0, 3])));
+    assert!(world.decide_as(world.alice).unwrap().withheld.is_empty(), "the whole table was granted");
+}
+
+#[test]
+fn a_policys_owner_needs_execute_at_each_use() {
+    // The test compiler says that md5 is keyed.
+    let mut world = World::new().mask("ssn", &["ssn"], &[("val", "text")], "md5(val)");
+    let alice = world.alice;
+    assert_eq!(world.decide_as(alice).unwrap_err().sqlstate(), SqlState::INSUFFICIENT_PRIVILEGE);
+    let owner = world.draft.table(world.table).unwrap().owner;
+    let function = Securable::System(lakeward_catalog::SystemObject::Function("md5".into()));
+    world.draft.grant(function, Privilege::Execute, Grantee::Role(owner), lakeward_catalog::SYSTEM).unwrap();
+    assert_eq!(world.decide_as(alice).unwrap().masked, ["ssn"]);
 }

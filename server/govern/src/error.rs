@@ -73,6 +73,12 @@ pub enum BarrierError {
         /// What kind of error it was.
         kind: FailureKind,
     },
+    /// A column is read on which the reader holds no privilege.
+    #[error("permission denied for table {table}")]
+    ColumnPrivilege {
+        /// The table's name.
+        table: String,
+    },
     /// A scan was planned or run in a session that it was not made for.
     #[error("a scan does not belong to this statement")]
     WrongStamp,
@@ -90,7 +96,9 @@ pub enum BarrierError {
 impl Coded for BarrierError {
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::ScanFailed { kind: FailureKind::Expression, .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::ScanFailed { kind: FailureKind::Expression, .. } | Self::ColumnPrivilege { .. } => {
+                SqlState::INSUFFICIENT_PRIVILEGE
+            }
             Self::ScanFailed { kind: FailureKind::Storage, .. } => SqlState::IO_ERROR,
             Self::ScanFailed { kind: FailureKind::Internal, .. }
             | Self::WrongStamp

@@ -67,6 +67,18 @@ impl GovernedTable {
         self.decision.table
     }
 
+    /// Column privileges: whatever leaves the scan, or decides what leaves it, was granted.
+    fn check_columns(&self, projection: Option<&[usize]>, filters: &[Expr]) -> Result<()> {
+        let decision = &self.decision;
+        let filtered = filters.iter().flat_map(Expr::column_refs).any(|column| {
+            decision.schema.index_of(&column.name).map_or(true, |index| decision.withheld.contains(&index))
+        });
+        if decision.withholds(projection) || (filtered && !decision.withheld.is_empty()) {
+            return Err(BarrierError::ColumnPrivilege { table: decision.name.clone() }.into());
+        }
+        Ok(())
+    }
+
     fn take(&self, filter: &Expr) -> TableProviderFilterPushDown {
         if self.may_take(filter) {
             // The inner plan has a filter node for it: nothing is left to do above.
@@ -145,6 +157,7 @@ impl TableProvider for GovernedTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         require_stamp(state.config(), &self.stamp)?;
         let projection = projection.map(Vec::as_slice);
+        self.check_columns(projection, filters)?;
         let scan: Result<Arc<dyn ExecutionPlan>> = match self.decision.access {
             Access::Governed { .. } => self.governed_scan(projection, filters).await.map(|scan| {
                 let scan: Arc<dyn ExecutionPlan> = Arc::new(scan);

@@ -41,6 +41,7 @@ fn decision() -> TableDecision {
         epoch: Epoch(17),
         access: Access::Governed { row_filter: None, masks },
         schema: Arc::new(schema),
+        withheld: std::collections::BTreeSet::new(),
         policies: vec![],
         masked: vec!["ssn".into()],
         bypass: false,

@@ -10,7 +10,7 @@ use datafusion_common::{Column, DFSchema, TableReference};
 use datafusion_expr::{Cast, Expr, ExprSchemable};
 use lakeward_catalog::{MaskingPolicy, Parameter};
 
-use crate::compile::{CompileError, PolicyCompiler, coerced, compiled, simplified};
+use crate::compile::{CompileError, OwnersRights, PolicyCompiler, coerced, compiled, simplified};
 use crate::principal::Principal;
 use crate::session_functions::substitute_session_functions;
 
@@ -57,8 +57,9 @@ pub(crate) fn compile_mask(
     principal: &Principal,
     schema: &Arc<DFSchema>,
     qualifier: &TableReference,
-    compiler: &dyn PolicyCompiler,
+    rights: &OwnersRights<'_>,
 ) -> Result<Option<Expr>, CompileError> {
+    let compiler = rights.compiler;
     let declared = policy
         .parameters
         .iter()
@@ -66,6 +67,7 @@ pub(crate) fn compile_mask(
         .collect::<Result<Vec<_>, _>>()?;
     bindable(&declared, &arguments.types)?;
     let body = body(policy, &arguments.types, principal, compiler)?;
+    rights.check(&body)?;
     let bound = coerced(bound(body, &policy.parameters, &arguments.names, qualifier)?, schema)?;
     let (Some(column), Some(target)) = (arguments.names.first(), arguments.types.first()) else {
         return Err(CompileError::Arguments { expected: policy.parameters.len(), actual: 0 });

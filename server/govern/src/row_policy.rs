@@ -2,14 +2,13 @@
 //!
 //! Invariant: where row level security is on, a principal with no matching permissive policy gets no rows.
 
-use std::sync::Arc;
-
-use datafusion_common::{DFSchema, ScalarValue, TableReference};
+use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, lit};
 use lakeward_base::{PolicyId, Redacted};
 use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy};
 
-use crate::compile::{CompileError, PolicyCompiler, compile_predicate, simplified};
+use crate::compile::{CompileError, compile_predicate, simplified};
+use crate::decide::Subject;
 use crate::principal::Principal;
 
 /// What a statement does to the rows that a policy speaks about.
@@ -40,16 +39,15 @@ pub(crate) fn combine(
     policies: &[RowPolicy],
     applies_to: Use,
     principal: &Principal,
-    schema: &Arc<DFSchema>,
-    qualifier: &TableReference,
-    compiler: &dyn PolicyCompiler,
+    subject: &Subject<'_>,
 ) -> Result<RowCondition, (PolicyId, CompileError)> {
     let mut permissive = lit(false);
     let mut restrictive = lit(true);
     let mut names = Vec::new();
     for policy in policies.iter().filter(|policy| matches(policy, applies_to, principal)) {
         let Some(sql) = text(policy, applies_to) else { continue };
-        let expr = compile_predicate(sql.expose(), principal, schema, qualifier, compiler)
+        let rights = subject.rights_of(policy.owner);
+        let expr = compile_predicate(sql.expose(), principal, &subject.schema, &subject.qualifier, &rights)
             .map_err(|error| (policy.id, error))?;
         names.push(policy.name.clone());
         if policy.permissive {
@@ -58,7 +56,7 @@ pub(crate) fn combine(
             restrictive = restrictive.and(expr);
         }
     }
-    let filter = simplified(permissive.and(restrictive), schema).map_err(|error| (PolicyId(0), error))?;
+    let filter = simplified(permissive.and(restrictive), &subject.schema).map_err(|error| (PolicyId(0), error))?;
     Ok(RowCondition { filter: if is_true(&filter) { None } else { Some(filter) }, policies: names })
 }
 

@@ -72,6 +72,10 @@ impl PolicyCompiler for Compiler {
     fn compile(&self, sql: &str, schema: &DFSchema) -> datafusion_common::Result<Expr> {
         self.0.state().create_logical_expr(sql, schema)
     }
+
+    fn is_keyed(&self, function: &str) -> bool {
+        function == "md5"
+    }
 }
 
 /// Sessions over DataFusion's defaults.
@@ -115,6 +119,7 @@ pub(crate) fn decision(raw: &RawTable, access: Access) -> Arc<TableDecision> {
         epoch: Epoch(17),
         access,
         schema: Arc::new(arrow::datatypes::Schema::new(fields)),
+        withheld: BTreeSet::new(),
         policies: vec![],
         masked: vec![],
         bypass: false,

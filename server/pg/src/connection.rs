@@ -82,6 +82,7 @@ impl Connection {
             biased;
             frame = self.wire.receive() => Ok(frame?),
             () = self.shutdown.cancelled() => Err(PgError::Shutdown.into()),
+            () = self.session.terminated() => Err(Fault::Fatal(Session::termination())),
         }
     }
 

@@ -83,6 +83,10 @@ impl PolicyCompiler for Compiler {
     fn compile(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
         self.0.state().create_logical_expr(sql, schema)
     }
+
+    fn is_keyed(&self, _: &str) -> bool {
+        false
+    }
 }
 
 fn principal(snapshot: &Snapshot) -> Principal {

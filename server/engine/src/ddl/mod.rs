@@ -45,6 +45,38 @@ pub enum Ddl {
         /// Its value; `None` takes it away.
         value: Option<Redacted<String>>,
     },
+    /// ALTER ROLE … SET | RESET of a setting
+    RoleSetting {
+        /// The role.
+        role: RoleName,
+        /// The setting; `None` is all of them.
+        name: Option<String>,
+        /// Its value; `None` takes it away.
+        value: Option<String>,
+    },
+    /// ALTER ROLE … SET | RESET ALLOWED_PURPOSES
+    AllowedPurposes {
+        /// The role.
+        role: RoleName,
+        /// The purposes; `None` leaves all open.
+        purposes: Option<Vec<String>>,
+    },
+    /// REASSIGN OWNED BY … TO …
+    ReassignOwned {
+        /// Whose things.
+        from: Vec<RoleName>,
+        /// Whose they will be.
+        to: RoleName,
+    },
+    /// DROP OWNED BY …: what they were granted.
+    DropOwned(Vec<RoleName>),
+    /// COMMENT ON
+    Comment {
+        /// What it is about.
+        on: CommentTarget,
+        /// It; `None` takes it away.
+        text: Option<Redacted<String>>,
+    },
     /// DROP ROLE | USER
     DropRole(Drop<String>),
     /// GRANT | REVOKE role
@@ -82,6 +114,24 @@ pub enum Ddl {
         if_exists: bool,
         /// It was called a view.
         is_view: bool,
+        /// The new owner.
+        to: RoleName,
+    },
+    /// ALTER TABLE | VIEW … RENAME TO | SET SCHEMA
+    MoveRelation {
+        /// The relation.
+        relation: Name,
+        /// No error where it does not exist.
+        if_exists: bool,
+        /// It was called a view.
+        is_view: bool,
+        /// Its new name, or its new schema.
+        to: NewPlace,
+    },
+    /// ALTER SCHEMA … OWNER TO
+    ChangeSchemaOwner {
+        /// The schema.
+        schema: String,
         /// The new owner.
         to: RoleName,
     },
@@ -160,6 +210,30 @@ pub struct CreateRole {
     pub in_roles: Vec<RoleName>,
     /// Roles that become members of it.
     pub members: Vec<RoleName>,
+    /// Roles that become members of it, with the admin option.
+    pub admins: Vec<RoleName>,
+}
+
+/// Where a relation goes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NewPlace {
+    /// RENAME TO
+    Name(String),
+    /// SET SCHEMA
+    Schema(String),
+}
+
+/// What a comment is about.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CommentTarget {
+    /// A table, or a view where the flag is set.
+    Relation(Name, bool),
+    /// A column.
+    Column(Name, String),
+    /// A schema.
+    Schema(String),
+    /// A role.
+    Role(RoleName),
 }
 
 /// ALTER ROLE.
@@ -206,6 +280,10 @@ pub struct Membership {
     pub roles: Vec<String>,
     /// Their members.
     pub members: Vec<RoleName>,
+    /// WITH ADMIN OPTION; of REVOKE: ADMIN OPTION FOR.
+    pub admin_option: bool,
+    /// GRANTED BY
+    pub granted_by: Option<RoleName>,
 }
 
 /// GRANT | REVOKE privileges ON … TO | FROM …
@@ -214,11 +292,26 @@ pub struct Privileges {
     /// GRANT.
     pub grant: bool,
     /// What; empty is ALL.
-    pub privileges: Vec<Privilege>,
+    pub privileges: Vec<WantedPrivilege>,
     /// On what.
     pub on: GrantTarget,
     /// To whom.
     pub grantees: Vec<GranteeName>,
+    /// WITH GRANT OPTION; of REVOKE: GRANT OPTION FOR.
+    pub grant_option: bool,
+    /// CASCADE
+    pub cascade: bool,
+    /// GRANTED BY
+    pub granted_by: Option<RoleName>,
+}
+
+/// A privilege, on some columns or on all there is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WantedPrivilege {
+    /// It.
+    pub privilege: Privilege,
+    /// Columns; empty: the whole object.
+    pub columns: Vec<String>,
 }
 
 /// What privileges are granted on.
@@ -230,6 +323,12 @@ pub enum GrantTarget {
     AllInSchemas(Vec<String>),
     /// Schemas.
     Schemas(Vec<String>),
+    /// Functions.
+    Functions(Vec<String>),
+    /// Locations of files.
+    Storage(Vec<String>),
+    /// The emergency access.
+    BreakGlass,
 }
 
 /// CREATE TABLE.
@@ -372,6 +471,13 @@ impl std::fmt::Debug for Ddl {
             Self::AlterRole(_) => "AlterRole",
             Self::RenameRole { .. } => "RenameRole",
             Self::SetAttribute { .. } => "SetAttribute",
+            Self::RoleSetting { .. } => "RoleSetting",
+            Self::AllowedPurposes { .. } => "AllowedPurposes",
+            Self::ReassignOwned { .. } => "ReassignOwned",
+            Self::DropOwned(_) => "DropOwned",
+            Self::Comment { .. } => "Comment",
+            Self::MoveRelation { .. } => "MoveRelation",
+            Self::ChangeSchemaOwner { .. } => "ChangeSchemaOwner",
             Self::DropRole(_) => "DropRole",
             Self::Membership(_) => "Membership",
             Self::Privileges(_) => "Privileges",

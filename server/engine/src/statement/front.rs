@@ -10,7 +10,7 @@ use lakeward_base::{Redacted, SqlState};
 use super::cursor::Cursor;
 use super::lex::Lexed;
 use super::normalize::normalized;
-use super::{Kind, Statement, change, explain, insert, maintain, refuse, setting, transaction};
+use super::{Kind, Statement, change, explain, insert, listing, maintain, refuse, setting, transaction};
 use crate::ddl;
 use crate::error::Error;
 
@@ -44,6 +44,9 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     }
     if let Some(parsed) = transaction::parse(cursor)? {
         return Ok((Kind::Transaction(parsed.0), parsed.1));
+    }
+    if let Some(parsed) = listing::parse(cursor)? {
+        return Ok(parsed);
     }
     if let Some(parsed) = setting::parse(cursor)? {
         return Ok((Kind::Setting(parsed.0), parsed.1));

@@ -15,11 +15,12 @@ mod lex;
 mod limits;
 mod maintain;
 mod merge;
+mod listing;
 mod normalize;
 mod refuse;
 mod reserved;
 mod rewrite;
-mod setting;
+pub(crate) mod setting;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,7 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<(Setting, &'static
     Ok(None)
 }
 
-fn set(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
+pub(crate) fn set(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
     if cursor.sees(&["session", "authorization"]) {
         return Err(cursor.unsupported("SET SESSION AUTHORIZATION", "Use SET ROLE, or connect as that role."));
     }
@@ -80,7 +80,7 @@ fn role(cursor: &mut Cursor<'_>) -> Result<Option<String>, Error> {
     Ok(if name == "none" { None } else { Some(name) })
 }
 
-fn reset(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
+pub(crate) fn reset(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
     if cursor.sees(&["session", "authorization"]) {
         return Err(cursor.unsupported("RESET SESSION AUTHORIZATION", "Use RESET ROLE."));
     }
@@ -97,8 +97,7 @@ fn reset(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
 }
 
 fn show(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
-    let later =
-        ["policies", "effective", "grants", "jobs", "tables", "columns", "databases", "schemas", "functions", "create"];
+    let later = ["effective", "jobs", "tables", "columns", "databases", "schemas", "functions", "create"];
     if let Some(word) = later.iter().find(|word| cursor.sees(&[word])) {
         return Err(cursor.unsupported(
             &format!("SHOW {}", word.to_ascii_uppercase()),

@@ -62,5 +62,5 @@ pub(crate) fn visible(principal: &Principal) -> Vec<VisibleTable> {
         kind: "SYSTEM TABLE",
         columns: audit::schema(),
     };
-    auditor.then(audit).into_iter().collect()
+    auditor.then(audit).into_iter().chain(pg_catalog::own_views()).collect()
 }

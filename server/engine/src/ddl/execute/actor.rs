@@ -91,6 +91,31 @@ impl Actor {
         Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("must be member of role \"{}\"", role.name))))
     }
 
+    /// `GRANTED BY`: nobody but the one who asks.
+    pub(super) fn must_be_granted_by(&self, snapshot: &Snapshot, by: Option<&RoleName>) -> Result<(), CatalogError> {
+        match by {
+            Some(name) if self.role(snapshot, name)?.id != self.role => {
+                Err(refused(Error::new(SqlState::FEATURE_NOT_SUPPORTED, "grantor must be current user")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether keyed functions, by name, may be called.
+    pub(super) fn may_execute(&self, snapshot: &Snapshot, functions: &[&str]) -> bool {
+        self.superuser || functions.iter().all(|function| snapshot.may_execute(&self.roles, function))
+    }
+
+    /// `42501` for a LOCATION without SUPERUSER and USAGE ON STORAGE.
+    pub(super) fn must_use_storage(&self, snapshot: &Snapshot, location: &str) -> Result<(), CatalogError> {
+        if self.superuser || snapshot.may_use_storage(&self.roles, location) {
+            return Ok(());
+        }
+        let message = "permission denied for the LOCATION";
+        let hint = "It needs SUPERUSER, or USAGE ON STORAGE of a location above it.";
+        Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint)))
+    }
+
     /// The role that a name stands for.
     pub(super) fn role(&self, snapshot: &Snapshot, name: &RoleName) -> Result<Arc<Role>, CatalogError> {
         match name {

@@ -1,172 +1,207 @@
-//! GRANT and REVOKE.
+//! GRANT and REVOKE of privileges.
 //!
-//! Invariant: nobody grants what they do not own, nor membership of a role that bypasses or governs.
+//! Invariant: nobody grants what they do not own and were given no grant option on; whoever may act as the owner grants in
+//! the owner's name.
 
-use lakeward_base::{RoleId, SqlState};
-use lakeward_catalog::{CatalogError, Draft, Grantee, Privilege, Relation, Role, Securable, Snapshot};
+use lakeward_base::{ColumnId, RoleId, SqlState};
+use lakeward_catalog::{
+    CatalogError, Draft, Grant, Grantee, Privilege, Relation, Revocation, SYSTEM, Securable, SystemObject,
+    canonical_location,
+};
 
 use super::actor::{self, Actor};
-use super::{DdlContext, Edited, refused, warning};
-use crate::ddl::{GrantTarget, Membership, Privileges};
+use super::{DdlContext, Edited, refused};
+use crate::ddl::{GrantTarget, Privileges, WantedPrivilege};
 use crate::error::Error;
 use crate::response::{Command, Notice};
-
-const ALL_ON_RELATIONS: &[Privilege] = &[Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::Delete];
-const ALL_ON_SCHEMAS: &[Privilege] = &[Privilege::Usage, Privilege::Create];
-
-pub(super) async fn membership(context: &DdlContext<'_>, membership: &Membership) -> Result<Command, Error> {
-    let tag = if membership.grant { "GRANT ROLE" } else { "REVOKE ROLE" };
-    context.command(tag, |draft, actor| membership_in(draft, actor, membership)).await
-}
-
-fn membership_in(draft: &mut Draft, actor: &Actor, membership: &Membership) -> Edited {
-    let mut notices = Vec::new();
-    for name in &membership.roles {
-        let role = actor::role(draft, name)?;
-        must_administer(actor, draft, &role)?;
-        for member in &membership.members {
-            let member = actor.role(draft, member)?;
-            let changed = if membership.grant {
-                draft.grant_role(role.id, member.id)?
-            } else {
-                draft.revoke_role(role.id, member.id)?
-            };
-            if !changed {
-                notices.push(unchanged(membership.grant, &member, &role));
-            }
-        }
-    }
-    Ok(notices)
-}
-
-fn unchanged(grant: bool, member: &Role, role: &Role) -> Notice {
-    let (member, role) = (&member.name, &role.name);
-    if grant {
-        super::notice(format!("role \"{member}\" is already a member of role \"{role}\""))
-    } else {
-        warning(format!("role \"{member}\" is not a member of role \"{role}\""))
-    }
-}
-
-/// Membership in a role is given by superusers, and for plain roles by whoever has CREATEROLE. A role that bypasses, that
-/// is built in, or that is itself a member of one, only superusers give.
-pub(super) fn must_administer(actor: &Actor, snapshot: &Snapshot, role: &Role) -> Result<(), CatalogError> {
-    if actor.superuser {
-        return Ok(());
-    }
-    let reach = snapshot.effective_roles(role.id);
-    let is_strong = |id: &RoleId| {
-        snapshot.role(*id).is_some_and(|role| role.superuser || role.bypass_row_security || role.built_in)
-    };
-    if reach.iter().any(is_strong) {
-        return actor.must_be_superuser(&format!("grant or revoke role \"{}\"", role.name));
-    }
-    if actor.create_role {
-        return Ok(());
-    }
-    let message = format!("permission denied to grant or revoke role \"{}\"", role.name);
-    Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_detail("It needs CREATEROLE.")))
-}
 
 pub(super) async fn privileges(context: &DdlContext<'_>, privileges: &Privileges) -> Result<Command, Error> {
     let tag = if privileges.grant { "GRANT" } else { "REVOKE" };
     context.command(tag, |draft, actor| privileges_in(context, draft, actor, privileges)).await
 }
 
+/// Something that privileges are granted on.
+struct Object {
+    securable: Securable,
+    kind: &'static str,
+    name: String,
+    owner: RoleId,
+    grants: Vec<Grant>,
+    columns: Vec<(String, ColumnId)>,
+}
+
 fn privileges_in(context: &DdlContext<'_>, draft: &mut Draft, actor: &Actor, privileges: &Privileges) -> Edited {
+    actor.must_be_granted_by(draft, privileges.granted_by.as_ref())?;
     let grantees = privileges.grantees.iter().map(|name| actor.grantee(draft, name)).collect::<Result<Vec<_>, _>>()?;
-    let objects = objects(context, draft, actor, privileges)?;
-    for (object, owner) in objects {
-        let all = match object {
-            Securable::Schema(_) => ALL_ON_SCHEMAS,
-            Securable::Relation(_) => ALL_ON_RELATIONS,
-        };
-        let wanted = if privileges.privileges.is_empty() { all } else { &privileges.privileges };
-        for privilege in wanted {
+    let mut notices = Vec::new();
+    for object in objects(context, draft, privileges)? {
+        let wanted = wanted(&object, &privileges.privileges)?;
+        let permitted = permitted(draft, actor, &object, &wanted)?;
+        let complete = privileges.privileges.is_empty() || permitted.len() == wanted.len();
+        notices.extend(shortfall(privileges.grant, &object.name, permitted.is_empty(), complete));
+        for (privilege, column, grantor) in permitted {
             for grantee in &grantees {
-                change(draft, privileges.grant, object, *privilege, *grantee, owner)?;
+                if privileges.grant {
+                    let (grantee, grantable) = (*grantee, privileges.grant_option);
+                    draft.give(&object.securable, Grant { privilege, grantee, grantor, column, grantable })?;
+                } else {
+                    let (option_only, cascade) = (privileges.grant_option, privileges.cascade);
+                    let grantee = *grantee;
+                    let revocation = Revocation { privilege, column, grantee, grantor, option_only, cascade };
+                    draft.revoke(&object.securable, &revocation)?;
+                }
             }
         }
     }
-    Ok(Vec::new())
+    Ok(notices)
 }
 
-fn change(
-    draft: &mut Draft,
-    grant: bool,
-    object: Securable,
-    privilege: Privilege,
-    grantee: Grantee,
-    owner: RoleId,
-) -> Result<(), CatalogError> {
-    // As in PostgreSQL, whoever may grant as the owner grants as the owner.
-    let changed = if grant {
-        draft.grant(object, privilege, grantee, owner)?
-    } else {
-        draft.revoke(object, privilege, grantee)?
-    };
-    // That a grant was there already is no news.
-    let _: bool = changed;
-    Ok(())
+/// What is to be granted on an object: privileges, on columns or on the whole.
+fn wanted(object: &Object, written: &[WantedPrivilege]) -> Result<Vec<(Privilege, Option<ColumnId>)>, CatalogError> {
+    let mut all = Vec::new();
+    if written.is_empty() {
+        all.extend(object.securable.privileges().iter().map(|privilege| (*privilege, None)));
+    }
+    for one in written {
+        if one.columns.is_empty() {
+            all.push((one.privilege, None));
+        } else if object.kind == "view" {
+            let error = Error::unsupported("a privilege on columns of a view");
+            return Err(refused(error.with_hint("Make a view of these columns, and grant on that.")));
+        }
+        for name in &one.columns {
+            let missing = || CatalogError::ColumnNotFound { column: name.clone(), relation: object.name.clone() };
+            let (_, column) = object.columns.iter().find(|(known, _)| known == name).ok_or_else(missing)?;
+            all.push((one.privilege, Some(*column)));
+        }
+    }
+    Ok(all)
 }
 
-fn objects(
-    context: &DdlContext<'_>,
+type Permitted = (Privilege, Option<ColumnId>, RoleId);
+
+/// Those of `wanted` that the actor may grant, each with the role in whose name it does. An error where it has nothing
+/// to do with the object at all.
+fn permitted(
     draft: &Draft,
     actor: &Actor,
-    privileges: &Privileges,
-) -> Result<Vec<(Securable, RoleId)>, CatalogError> {
+    object: &Object,
+    wanted: &[(Privilege, Option<ColumnId>)],
+) -> Result<Vec<Permitted>, CatalogError> {
+    let grantor = |privilege, column| {
+        if actor.superuser {
+            return Some(object.owner);
+        }
+        draft.grantor(&actor.roles, object.owner, &object.grants, privilege, column)
+    };
+    let permitted: Vec<_> = wanted
+        .iter()
+        .filter_map(|(privilege, column)| Some((*privilege, *column, grantor(*privilege, *column)?)))
+        .collect();
+    let concerns = |grant: &Grant| match grant.grantee {
+        Grantee::Public => true,
+        Grantee::Role(role) => actor.roles.contains(&role),
+    };
+    if permitted.is_empty() && !object.grants.iter().any(concerns) {
+        return Err(refused(Error::denied(object.kind, &object.name)));
+    }
+    Ok(permitted)
+}
+
+/// PostgreSQL's warning where less was done than was asked for.
+fn shortfall(grant: bool, name: &str, nothing: bool, complete: bool) -> Option<Notice> {
+    let (sqlstate, done) = if grant {
+        (SqlState::PRIVILEGE_NOT_GRANTED, "were granted")
+    } else {
+        (SqlState::PRIVILEGE_NOT_REVOKED, "could be revoked")
+    };
+    let which = match (nothing, complete) {
+        (true, _) => "no privileges",
+        (false, false) => "not all privileges",
+        (false, true) => return None,
+    };
+    Some(Notice { severity: "WARNING", sqlstate, message: format!("{which} {done} for \"{name}\"") })
+}
+
+fn objects(context: &DdlContext<'_>, draft: &Draft, privileges: &Privileges) -> Result<Vec<Object>, CatalogError> {
+    let grant = privileges.grant;
     match &privileges.on {
-        GrantTarget::Relations(names) => names
-            .iter()
-            .map(|name| {
-                let relation = actor::relation(draft, context.search_path, name)?;
-                grantable(actor, &relation, privileges.grant)
-            })
-            .collect(),
+        GrantTarget::Relations(names) => {
+            names.iter().map(|name| of_relation(&actor::relation(draft, context.search_path, name)?, grant)).collect()
+        }
         GrantTarget::AllInSchemas(names) => {
             let mut found = Vec::new();
             for name in names {
                 let schema = actor::schema(draft, name)?;
-                let inside = draft.relations().filter(|relation| schema_of(relation) == schema.id);
-                for relation in inside {
-                    found.push(grantable(actor, relation, privileges.grant)?);
-                }
+                let inside = draft.relations().filter(|relation| relation.schema() == schema.id);
+                found.extend(inside.map(|relation| of_relation(relation, grant)).collect::<Result<Vec<_>, _>>()?);
             }
             Ok(found)
         }
-        GrantTarget::Schemas(names) => names
+        GrantTarget::Schemas(names) => names.iter().map(|name| of_schema(draft, name)).collect(),
+        GrantTarget::Functions(names) => names.iter().map(|name| of_function(draft, name)).collect(),
+        GrantTarget::Storage(locations) => locations
             .iter()
-            .map(|name| {
-                let schema = actor::schema(draft, name)?;
-                if !actor.owns(schema.owner) {
-                    return Err(refused(Error::denied("schema", &schema.name)));
-                }
-                Ok((Securable::Schema(schema.id), schema.owner))
-            })
+            .map(|location| Ok(of_system(draft, SystemObject::Storage(canonical_location(location)?), location)))
             .collect(),
+        GrantTarget::BreakGlass => Ok(vec![of_system(draft, SystemObject::BreakGlass, "break glass")]),
     }
 }
 
-fn schema_of(relation: &Relation) -> lakeward_base::SchemaId {
-    match relation {
-        Relation::Table(table) => table.schema,
-        Relation::View(view) => view.schema,
-    }
-}
-
-fn grantable(actor: &Actor, relation: &Relation, grant: bool) -> Result<(Securable, RoleId), CatalogError> {
-    let (kind, id, name, owner, grantable) = match relation {
-        Relation::Table(table) => ("table", table.id, &table.name, table.owner, table.grantable),
-        Relation::View(view) => ("view", view.id, &view.name, view.owner, true),
+fn of_relation(relation: &Relation, grant: bool) -> Result<Object, CatalogError> {
+    let (kind, columns, grantable) = match relation {
+        Relation::Table(table) => ("table", &table.columns, table.grantable),
+        Relation::View(view) => ("view", &view.columns, true),
     };
-    if !actor.owns(owner) {
-        return Err(refused(Error::denied(kind, name)));
-    }
     if grant && !grantable {
-        let error = Error::unsupported(format!("GRANT on \"{name}\", which was made from other tables,"))
+        let error = Error::unsupported(format!("GRANT on \"{}\", which was made from other tables,", relation.name()))
             .with_hint("Grant on a view over the tables that it was made from.");
         return Err(refused(error));
     }
-    Ok((Securable::Relation(id), owner))
+    Ok(Object {
+        securable: Securable::Relation(relation.id()),
+        kind,
+        name: relation.name().to_owned(),
+        owner: relation.owner(),
+        grants: relation.grants().to_vec(),
+        columns: columns.iter().map(|column| (column.name.clone(), column.id)).collect(),
+    })
+}
+
+fn of_schema(draft: &Draft, name: &str) -> Result<Object, CatalogError> {
+    let schema = actor::schema(draft, name)?;
+    Ok(Object {
+        securable: Securable::Schema(schema.id),
+        kind: "schema",
+        name: schema.name.clone(),
+        owner: schema.owner,
+        grants: schema.grants.clone(),
+        columns: Vec::new(),
+    })
+}
+
+/// Only keyed functions are closed: everybody may call the others.
+fn of_function(draft: &Draft, name: &str) -> Result<Object, CatalogError> {
+    if !lakeward_udfs::KEYED_FUNCTIONS.contains(&name) {
+        let message = format!("there is no function \"{name}\" that needs EXECUTE");
+        let hint = format!("These do: {}.", lakeward_udfs::KEYED_FUNCTIONS.join(", "));
+        return Err(refused(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(hint)));
+    }
+    Ok(of_system(draft, SystemObject::Function(name.to_owned()), name))
+}
+
+fn of_system(draft: &Draft, object: SystemObject, name: &str) -> Object {
+    let kind = match &object {
+        SystemObject::Function(_) => "function",
+        SystemObject::Storage(_) => "storage",
+        SystemObject::BreakGlass => "privilege",
+    };
+    Object {
+        kind,
+        name: name.to_owned(),
+        owner: SYSTEM,
+        grants: draft.system_grants(&object).to_vec(),
+        columns: Vec::new(),
+        securable: Securable::System(object),
+    }
 }

@@ -143,7 +143,8 @@ fn bind(
 ) -> Result<MaskBinding, CatalogError> {
     let policy = masking_policy(snapshot, &mask.policy)?;
     // Set on a column of guesses, a keyed mask would tell what its values elsewhere stand for.
-    if is_keyed(policy.body.expose()) {
+    let keyed = keyed_in(policy.body.expose());
+    if keyed.is_none_or(|functions| !acting.may_execute(snapshot, &functions)) {
         must_make_masks(acting)?;
     }
     let own = [column.to_owned()];
@@ -181,8 +182,9 @@ fn bind(
     Ok(MaskBinding { policy: policy.id, arguments: bound })
 }
 
-fn is_keyed(body: &str) -> bool {
-    crate::statement::parse_expression(body).map_or(true, |body| crate::functions::keyed_call(&body).is_some())
+/// The keyed functions that a mask calls; `None` where it cannot be read.
+fn keyed_in(body: &str) -> Option<Vec<&'static str>> {
+    crate::statement::parse_expression(body).ok().map(|body| crate::keyed::calls(&body))
 }
 
 fn parameter_type(policy: &MaskingPolicy) -> Option<&str> {

@@ -5,8 +5,11 @@
 
 mod actor;
 mod column;
+mod comment;
 mod grant;
 mod mask;
+mod membership;
+mod mention;
 mod policy;
 mod role;
 mod schema;
@@ -116,8 +119,17 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::AlterRole(alter) => role::alter(context, alter).await,
         Ddl::RenameRole { role, to } => role::rename(context, role, to).await,
         Ddl::SetAttribute { role, name, value } => role::set_attribute(context, role, name, value.as_ref()).await,
+        Ddl::RoleSetting { role, name, value } => role::set(context, role, name.as_deref(), value.as_deref()).await,
+        Ddl::AllowedPurposes { role, purposes } => role::set_purposes(context, role, purposes.as_deref()).await,
+        Ddl::ReassignOwned { from, to } => role::reassign(context, from, to).await,
+        Ddl::DropOwned(roles) => role::drop_owned(context, roles).await,
+        Ddl::Comment { on, text } => comment::set(context, on, text.as_ref()).await,
+        Ddl::MoveRelation { relation, if_exists, is_view, to } => {
+            view::move_to(context, relation, *if_exists, *is_view, to).await
+        }
+        Ddl::ChangeSchemaOwner { schema, to } => schema::change_owner(context, schema, to).await,
         Ddl::DropRole(drop) => role::drop(context, drop).await,
-        Ddl::Membership(membership) => grant::membership(context, membership).await,
+        Ddl::Membership(membership) => membership::change(context, membership).await,
         Ddl::Privileges(privileges) => grant::privileges(context, privileges).await,
         Ddl::CreateSchema { name, if_not_exists, owner } => {
             schema::create(context, name.as_deref(), *if_not_exists, owner.as_ref()).await

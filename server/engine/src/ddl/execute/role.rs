@@ -1,9 +1,10 @@
 //! Roles.
 //!
-//! Invariant: only a superuser makes, or touches, a role that bypasses anything.
+//! Invariants: only a superuser makes, or touches, a role that bypasses anything; whoever has CREATEROLE touches only the
+//! roles on which it was given the admin option, such as those that it made.
 
 use lakeward_base::{Redacted, RoleId, SqlState};
-use lakeward_catalog::{CatalogError, Draft, NewRole, Role, ScramVerifier, Snapshot};
+use lakeward_catalog::{CatalogError, Described, Draft, NewRole, Relation, Role, ScramVerifier, Snapshot};
 
 use super::actor::{self, Actor};
 use super::{DdlContext, Edited, refused, skip_missing};
@@ -32,14 +33,21 @@ fn create_in(draft: &mut Draft, actor: &Actor, create: &CreateRole, verifier: Op
     };
     for name in &create.in_roles {
         let parent = actor.role(draft, name)?;
-        super::grant::must_administer(actor, draft, &parent)?;
+        super::membership::must_administer(actor, draft, &parent)?;
         new.member_of.insert(parent.id);
     }
-    let members = create.members.iter().map(|name| actor.role(draft, name)).collect::<Result<Vec<_>, _>>()?;
+    let find = |names: &[RoleName]| names.iter().map(|name| actor.role(draft, name)).collect::<Result<Vec<_>, _>>();
+    let (members, admins) = (find(&create.members)?, find(&create.admins)?);
     let id = draft.create_role(new)?;
-    for member in members {
-        must_touch(actor, draft, &member)?;
+    for member in members.iter().chain(&admins) {
+        must_not_be_strong(actor, draft, member)?;
         draft.grant_role(id, member.id)?;
+    }
+    for admin in &admins {
+        draft.set_admin(id, admin.id, true)?;
+    }
+    if !actor.superuser {
+        draft.set_admin(id, actor.role, true)?;
     }
     Ok(Vec::new())
 }
@@ -119,6 +127,7 @@ pub(super) async fn rename(context: &DdlContext<'_>, name: &str, to: &str) -> Re
             if role.name == context.principal.session_user {
                 return Err(refused(Error::unsupported("to rename the session's own user")));
             }
+            super::mention::must_not_be_mentioned(draft, &role, "renamed")?;
             draft.alter_role(role.id, |role| to.clone_into(&mut role.name))?;
             Ok(Vec::new())
         })
@@ -135,10 +144,7 @@ pub(super) async fn set_attribute(
     context
         .command("ALTER ROLE", |draft, actor| {
             let role = actor.role(draft, name)?;
-            if !(actor.superuser || actor.policy_admin) {
-                let message = "must be superuser or a member of policy_admin to set attributes";
-                return Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)));
-            }
+            must_set_policy(actor, "attributes")?;
             must_not_bypass(actor, draft, &role)?;
             draft.alter_role(role.id, |role| {
                 match value {
@@ -146,6 +152,152 @@ pub(super) async fn set_attribute(
                     None => role.attributes.remove(attribute),
                 };
             })?;
+            Ok(Vec::new())
+        })
+        .await
+}
+
+/// A setting that a role's sessions begin with: by the login itself, or by whoever may alter the role.
+pub(super) async fn set(
+    context: &DdlContext<'_>,
+    name: &RoleName,
+    setting: Option<&str>,
+    value: Option<&str>,
+) -> Result<Command, Error> {
+    let kept = match (setting, value) {
+        (Some(setting), Some(value)) => Some(crate::settings::admitted(setting, value)?),
+        (Some(setting), None) => Some((crate::settings::known(setting)?, String::new())),
+        (None, _) => None,
+    };
+    context
+        .command("ALTER ROLE", |draft, actor| {
+            let role = actor.role(draft, name)?;
+            if role.id != context.principal.session_role {
+                must_create_roles(actor, "alter role")?;
+                must_touch(actor, draft, &role)?;
+            }
+            if let Some((setting, value)) = &kept
+                && setting == "purpose_of_use"
+                && let Some(allowed) = role.allowed_purposes.as_ref()
+                && !(value.is_empty() || allowed.contains(value))
+            {
+                return Err(refused(crate::session::purpose_denied(value)));
+            }
+            draft.alter_role(role.id, |role| match (&kept, value) {
+                (Some((setting, kept)), Some(_)) => {
+                    role.settings.insert(setting.clone(), kept.clone());
+                }
+                (Some((setting, _)), None) => {
+                    role.settings.remove(setting);
+                }
+                (None, _) => role.settings.clear(),
+            })?;
+            Ok(Vec::new())
+        })
+        .await
+}
+
+/// Which purposes a role's sessions may state is policy, like attributes.
+pub(super) async fn set_purposes(
+    context: &DdlContext<'_>,
+    name: &RoleName,
+    purposes: Option<&[String]>,
+) -> Result<Command, Error> {
+    for purpose in purposes.unwrap_or_default() {
+        crate::settings::admitted("purpose_of_use", purpose)?;
+    }
+    context
+        .command("ALTER ROLE", |draft, actor| {
+            let role = actor.role(draft, name)?;
+            must_set_policy(actor, "ALLOWED_PURPOSES")?;
+            must_not_bypass(actor, draft, &role)?;
+            let allowed = purposes.map(|purposes| purposes.iter().cloned().collect());
+            draft.alter_role(role.id, |role| role.allowed_purposes = allowed)?;
+            Ok(Vec::new())
+        })
+        .await
+}
+
+fn must_set_policy(actor: &Actor, what: &str) -> Result<(), CatalogError> {
+    if actor.superuser || actor.policy_admin {
+        return Ok(());
+    }
+    let message = format!("must be superuser or a member of policy_admin to set {what}");
+    Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)))
+}
+
+/// A comment on a role.
+pub(super) fn comment(draft: &mut Draft, actor: &Actor, name: &RoleName, text: Option<String>) -> Edited {
+    let role = actor.role(draft, name)?;
+    must_create_roles(actor, "comment on role")?;
+    must_touch(actor, draft, &role)?;
+    draft.comment(Described::Role(role.id), text)?;
+    Ok(Vec::new())
+}
+
+/// Everything that some roles own goes to another: by whoever could act as all of them.
+pub(super) async fn reassign(context: &DdlContext<'_>, from: &[RoleName], to: &RoleName) -> Result<Command, Error> {
+    context
+        .command("REASSIGN OWNED", |draft, actor| {
+            let to = actor.role(draft, to)?;
+            actor.must_be_member_of(&to)?;
+            for name in from {
+                let role = actor.role(draft, name)?;
+                actor.must_be_member_of(&role)?;
+                reassign_one(draft, role.id, to.id)?;
+            }
+            Ok(Vec::new())
+        })
+        .await
+}
+
+fn reassign_one(draft: &mut Draft, from: RoleId, to: RoleId) -> Result<(), CatalogError> {
+    let schemas: Vec<_> = draft.schemas().filter(|schema| schema.owner == from).map(|schema| schema.id).collect();
+    for schema in schemas {
+        draft.give_schema(schema, to)?;
+    }
+    let relations: Vec<Relation> = draft.relations().cloned().collect();
+    for relation in relations {
+        match relation {
+            Relation::Table(table) => {
+                if table.owner == from && !table.grantable && from != to {
+                    return Err(refused(Error::unsupported(format!(
+                        "another owner for \"{}\", which was made from other tables,",
+                        table.name
+                    ))));
+                }
+                if table.owner == from {
+                    draft.alter_table(table.id, |table| table.owner = to)?;
+                }
+                for policy in table.policies.iter().filter(|policy| policy.owner == from) {
+                    draft.alter_policy(table.id, policy.id, |policy| policy.owner = to)?;
+                }
+            }
+            Relation::View(view) if view.owner == from => draft.alter_view(view.id, |view| view.owner = to)?,
+            Relation::View(_) => {}
+        }
+    }
+    let masks: Vec<_> =
+        draft.masking_policies().filter(|policy| policy.owner == from).map(|policy| policy.id).collect();
+    masks.into_iter().try_for_each(|mask| draft.alter_masking_policy(mask, |policy| policy.owner = to))
+}
+
+/// Takes away what roles were granted; what they own must have been reassigned.
+pub(super) async fn drop_owned(context: &DdlContext<'_>, roles: &[RoleName]) -> Result<Command, Error> {
+    context
+        .command("DROP OWNED", |draft, actor| {
+            for name in roles {
+                let role = actor.role(draft, name)?;
+                actor.must_be_member_of(&role)?;
+                let owns = draft.schemas().any(|schema| schema.owner == role.id)
+                    || draft.relations().any(|relation| relation.owner() == role.id)
+                    || draft.masking_policies().any(|policy| policy.owner == role.id);
+                if owns {
+                    let error = Error::unsupported("DROP OWNED of a role that owns tables, views, schemas or policies");
+                    return Err(refused(error.with_hint("Run REASSIGN OWNED first, or drop them.")));
+                }
+                draft.revoke_all(role.id)?;
+            }
             Ok(Vec::new())
         })
         .await
@@ -164,6 +316,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Resul
                 if role.id == actor.role || role.name == context.principal.session_user {
                     return Err(in_use("current user cannot be dropped"));
                 }
+                super::mention::must_not_be_mentioned(draft, &role, "dropped")?;
                 draft.drop_role(role.id)?;
             }
             Ok(notices)
@@ -196,8 +349,19 @@ fn must_not_raise(actor: &Actor, options: &RoleOptions) -> Result<(), CatalogErr
     Ok(())
 }
 
-/// A password, or a membership, of a role that reaches one that bypasses is as good as bypassing.
+/// Who alters a role: superusers, and those who have CREATEROLE and the admin option on it.
 fn must_touch(actor: &Actor, snapshot: &Snapshot, role: &Role) -> Result<(), CatalogError> {
+    must_not_be_strong(actor, snapshot, role)?;
+    if actor.superuser || snapshot.administers(&actor.roles, role.id) {
+        return Ok(());
+    }
+    let detail = format!("The current user must have the ADMIN option on role \"{}\".", role.name);
+    let message = format!("permission denied to alter role \"{}\"", role.name);
+    Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_detail(detail)))
+}
+
+/// A password, or a membership, of a role that reaches one that bypasses is as good as bypassing.
+fn must_not_be_strong(actor: &Actor, snapshot: &Snapshot, role: &Role) -> Result<(), CatalogError> {
     let reach = snapshot.effective_roles(role.id);
     let strong = |id: &RoleId| {
         snapshot.role(*id).is_some_and(|role| role.superuser || role.bypass_row_security || role.built_in)

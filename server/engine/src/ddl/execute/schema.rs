@@ -31,6 +31,21 @@ pub(super) async fn create(
         .await
 }
 
+/// `OWNER TO`: by the owner, to a role that it is a member of; it needs the right to make schemas, as in PostgreSQL.
+pub(super) async fn change_owner(context: &DdlContext<'_>, name: &str, to: &RoleName) -> Result<Command, Error> {
+    context
+        .command("ALTER SCHEMA", |draft, actor| {
+            let schema = actor::schema(draft, name)?;
+            let to = actor.role(draft, to)?;
+            actor.must_own(schema.owner, "schema", &schema.name)?;
+            actor.must_be_member_of(&to)?;
+            must_create_schemas(actor)?;
+            draft.give_schema(schema.id, to.id)?;
+            Ok(Vec::new())
+        })
+        .await
+}
+
 /// PostgreSQL asks for CREATE on the database, which here nobody is granted.
 fn must_create_schemas(actor: &Actor) -> Result<(), CatalogError> {
     if actor.superuser { Ok(()) } else { Err(refused(Error::denied("database", "lakeward"))) }

@@ -146,8 +146,8 @@ fn check_new(
 ) -> Result<Option<Notice>, CatalogError> {
     let schema = actor::schema_for(snapshot, context.search_path, creation.name)?;
     actor.must_create_in(snapshot, &schema)?;
-    if creation.location.is_some() {
-        actor.must_be_superuser("give a LOCATION")?;
+    if let Some(location) = creation.location {
+        actor.must_use_storage(snapshot, &canonical_location(location)?)?;
     }
     match snapshot.relation(&schema.name, &creation.name.name) {
         None => Ok(None),
@@ -180,7 +180,7 @@ fn put(
     let schema = actor::schema_for(draft, context.search_path, creation.name)?;
     actor.must_create_in(draft, &schema)?;
     if !place.managed {
-        actor.must_be_superuser("give a LOCATION")?;
+        actor.must_use_storage(draft, &place.location)?;
     }
     draft.create_table(NewTable {
         schema: schema.id,

@@ -126,6 +126,23 @@ async fn permissions_are_those_of_postgresql() {
         ("maker", "GRANT auditor TO maker", "42501"),
         ("maker", "GRANT governor TO maker", "42501"),
         ("maker", "GRANT x TO nobody", "GRANT ROLE"),
+        // CREATEROLE gives no power over what others made.
+        ("maker", "GRANT owner TO maker", "42501"),
+        ("maker", "ALTER ROLE owner PASSWORD 'x'", "42501"),
+        ("maker", "ALTER ROLE owner SET search_path = z", "42501"),
+        ("maker", "DROP ROLE owner", "42501"),
+        ("maker", "ALTER ROLE x SET search_path = z", "ALTER ROLE"),
+        ("maker", "ALTER ROLE x SET nonsense = z", "42704"),
+        ("maker", "ALTER ROLE x SET ALLOWED_PURPOSES = 'TREAT'", "42501"),
+        ("governor", "ALTER ROLE x SET ALLOWED_PURPOSES = 'TREAT'", "ALTER ROLE"),
+        ("governor", "ALTER ROLE admin SET ALLOWED_PURPOSES = 'TREAT'", "42501"),
+        ("maker", "ALTER ROLE x SET purpose_of_use = 'HRESCH'", "42501"),
+        ("admin", "GRANT auditor TO maker WITH ADMIN OPTION", "GRANT ROLE"),
+        ("maker", "GRANT auditor TO x", "GRANT ROLE"),
+        ("maker", "GRANT operator TO x", "42501"),
+        ("admin", "REVOKE auditor FROM maker", "REVOKE ROLE"),
+        ("maker", "GRANT x TO maker", "42501"),
+        ("admin", "REVOKE auditor FROM x", "REVOKE ROLE"),
         ("nobody", "GRANT x TO owner", "42501"),
         ("admin", "GRANT missing TO owner", "42704"),
         ("maker", "DROP ROLE admin", "42501"),
@@ -144,7 +161,26 @@ async fn permissions_are_those_of_postgresql() {
         ("nobody", "GRANT SELECT ON s.t TO nobody", "42501"),
         ("owner", "GRANT SELECT ON s.t TO nobody", "GRANT"),
         ("owner", "GRANT SELECT ON ALL TABLES IN SCHEMA s TO nobody", "GRANT"),
-        ("owner", "GRANT USAGE ON SCHEMA s TO nobody", "42501"),
+        ("owner", "GRANT USAGE ON SCHEMA s TO nobody", "GRANT"),
+        ("maker", "GRANT USAGE ON SCHEMA s TO nobody", "42501"),
+        ("owner", "GRANT SELECT (a, b) ON s.t TO nobody", "GRANT"),
+        ("owner", "GRANT SELECT (zz) ON s.t TO nobody", "42703"),
+        ("nobody", "GRANT SELECT (a) ON s.t TO maker", "GRANT"),
+        ("owner", "GRANT SELECT ON s.t TO nobody GRANTED BY admin", "0A000"),
+        ("owner", "GRANT SELECT ON s.t TO PUBLIC WITH GRANT OPTION", "0LP01"),
+        ("owner", "GRANT EXECUTE ON FUNCTION mask_hash TO nobody", "42501"),
+        ("admin", "GRANT EXECUTE ON FUNCTION mask_hash TO nobody", "GRANT"),
+        ("admin", "GRANT EXECUTE ON FUNCTION lower TO nobody", "42883"),
+        ("owner", "GRANT BREAK GLASS TO owner", "42501"),
+        ("admin", "GRANT BREAK GLASS TO owner", "GRANT"),
+        ("owner", "GRANT USAGE ON STORAGE 'memory://lake/' TO owner", "42501"),
+        ("nobody", "COMMENT ON TABLE s.t IS 'x'", "42501"),
+        ("owner", "COMMENT ON TABLE s.t IS 'x'", "COMMENT"),
+        ("owner", "COMMENT ON VIEW s.t IS 'x'", "42809"),
+        ("owner", "COMMENT ON COLUMN s.t.zz IS 'x'", "42703"),
+        ("owner", "COMMENT ON COLUMN s.t.a IS 'x'", "COMMENT"),
+        ("owner", "COMMENT ON SCHEMA s IS 'x'", "42501"),
+        ("maker", "COMMENT ON ROLE owner IS 'x'", "42501"),
         ("owner", "GRANT SELECT ON s.missing TO nobody", "42P01"),
         ("nobody", "CREATE POLICY p ON s.t USING (true)", "42501"),
         ("nobody", "CREATE POLICY p ON s.t USING (bad)", "42501"),
@@ -175,6 +211,14 @@ async fn permissions_are_those_of_postgresql() {
         ("nobody", "CREATE VIEW s.w AS SELECT 1", "42501"),
         ("nobody", "CREATE OR REPLACE VIEW s.v AS SELECT 1", "42501"),
         ("owner", "DROP TABLE s.v", "42809"),
+        ("nobody", "ALTER TABLE s.t RENAME TO u", "42501"),
+        ("owner", "ALTER TABLE s.t RENAME TO v", "42P07"),
+        ("owner", "ALTER TABLE s.t SET SCHEMA public", "42501"),
+        ("owner", "ALTER VIEW s.t RENAME TO u", "42809"),
+        ("owner", "ALTER TABLE s.t RENAME TO u", "ALTER TABLE"),
+        ("owner", "ALTER TABLE s.u RENAME TO t", "ALTER TABLE"),
+        ("owner", "ALTER SCHEMA s OWNER TO owner", "42501"),
+        ("owner", "REASSIGN OWNED BY owner TO nobody", "42501"),
         ("nobody", "DROP VIEW s.v", "42501"),
         ("owner", "DROP VIEW s.v", "DROP VIEW"),
         ("owner", "ALTER TABLE s.t OWNER TO nobody", "42501"),
@@ -294,6 +338,76 @@ async fn changes_are_what_was_asked_for() {
     let alice = snapshot.role_by_name("alice").unwrap();
     assert!(!alice.login && alice.verifier.is_none());
     assert!(world.table().columns[1].mask.is_none() && !world.table().row_security);
+}
+
+#[tokio::test]
+async fn grant_options_are_passed_on_and_taken_back() {
+    let world = World::new().await;
+    let steps = [
+        ("owner", "GRANT SELECT ON s.t TO nobody WITH GRANT OPTION", "GRANT"),
+        ("nobody", "GRANT SELECT ON s.t TO maker", "GRANT"),
+        ("nobody", "GRANT SELECT (a) ON s.t TO governor", "GRANT"),
+        ("owner", "REVOKE GRANT OPTION FOR SELECT ON s.t FROM nobody", "2BP01"),
+        ("owner", "REVOKE GRANT OPTION FOR SELECT ON s.t FROM nobody CASCADE", "REVOKE"),
+    ];
+    for (user, sql, expected) in steps {
+        assert_eq!(world.outcome(user, sql).await, expected, "{user}: {sql}");
+    }
+    assert_eq!(world.table().grants.len(), 1, "nobody's own is left");
+    let warnings = [
+        ("nobody", "GRANT SELECT ON s.t TO maker", "01007", "no privileges were granted for \"t\""),
+        ("nobody", "GRANT ALL ON s.t TO maker", "01007", "no privileges were granted for \"t\""),
+        ("nobody", "REVOKE SELECT ON s.t FROM maker", "01006", "no privileges could be revoked for \"t\""),
+    ];
+    for (user, sql, code, message) in warnings {
+        let notices = world.run(user, sql).await.unwrap().notices;
+        assert_eq!((notices[0].sqlstate.as_str(), notices[0].message.as_str()), (code, message), "{sql}");
+    }
+    world.run("owner", "GRANT SELECT ON s.t TO nobody WITH GRANT OPTION").await.unwrap();
+    let notices = world.run("nobody", "GRANT SELECT, INSERT ON s.t TO maker").await.unwrap().notices;
+    assert_eq!(notices[0].message, "not all privileges were granted for \"t\"");
+    assert!(world.run("nobody", "GRANT ALL ON s.t TO maker").await.unwrap().notices.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_role_leaves_behind_is_handed_over() {
+    let world = World::new().await;
+    for sql in [
+        "GRANT SELECT ON s.t TO governor",
+        "CREATE POLICY p ON s.t USING (true)",
+        "GRANT EXECUTE ON FUNCTION mask_hash TO owner",
+    ] {
+        world.run("admin", sql).await.unwrap();
+    }
+    let steps = [
+        ("DROP ROLE owner", "2BP01"),
+        ("DROP OWNED BY owner", "0A000"),
+        ("REASSIGN OWNED BY owner TO governor", "REASSIGN OWNED"),
+        ("DROP ROLE owner", "2BP01"),
+        ("DROP OWNED BY owner", "DROP OWNED"),
+        ("DROP ROLE owner", "DROP ROLE"),
+    ];
+    for (sql, expected) in steps {
+        assert_eq!(world.outcome("admin", sql).await, expected, "{sql}");
+    }
+    let snapshot = world.catalog.snapshot();
+    assert_eq!(world.table().owner, snapshot.role_by_name("governor").unwrap().id);
+}
+
+#[tokio::test]
+async fn a_location_needs_storage_that_was_granted() {
+    let world = World::new().await;
+    world.run("admin", "GRANT USAGE ON STORAGE 'memory://lake/mine' TO owner").await.unwrap();
+    let steps = [
+        ("CREATE TABLE s.a (a int) LOCATION 'memory://lake/mine/a'", "CREATE TABLE"),
+        ("CREATE TABLE s.b (a int) LOCATION 'memory://lake/other/b'", "42501"),
+        ("CREATE TABLE s.b (a int) LOCATION 'memory://lake/mine/../other/b'", "42501"),
+        ("CREATE TABLE s.b (a int) LOCATION 'memory://lake/mine2/b'", "42501"),
+        ("CREATE EXTERNAL TABLE s.b STORED AS DELTA LOCATION 'memory://lake/'", "42501"),
+    ];
+    for (sql, expected) in steps {
+        assert_eq!(world.outcome("owner", sql).await, expected, "{sql}");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 //!
 //! Invariant: see [`super`].
 
-use lakeward_base::SqlState;
-use lakeward_catalog::{CatalogError, NewColumn, NewView, Relation};
+use std::sync::Arc;
 
-use super::actor;
+use lakeward_base::{SchemaId, SqlState};
+use lakeward_catalog::{CatalogError, Draft, NewColumn, NewView, ObjectKind, Relation, View};
+
+use super::actor::{self, Actor};
 use super::{DdlContext, coded, refused, skip_missing};
-use crate::ddl::{CreateView, Drop, RoleName};
+use crate::ddl::{CreateView, Drop, NewPlace, RoleName};
 use crate::error::Error;
 use crate::response::Command;
 use crate::statement::Name;
@@ -122,6 +124,79 @@ pub(super) async fn change_owner(
             Ok(notices)
         })
         .await
+}
+
+/// `RENAME TO` and `SET SCHEMA`. Views find their tables by name, so what a view reads stays where it is.
+pub(super) async fn move_to(
+    context: &DdlContext<'_>,
+    name: &Name,
+    if_exists: bool,
+    is_view: bool,
+    to: &NewPlace,
+) -> Result<Command, Error> {
+    let tag = if is_view { "ALTER VIEW" } else { "ALTER TABLE" };
+    context
+        .command(tag, |draft, acting| {
+            let mut notices = Vec::new();
+            let found = actor::relation(draft, context.search_path, name);
+            let Some(relation) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
+            let (schema, new_name) = new_place(draft, acting, &relation, to)?;
+            must_not_be_read(draft, &relation)?;
+            match relation {
+                Relation::Table(table) if is_view => {
+                    let message = format!("\"{}\" is not a view", table.name);
+                    return Err(refused(Error::new(SqlState::WRONG_OBJECT_TYPE, message)));
+                }
+                Relation::Table(table) => draft.alter_table(table.id, |table| {
+                    table.schema = schema;
+                    table.name = new_name;
+                })?,
+                Relation::View(view) => draft.alter_view(view.id, |view| {
+                    view.schema = schema;
+                    view.name = new_name;
+                })?,
+            }
+            Ok(notices)
+        })
+        .await
+}
+
+/// The schema and the name that it will have: its owner's to say, as far as they may create there.
+fn new_place(
+    draft: &Draft,
+    acting: &Actor,
+    relation: &Relation,
+    to: &NewPlace,
+) -> Result<(SchemaId, String), CatalogError> {
+    let kind = if matches!(relation, Relation::Table(_)) { "table" } else { "view" };
+    acting.must_own(relation.owner(), kind, relation.name())?;
+    let (schema, name) = match to {
+        NewPlace::Name(new) => (draft.schema(relation.schema()).cloned(), new.clone()),
+        NewPlace::Schema(schema) => (Some(actor::schema(draft, schema)?), relation.name().to_owned()),
+    };
+    let gone = || CatalogError::not_found(ObjectKind::Schema, "?");
+    let schema = schema.ok_or_else(gone)?;
+    acting.must_create_in(draft, &schema)?;
+    Ok((schema.id, name))
+}
+
+fn must_not_be_read(draft: &Draft, relation: &Relation) -> Result<(), CatalogError> {
+    let reads = |view: &&Arc<View>| {
+        let names = crate::resolve::names_of_view(view).unwrap_or_default();
+        names.into_iter().any(|(schema, name)| {
+            let path = schema.map_or_else(|| view.search_path.clone(), |schema| vec![schema]);
+            let found = path.iter().find_map(|schema| draft.relation(schema, &name));
+            found.is_some_and(|found| found.id() == relation.id())
+        })
+    };
+    let readers: Vec<_> =
+        draft.views().filter(reads).map(|view| format!("view {}", draft.qualified_name(view.id))).collect();
+    if readers.is_empty() {
+        return Ok(());
+    }
+    let message = format!("cannot move \"{}\" because other objects depend on it", relation.name());
+    let detail = readers.iter().map(|reader| format!("{reader} depends on it")).collect::<Vec<_>>().join("\n");
+    Err(CatalogError::InUse { message, detail, hint: Some("Drop the views, and make them again afterwards.") })
 }
 
 fn must_create_as(

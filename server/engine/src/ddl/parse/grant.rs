@@ -7,7 +7,7 @@ use lakeward_base::SqlState;
 use lakeward_catalog::Privilege;
 
 use super::{Parsed, grantee_name, role_name};
-use crate::ddl::{Ddl, GrantTarget, Membership, Privileges};
+use crate::ddl::{Ddl, GrantTarget, Membership, Privileges, RoleName, WantedPrivilege};
 use crate::error::Error;
 use crate::statement::cursor::Cursor;
 
@@ -18,9 +18,10 @@ const ON_TABLES: &[(&str, Privilege)] = &[
     ("delete", Privilege::Delete),
 ];
 const ON_SCHEMAS: &[(&str, Privilege)] = &[("usage", Privilege::Usage), ("create", Privilege::Create)];
-/// PostgreSQL's and Lakeward's others.
-const ELSEWHERE: &[&str] =
-    &["truncate", "references", "trigger", "connect", "temporary", "temp", "execute", "maintain", "break"];
+const ON_FUNCTIONS: &[(&str, Privilege)] = &[("execute", Privilege::Execute)];
+const ON_STORAGE: &[(&str, Privilege)] = &[("usage", Privilege::Usage)];
+/// PostgreSQL's others.
+const ELSEWHERE: &[&str] = &["truncate", "references", "trigger", "connect", "temporary", "temp", "maintain"];
 
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     let (grant, class) = match cursor.accept_one(&["grant", "revoke"]) {
@@ -28,11 +29,16 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
         Some(_) => (false, "REVOKE"),
         None => return Ok(None),
     };
-    if !grant && (cursor.sees(&["grant", "option"]) || cursor.sees(&["admin", "option"])) {
-        return Err(cursor.unsupported("REVOKE … OPTION FOR", "Revoke the privilege or role itself."));
+    let option_only = !grant && cursor.accept(&["grant", "option", "for"]);
+    let admin_only = !grant && cursor.accept(&["admin", "option", "for"]);
+    if !grant && (cursor.sees(&["inherit", "option"]) || cursor.sees(&["set", "option"])) {
+        return Err(cursor.unsupported("this option of a membership", "Revoke the role itself."));
     }
-    let change = if is_membership(cursor, grant) { membership(cursor, grant)? } else { privileges(cursor, grant)? };
-    options(cursor, grant)?;
+    let change = if admin_only || (!option_only && is_membership(cursor, grant)) {
+        membership(cursor, grant, admin_only)?
+    } else {
+        privileges(cursor, grant, option_only)?
+    };
     Ok(Some((change, class)))
 }
 
@@ -52,58 +58,112 @@ fn is_membership(cursor: &Cursor<'_>, grant: bool) -> bool {
     false
 }
 
-fn membership(cursor: &mut Cursor<'_>, grant: bool) -> Result<Ddl, Error> {
+fn membership(cursor: &mut Cursor<'_>, grant: bool, admin_only: bool) -> Result<Ddl, Error> {
     let roles = cursor.list(Cursor::identifier)?;
     cursor.expect(&[if grant { "to" } else { "from" }])?;
     let members = cursor.list(role_name)?;
-    Ok(Ddl::Membership(Membership { grant, roles, members }))
+    let admin_option = admin_only || (grant && cursor.accept(&["with", "admin", "option"]));
+    if grant && cursor.sees(&["with"]) {
+        return Err(cursor.unsupported("this option of a membership", "Memberships are inherited; leave WITH … out."));
+    }
+    let granted_by = granted_by(cursor)?;
+    if !grant {
+        super::restrict(cursor)?;
+    }
+    Ok(Ddl::Membership(Membership { grant, roles, members, admin_option, granted_by }))
 }
 
-fn privileges(cursor: &mut Cursor<'_>, grant: bool) -> Result<Ddl, Error> {
+fn privileges(cursor: &mut Cursor<'_>, grant: bool, option_only: bool) -> Result<Ddl, Error> {
     let mut privileges = Vec::new();
-    if cursor.accept(&["all"]) {
-        cursor.accept(&["privileges"]);
-        no_columns(cursor)?;
+    let on = if cursor.accept(&["break", "glass"]) {
+        GrantTarget::BreakGlass
     } else {
-        privileges = cursor.list(privilege)?;
-    }
-    cursor.expect(&["on"])?;
-    let on = target(cursor)?;
-    let is_schema = matches!(on, GrantTarget::Schemas(_));
-    let known = if is_schema { ON_SCHEMAS } else { ON_TABLES };
-    if let Some(wrong) = privileges.iter().find(|privilege| !known.iter().any(|(_, fitting)| fitting == *privilege)) {
-        let kind = if is_schema { "schema" } else { "relation" };
-        return Err(Error::new(
-            SqlState::WRONG_OBJECT_TYPE,
-            format!("invalid privilege type {} for {kind}", wrong.as_sql()),
-        ));
-    }
+        if cursor.accept(&["all"]) {
+            cursor.accept(&["privileges"]);
+            no_columns(cursor)?;
+        } else {
+            privileges = cursor.list(privilege)?;
+        }
+        cursor.expect(&["on"])?;
+        target(cursor)?
+    };
+    check_kinds(&privileges, &on)?;
     cursor.expect(&[if grant { "to" } else { "from" }])?;
     let grantees = cursor.list(grantee_name)?;
-    Ok(Ddl::Privileges(Privileges { grant, privileges, on, grantees }))
+    let grant_option = option_only || (grant && cursor.accept(&["with", "grant", "option"]));
+    if grant && cursor.sees(&["with"]) {
+        return Err(cursor.unsupported("this option of GRANT", "Use WITH GRANT OPTION, or leave it out."));
+    }
+    let granted_by = granted_by(cursor)?;
+    let cascade = !grant && cursor.accept(&["cascade"]);
+    if !grant && !cascade {
+        cursor.accept(&["restrict"]);
+    }
+    Ok(Ddl::Privileges(Privileges { grant, privileges, on, grantees, grant_option, cascade, granted_by }))
 }
 
-fn privilege(cursor: &mut Cursor<'_>) -> Result<Privilege, Error> {
-    if ELSEWHERE.iter().any(|word| cursor.sees(&[word])) {
-        return Err(
-            cursor.unsupported("this privilege", "Privileges are SELECT, INSERT, UPDATE, DELETE, USAGE and CREATE.")
-        );
+fn check_kinds(privileges: &[WantedPrivilege], on: &GrantTarget) -> Result<(), Error> {
+    let (known, kind) = match on {
+        GrantTarget::Relations(_) | GrantTarget::AllInSchemas(_) => (ON_TABLES, "relation"),
+        GrantTarget::Schemas(_) => (ON_SCHEMAS, "schema"),
+        GrantTarget::Functions(_) => (ON_FUNCTIONS, "function"),
+        GrantTarget::Storage(_) => (ON_STORAGE, "storage"),
+        GrantTarget::BreakGlass => return Ok(()),
+    };
+    for wanted in privileges {
+        if !known.iter().any(|(_, fitting)| *fitting == wanted.privilege) {
+            let message = format!("invalid privilege type {} for {kind}", wanted.privilege.as_sql());
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+        if !wanted.columns.is_empty() && !matches!(on, GrantTarget::Relations(_)) {
+            let message = "column privileges are only valid for relations";
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
     }
-    for (word, privilege) in ON_TABLES.iter().chain(ON_SCHEMAS) {
+    Ok(())
+}
+
+fn granted_by(cursor: &mut Cursor<'_>) -> Result<Option<RoleName>, Error> {
+    if cursor.accept(&["granted", "by"]) { role_name(cursor).map(Some) } else { Ok(None) }
+}
+
+fn privilege(cursor: &mut Cursor<'_>) -> Result<WantedPrivilege, Error> {
+    if ELSEWHERE.iter().any(|word| cursor.sees(&[word])) {
+        let hint = "Privileges are SELECT, INSERT, UPDATE, DELETE, USAGE, CREATE and EXECUTE.";
+        return Err(cursor.unsupported("this privilege", hint));
+    }
+    for (word, privilege) in ON_TABLES.iter().chain(ON_SCHEMAS).chain(ON_FUNCTIONS) {
         if cursor.accept(&[word]) {
-            no_columns(cursor)?;
-            return Ok(*privilege);
+            let columns = columns(cursor, *privilege)?;
+            return Ok(WantedPrivilege { privilege: *privilege, columns });
         }
     }
     Err(cursor.error())
 }
 
+fn columns(cursor: &mut Cursor<'_>, privilege: Privilege) -> Result<Vec<String>, Error> {
+    if privilege == Privilege::Select && cursor.sees_sign(&Token::LParen) {
+        return cursor.parenthesized(Cursor::identifier);
+    }
+    no_columns(cursor)?;
+    Ok(Vec::new())
+}
+
 fn no_columns(cursor: &Cursor<'_>) -> Result<(), Error> {
     if cursor.sees_sign(&Token::LParen) {
-        return Err(cursor
-            .unsupported("a privilege on columns", "Grant on a view with these columns, or set masking policies."));
+        let hint = "SELECT alone is granted on columns; what may be written is for policies to say.";
+        return Err(cursor.unsupported("this privilege on columns", hint));
     }
     Ok(())
+}
+
+/// A function, by its name: all of its forms.
+fn function(cursor: &mut Cursor<'_>) -> Result<String, Error> {
+    let name = cursor.name()?;
+    if cursor.sees_sign(&Token::LParen) {
+        return Err(cursor.unsupported("arguments of a function", "Leave them out: EXECUTE is on all of its forms."));
+    }
+    Ok(name.name)
 }
 
 fn target(cursor: &mut Cursor<'_>) -> Result<GrantTarget, Error> {
@@ -113,10 +173,23 @@ fn target(cursor: &mut Cursor<'_>) -> Result<GrantTarget, Error> {
     if cursor.accept(&["schema"]) {
         return cursor.list(Cursor::identifier).map(GrantTarget::Schemas);
     }
+    // A table may have such a name too.
+    let is_kind = |cursor: &Cursor<'_>| {
+        cursor.peek_ahead(1).is_some_and(|next| {
+            !matches!(next.token, Token::Comma | Token::Period) && !next.is_word("to") && !next.is_word("from")
+        })
+    };
+    if (cursor.sees(&["function"]) || cursor.sees(&["routine"])) && is_kind(cursor) {
+        cursor.advance();
+        return cursor.list(function).map(GrantTarget::Functions);
+    }
+    if cursor.sees(&["storage"]) && is_kind(cursor) {
+        cursor.advance();
+        let location = |cursor: &mut Cursor<'_>| cursor.string().map(lakeward_base::Redacted::into_exposed);
+        return cursor.list(location).map(GrantTarget::Storage);
+    }
     let elsewhere = [
-        "function",
         "procedure",
-        "routine",
         "sequence",
         "database",
         "domain",
@@ -126,33 +199,13 @@ fn target(cursor: &mut Cursor<'_>) -> Result<GrantTarget, Error> {
         "parameter",
         "tablespace",
         "type",
-        "storage",
         "all",
         "column",
     ];
-    if elsewhere.iter().any(|word| cursor.sees(&[word]))
-        && !cursor.peek_ahead(1).is_none_or(|next| matches!(next.token, Token::Comma | Token::Period))
-        && !cursor.peek_ahead(1).is_some_and(|next| next.is_word("to") || next.is_word("from"))
-    {
-        return Err(
-            cursor.unsupported("a privilege on this kind of object", "Privileges are on tables, views and schemas.")
-        );
+    if elsewhere.iter().any(|word| cursor.sees(&[word])) && is_kind(cursor) {
+        let hint = "Privileges are on tables, views, schemas, functions and storage.";
+        return Err(cursor.unsupported("a privilege on this kind of object", hint));
     }
     cursor.accept(&["table"]);
     cursor.list(Cursor::name).map(GrantTarget::Relations)
-}
-
-fn options(cursor: &mut Cursor<'_>, grant: bool) -> Result<(), Error> {
-    if grant
-        && (cursor.sees(&["with", "grant"])
-            || cursor.sees(&["with", "admin"])
-            || cursor.sees(&["with", "inherit"])
-            || cursor.sees(&["with", "set"]))
-    {
-        return Err(cursor.unsupported("an option of GRANT", "The owner and superusers grant; leave WITH … out."));
-    }
-    if cursor.sees(&["granted", "by"]) {
-        return Err(cursor.unsupported("GRANTED BY", "Leave it out."));
-    }
-    if grant { Ok(()) } else { super::restrict(cursor) }
 }

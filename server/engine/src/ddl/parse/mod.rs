@@ -2,6 +2,7 @@
 //!
 //! Invariant: a parser here reads its statement to the end or refuses it; the caller checks that nothing is left.
 
+mod comment;
 mod grant;
 mod policy;
 mod role;
@@ -19,7 +20,7 @@ type Parsed = (Ddl, &'static str);
 
 /// Parses a change of the catalog, if it is one.
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
-    let parsers = [role::parse, grant::parse, view::parse, policy::parse, table::parse];
+    let parsers = [role::parse, grant::parse, view::parse, policy::parse, table::parse, comment::parse];
     for parser in parsers {
         if let Some(parsed) = parser(cursor)? {
             return Ok(Some(parsed));

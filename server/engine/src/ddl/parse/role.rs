@@ -7,9 +7,10 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
 
 use super::{Parsed, drop_list, role_name};
-use crate::ddl::{AlterRole, CreateRole, Ddl, RoleOptions};
+use crate::ddl::{AlterRole, CreateRole, Ddl, Membership, RoleName, RoleOptions};
 use crate::error::Error;
 use crate::statement::cursor::Cursor;
+use crate::statement::{Setting, setting};
 
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     if cursor.sees(&["create", "user", "mapping"])
@@ -18,7 +19,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     {
         return Ok(None);
     }
-    if cursor.accept(&["create", "role"]) {
+    if cursor.accept(&["create", "role"]) || cursor.accept(&["create", "group"]) {
         return create(cursor, false).map(Some);
     }
     if cursor.accept(&["create", "user"]) {
@@ -27,7 +28,21 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     if cursor.accept(&["alter", "role"]) || cursor.accept(&["alter", "user"]) {
         return alter(cursor).map(Some);
     }
-    if cursor.accept(&["drop", "role"]) || cursor.accept(&["drop", "user"]) {
+    if cursor.accept(&["alter", "group"]) {
+        return alter_group(cursor).map(Some);
+    }
+    if cursor.accept(&["reassign", "owned", "by"]) {
+        let from = cursor.list(role_name)?;
+        cursor.expect(&["to"])?;
+        return Ok(Some((Ddl::ReassignOwned { from, to: role_name(cursor)? }, "REASSIGN OWNED")));
+    }
+    if cursor.accept(&["drop", "owned", "by"]) {
+        let roles = cursor.list(role_name)?;
+        super::restrict(cursor)?;
+        return Ok(Some((Ddl::DropOwned(roles), "DROP OWNED")));
+    }
+    let drops = [["drop", "role"], ["drop", "user"], ["drop", "group"]];
+    if drops.iter().any(|words| cursor.accept(words)) {
         return Ok(Some((Ddl::DropRole(drop_list(cursor, |cursor| cursor.identifier())?), "DROP ROLE")));
     }
     Ok(None)
@@ -40,12 +55,14 @@ fn create(cursor: &mut Cursor<'_>, is_user: bool) -> Result<Parsed, Error> {
     let name = cursor.identifier()?;
     cursor.accept(&["with"]);
     let mut options = RoleOptions::default();
-    let (mut in_roles, mut members) = (Vec::new(), Vec::new());
+    let (mut in_roles, mut members, mut admins) = (Vec::new(), Vec::new(), Vec::new());
     while !cursor.is_done() {
         if cursor.accept(&["in", "role"]) || cursor.accept(&["in", "group"]) {
             in_roles.extend(cursor.list(role_name)?);
         } else if cursor.accept(&["role"]) || cursor.accept(&["user"]) {
             members.extend(cursor.list(role_name)?);
+        } else if cursor.accept(&["admin"]) {
+            admins.extend(cursor.list(role_name)?);
         } else {
             option(cursor, &mut options)?;
         }
@@ -53,7 +70,7 @@ fn create(cursor: &mut Cursor<'_>, is_user: bool) -> Result<Parsed, Error> {
     if is_user && options.login.is_none() {
         options.login = Some(true);
     }
-    Ok((Ddl::CreateRole(CreateRole { name, options, in_roles, members }), "CREATE ROLE"))
+    Ok((Ddl::CreateRole(CreateRole { name, options, in_roles, members, admins }), "CREATE ROLE"))
 }
 
 fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
@@ -76,11 +93,15 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     if cursor.accept(&["reset", "attribute"]) || cursor.accept(&["unset", "attribute"]) {
         return Ok((Ddl::SetAttribute { role, name: cursor.identifier()?, value: None }, "ALTER ROLE"));
     }
-    if cursor.sees(&["set", "allowed_purposes"]) {
-        return Err(cursor.unsupported("ALLOWED_PURPOSES", "Leave it out."));
+    if let Some(purposes) = allowed_purposes(cursor)? {
+        return Ok((Ddl::AllowedPurposes { role, purposes }, "ALTER ROLE"));
     }
-    if cursor.sees(&["set"]) || cursor.sees(&["reset"]) || cursor.sees(&["in"]) {
-        return Err(cursor.unsupported("a setting of a role", "Use SET in the session, or the connection's options."));
+    if cursor.sees(&["in", "database"]) {
+        return Err(cursor.unsupported("IN DATABASE", "Leave it out: there is one database."));
+    }
+    if cursor.sees(&["set"]) || cursor.sees(&["reset"]) {
+        let (name, value) = role_setting(cursor)?;
+        return Ok((Ddl::RoleSetting { role, name, value }, "ALTER ROLE"));
     }
     cursor.accept(&["with"]);
     let mut options = RoleOptions::default();
@@ -89,6 +110,56 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
         option(cursor, &mut options)?;
     }
     Ok((Ddl::AlterRole(AlterRole { role, options }), "ALTER ROLE"))
+}
+
+/// `SET ALLOWED_PURPOSES = 'A,B'`, where DEFAULT, like RESET, leaves all open.
+fn allowed_purposes(cursor: &mut Cursor<'_>) -> Result<Option<Option<Vec<String>>>, Error> {
+    if cursor.accept(&["reset", "allowed_purposes"]) || cursor.accept(&["unset", "allowed_purposes"]) {
+        return Ok(Some(None));
+    }
+    if !cursor.accept(&["set", "allowed_purposes"]) {
+        return Ok(None);
+    }
+    if !cursor.accept_sign(&Token::Eq) {
+        cursor.expect(&["to"])?;
+    }
+    if cursor.accept(&["default"]) {
+        return Ok(Some(None));
+    }
+    let written = cursor.string()?.into_exposed();
+    let codes = written.split(',').map(str::trim).filter(|code| !code.is_empty());
+    Ok(Some(Some(codes.map(str::to_ascii_uppercase).collect())))
+}
+
+/// `SET name = value`, `SET name = DEFAULT`, `RESET name`, `RESET ALL`: the name, and the value where there is one.
+fn role_setting(cursor: &mut Cursor<'_>) -> Result<(Option<String>, Option<String>), Error> {
+    let position = cursor.position();
+    let refused = || Error::unsupported("this setting of a role").with_position(position);
+    if cursor.accept(&["reset"]) {
+        return match setting::reset(cursor)? {
+            Setting::Reset(name) => Ok((name, None)),
+            _ => Err(refused()),
+        };
+    }
+    cursor.expect(&["set"])?;
+    match setting::set(cursor)? {
+        Setting::Set { name, value, local: false } => Ok((Some(name), value)),
+        _ => Err(refused()),
+    }
+}
+
+/// `ALTER GROUP g ADD | DROP USER u, …`, `ALTER GROUP g RENAME TO h`
+fn alter_group(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
+    let group = cursor.identifier()?;
+    if cursor.accept(&["rename", "to"]) {
+        return Ok((Ddl::RenameRole { role: group, to: cursor.identifier()? }, "ALTER ROLE"));
+    }
+    let Some(word) = cursor.accept_one(&["add", "drop"]) else { return Err(cursor.error()) };
+    cursor.expect(&["user"])?;
+    let members: Vec<RoleName> = cursor.list(role_name)?;
+    let grant = word == "add";
+    let membership = Membership { grant, roles: vec![group], members, admin_option: false, granted_by: None };
+    Ok((Ddl::Membership(membership), if grant { "GRANT" } else { "REVOKE" }))
 }
 
 fn option(cursor: &mut Cursor<'_>, options: &mut RoleOptions) -> Result<(), Error> {
@@ -115,7 +186,7 @@ fn option(cursor: &mut Cursor<'_>, options: &mut RoleOptions) -> Result<(), Erro
             return Err(cursor.unsupported(&refused.to_ascii_uppercase(), "Leave it out."));
         }
     }
-    if cursor.sees(&["connection", "limit"]) || cursor.sees(&["admin"]) || cursor.sees(&["sysid"]) {
+    if cursor.sees(&["connection", "limit"]) || cursor.sees(&["sysid"]) {
         return Err(cursor.unsupported("this option of a role", "Leave it out."));
     }
     let switches = [

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
 
 use super::{Parsed, drop_list, policy, role_name};
-use crate::ddl::{AddColumn, ColumnDefinition, CreateTable, Ddl, RegisterTable, types};
+use crate::ddl::{AddColumn, ColumnDefinition, CreateTable, Ddl, NewPlace, RegisterTable, types};
 use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
@@ -263,11 +263,13 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         cursor.accept(&["add"]);
         return add_column(cursor, table, if_exists);
     }
+    if let Some(to) = new_place(cursor)? {
+        return Ok(Ddl::MoveRelation { relation: table, if_exists, is_view: false, to });
+    }
     for (words, what, hint) in [
         (&["add"][..], "ADD of a constraint", "Leave it out: only NOT NULL is enforced."),
         (&["no", "force"][..], "NO FORCE", "Policies apply to a table's owner too; use a superuser to bypass them."),
         (&["drop"], "DROP COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
-        (&["rename", "to"], "RENAME TO", "Make a view of that name."),
         (&["rename"], "RENAME COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
         (&["subject"], "SUBJECT COLUMN", "Leave it out."),
         (&["set"], "SET of a table", "Leave it out."),
@@ -282,4 +284,15 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         return policy::mask(cursor, table, if_exists);
     }
     Err(cursor.error())
+}
+
+/// `RENAME TO name`, `SET SCHEMA name`
+pub(super) fn new_place(cursor: &mut Cursor<'_>) -> Result<Option<NewPlace>, Error> {
+    if cursor.accept(&["rename", "to"]) {
+        return cursor.identifier().map(NewPlace::Name).map(Some);
+    }
+    if cursor.accept(&["set", "schema"]) {
+        return cursor.identifier().map(NewPlace::Schema).map(Some);
+    }
+    Ok(None)
 }

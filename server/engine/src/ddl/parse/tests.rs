@@ -3,7 +3,7 @@
 use lakeward_base::Coded;
 use lakeward_catalog::{PolicyCommand, Privilege};
 
-use crate::ddl::{Ddl, GrantTarget, GranteeName, RoleName};
+use crate::ddl::{CommentTarget, Ddl, GrantTarget, GranteeName, NewPlace, RoleName, WantedPrivilege};
 use crate::error::Error;
 use crate::statement::{Kind, parse};
 
@@ -43,6 +43,30 @@ fn statements_become_changes() {
         ("GRANT ALL PRIVILEGES ON TABLE t TO GROUP r", "Privileges", "GRANT"),
         ("GRANT SELECT ON ALL TABLES IN SCHEMA s TO r", "Privileges", "GRANT"),
         ("REVOKE USAGE, CREATE ON SCHEMA s FROM PUBLIC", "Privileges", "REVOKE"),
+        ("GRANT SELECT (a, b), INSERT ON t TO r WITH GRANT OPTION GRANTED BY CURRENT_USER", "Privileges", "GRANT"),
+        ("REVOKE GRANT OPTION FOR SELECT ON t FROM r CASCADE", "Privileges", "REVOKE"),
+        ("GRANT EXECUTE ON FUNCTION mask_hash TO r", "Privileges", "GRANT"),
+        ("GRANT USAGE ON STORAGE 's3://b/p/' TO r", "Privileges", "GRANT"),
+        ("GRANT SELECT ON function TO r", "Privileges", "GRANT"),
+        ("GRANT BREAK GLASS TO r", "Privileges", "GRANT"),
+        ("REVOKE BREAK GLASS FROM r", "Privileges", "REVOKE"),
+        ("GRANT a TO b WITH ADMIN OPTION", "Membership", "GRANT"),
+        ("REVOKE ADMIN OPTION FOR a FROM b", "Membership", "REVOKE"),
+        ("CREATE GROUP g ROLE a ADMIN b", "CreateRole", "CREATE ROLE"),
+        ("ALTER GROUP g ADD USER a, b", "Membership", "GRANT"),
+        ("DROP GROUP g", "DropRole", "DROP ROLE"),
+        ("ALTER ROLE a SET search_path TO b, c", "RoleSetting", "ALTER ROLE"),
+        ("ALTER ROLE a SET TIME ZONE 'UTC'", "RoleSetting", "ALTER ROLE"),
+        ("ALTER ROLE a RESET ALL", "RoleSetting", "ALTER ROLE"),
+        ("ALTER ROLE a SET ALLOWED_PURPOSES = 'TREAT,HOPERAT'", "AllowedPurposes", "ALTER ROLE"),
+        ("REASSIGN OWNED BY a, b TO c", "ReassignOwned", "REASSIGN OWNED"),
+        ("DROP OWNED BY a", "DropOwned", "DROP OWNED"),
+        ("COMMENT ON TABLE s.t IS 'x'", "Comment", "COMMENT"),
+        ("COMMENT ON COLUMN s.t.a IS NULL", "Comment", "COMMENT"),
+        ("COMMENT ON ROLE a IS 'x'", "Comment", "COMMENT"),
+        ("ALTER TABLE t RENAME TO u", "MoveRelation", "ALTER TABLE"),
+        ("ALTER VIEW IF EXISTS v SET SCHEMA s", "MoveRelation", "ALTER VIEW"),
+        ("ALTER SCHEMA s OWNER TO a", "ChangeSchemaOwner", "ALTER SCHEMA"),
         ("CREATE SCHEMA IF NOT EXISTS s AUTHORIZATION a", "CreateSchema", "CREATE SCHEMA"),
         ("CREATE SCHEMA AUTHORIZATION a", "CreateSchema", "CREATE SCHEMA"),
         ("DROP SCHEMA s RESTRICT", "DropSchema", "DROP SCHEMA"),
@@ -111,8 +135,29 @@ fn clauses_are_kept() {
     assert_eq!(view.definition.expose(), "SELECT 1 AS a -- one\n  , 2");
 
     let Ddl::Privileges(grant) = ddl("GRANT SELECT, DELETE ON a, B.c TO r") else { panic!() };
-    assert_eq!(grant.privileges, [Privilege::Select, Privilege::Delete]);
+    let whole = |privilege| WantedPrivilege { privilege, columns: Vec::new() };
+    assert_eq!(grant.privileges, [Privilege::Select, Privilege::Delete].map(whole));
     assert!(matches!(grant.on, GrantTarget::Relations(names) if names.len() == 2));
+
+    let Ddl::Privileges(grant) = ddl("REVOKE GRANT OPTION FOR SELECT (a, \"B\"), INSERT ON t FROM r CASCADE") else {
+        panic!()
+    };
+    assert_eq!(grant.privileges[0].columns, ["a", "B"]);
+    assert!(grant.grant_option && grant.cascade && !grant.grant && grant.privileges[1].columns.is_empty());
+
+    let Ddl::Comment { on: CommentTarget::Column(table, column), text } = ddl("COMMENT ON COLUMN s.t.a IS 'x'") else {
+        panic!()
+    };
+    assert_eq!((table.schema.as_deref(), table.name.as_str(), column.as_str()), (Some("s"), "t", "a"));
+    assert_eq!(text.unwrap().expose(), "x");
+
+    let Ddl::MoveRelation { to, is_view: true, .. } = ddl("ALTER VIEW v RENAME TO w") else { panic!() };
+    assert_eq!(to, NewPlace::Name("w".to_owned()));
+
+    let Ddl::AllowedPurposes { purposes, .. } = ddl("ALTER ROLE a SET allowed_purposes TO 'treat, HOPERAT'") else {
+        panic!()
+    };
+    assert_eq!(purposes.unwrap(), ["TREAT", "HOPERAT"]);
 
     let Ddl::CreateTable(table) =
         ddl("CREATE TABLE t (a int, b decimal(5), c float, d double precision, e varchar, f bytea, g bool)")
@@ -138,19 +183,18 @@ fn what_is_not_there_is_refused_by_name() {
         "CREATE ROLE a CREATEDB",
         "CREATE ROLE IF NOT EXISTS a",
         "ALTER ROLE ALL SET a = 1",
-        "ALTER ROLE a SET work_mem = 1",
-        "ALTER ROLE a SET ALLOWED_PURPOSES = 'TREAT'",
-        "GRANT a TO b WITH ADMIN OPTION",
-        "GRANT SELECT ON t TO a WITH GRANT OPTION",
-        "GRANT SELECT (a) ON t TO b",
+        "ALTER ROLE a IN DATABASE lakeward SET search_path = b",
+        "ALTER ROLE a SET ROLE b",
+        "GRANT a TO b WITH INHERIT FALSE",
+        "GRANT INSERT (a) ON t TO b",
+        "ALTER SCHEMA s RENAME TO t",
+        "COMMENT ON POLICY p ON t IS 'x'",
+        "DROP OWNED BY a CASCADE",
         "GRANT ALL (a) ON t TO b",
         "GRANT TRUNCATE ON t TO a",
-        "GRANT EXECUTE ON FUNCTION f TO a",
+        "GRANT EXECUTE ON FUNCTION f(text) TO a",
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA s TO a",
         "GRANT SELECT ON SEQUENCE s TO a",
-        "GRANT USAGE ON STORAGE 's3://b' TO a",
-        "GRANT BREAK GLASS TO a",
-        "REVOKE GRANT OPTION FOR SELECT ON t FROM a",
-        "REVOKE SELECT ON t FROM a CASCADE",
         "DROP TABLE t CASCADE",
         "DROP SCHEMA s CASCADE",
         "CREATE TABLE t (a uuid)",

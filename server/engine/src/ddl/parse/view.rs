@@ -26,6 +26,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     if cursor.accept(&["drop", "schema"]) {
         return Ok(Some((Ddl::DropSchema(drop_list(cursor, |cursor| cursor.identifier())?), "DROP SCHEMA")));
     }
+    if cursor.accept(&["alter", "schema"]) {
+        return alter_schema(cursor).map(Some);
+    }
     if cursor.sees(&["alter", "view"]) {
         return alter(cursor);
     }
@@ -68,10 +71,24 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     ahead.expect(&["alter", "view"])?;
     let if_exists = ahead.if_exists();
     let relation = ahead.name()?;
-    if !ahead.accept(&["owner", "to"]) {
+    let change = if let Some(to) = super::table::new_place(&mut ahead)? {
+        Ddl::MoveRelation { relation, if_exists, is_view: true, to }
+    } else if ahead.accept(&["owner", "to"]) {
+        Ddl::ChangeOwner { relation, if_exists, is_view: true, to: role_name(&mut ahead)? }
+    } else {
         return Ok(None);
-    }
-    let to = role_name(&mut ahead)?;
+    };
     *cursor = ahead;
-    Ok(Some((Ddl::ChangeOwner { relation, if_exists, is_view: true, to }, "ALTER VIEW")))
+    Ok(Some((change, "ALTER VIEW")))
+}
+
+/// `ALTER SCHEMA s OWNER TO r`
+fn alter_schema(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
+    let schema = cursor.identifier()?;
+    if cursor.sees(&["rename"]) {
+        let hint = "Make a schema of that name, and move the tables with ALTER TABLE … SET SCHEMA.";
+        return Err(cursor.unsupported("ALTER SCHEMA … RENAME", hint));
+    }
+    cursor.expect(&["owner", "to"])?;
+    Ok((Ddl::ChangeSchemaOwner { schema, to: role_name(cursor)? }, "ALTER SCHEMA"))
 }

@@ -1,6 +1,6 @@
-//! Which relations there are, with their columns: read from `relations.txt` and `information_schema.txt`.
+//! Which relations there are, with their columns: read from `relations.txt`, `information_schema.txt` and `system.txt`.
 //!
-//! Invariant: names, OIDs, order and types of columns are PostgreSQL 15's, since clients ask for them by name and place.
+//! Invariant: in PostgreSQL's two schemas, names, OIDs, order and types of columns are PostgreSQL 15's, since clients ask for them by name and place.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -16,8 +16,12 @@ pub(super) const PG_CATALOG_OID: u32 = 11;
 /// OID of `information_schema`.
 pub(super) const INFORMATION_SCHEMA_OID: u32 = 12999;
 
+/// Schema of Lakeward's own views.
+pub(super) const SYSTEM: &str = crate::system::SCHEMA;
+
 const RELATIONS: &str = include_str!("relations.txt");
 const INFORMATION_SCHEMA_VIEWS: &str = include_str!("information_schema.txt");
+const SYSTEM_VIEWS: &str = include_str!("system.txt");
 
 /// One relation.
 #[derive(Debug)]
@@ -60,7 +64,8 @@ fn known() -> &'static Known {
     static KNOWN: OnceLock<Known> = OnceLock::new();
     KNOWN.get_or_init(|| {
         let of = |schema: &'static str, text: &'static str| lines(text).filter_map(move |line| parse(schema, line));
-        let all: Vec<_> = of(PG_CATALOG, RELATIONS).chain(of(INFORMATION_SCHEMA, INFORMATION_SCHEMA_VIEWS)).collect();
+        let standard = of(PG_CATALOG, RELATIONS).chain(of(INFORMATION_SCHEMA, INFORMATION_SCHEMA_VIEWS));
+        let all: Vec<_> = standard.chain(of(SYSTEM, SYSTEM_VIEWS)).collect();
         let by_name = all.iter().enumerate().map(|(index, found)| ((found.schema, found.name), index)).collect();
         Known { all, by_name }
     })
@@ -138,10 +143,10 @@ mod tests {
     #[test]
     fn every_line_of_the_files_is_a_relation_with_its_own_oid() {
         let mut oids: Vec<u32> = all().iter().map(|definition| definition.oid).collect();
-        assert_eq!(oids.len(), 203);
+        assert_eq!(oids.len(), 207);
         oids.sort_unstable();
         oids.dedup();
-        assert_eq!(oids.len(), 203);
+        assert_eq!(oids.len(), 207);
         assert!(all().iter().all(|definition| !definition.columns.is_empty()));
     }
 

@@ -28,6 +28,7 @@ use self::provider::CatalogTable;
 use self::viewer::Viewer;
 use super::SystemTable;
 use crate::error::Error;
+use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
 
 /// Relations with secrets, which only superusers may read in PostgreSQL too.
@@ -52,6 +53,17 @@ pub(super) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<S
         Arc::clone(&vantage.privileged),
     );
     Ok(Some(SystemTable { provider: Arc::new(provider), holds_data: false }))
+}
+
+/// Lakeward's own views, which everybody may read: each shows a principal what it may know.
+pub(super) fn own_views() -> impl Iterator<Item = VisibleTable> {
+    let own = definition::all().iter().filter(|definition| definition.schema == definition::SYSTEM);
+    own.map(|definition| VisibleTable {
+        schema: definition.schema.to_owned(),
+        name: definition.name.to_owned(),
+        kind: "SYSTEM TABLE",
+        columns: Arc::clone(&definition.arrow),
+    })
 }
 
 fn find(name: &TableReference) -> Option<&'static Definition> {

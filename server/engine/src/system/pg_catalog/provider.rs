@@ -48,6 +48,7 @@ impl TableProvider for CatalogTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = match rows::filler(self.definition.schema, self.definition.name) {
             Some(fill) => fill(&self.viewer),
+            None if rows::is_lake(self.definition) => rows::lake(&self.viewer).await,
             None => Rows::new(&[], []),
         };
         let batch = batch(self.definition, &rows)?;

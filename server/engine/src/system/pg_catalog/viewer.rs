@@ -6,12 +6,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lakeward_base::{RoleId, SchemaId, SqlState, TableId};
-use lakeward_catalog::{Grant, Grantee, Privilege, Relation, Role, Snapshot, Table, View};
+use lakeward_base::{ColumnId, RoleId, SchemaId, SqlState, TableId};
+use lakeward_catalog::{Grant, Grantee, Privilege, Relation, Role, SYSTEM, Snapshot, Table, View};
 use lakeward_govern::{Principal, Stamp};
 
-use super::definition::{self, Definition, INFORMATION_SCHEMA, INFORMATION_SCHEMA_OID, PG_CATALOG, PG_CATALOG_OID};
+use super::definition::{
+    self, Definition, INFORMATION_SCHEMA, INFORMATION_SCHEMA_OID, PG_CATALOG, PG_CATALOG_OID, SYSTEM as SYSTEM_SCHEMA,
+};
 use super::types;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::metadata;
 use crate::vantage::Vantage;
@@ -37,6 +40,8 @@ pub(super) struct Viewer {
     pub(super) settings: Vec<(&'static str, String)>,
     /// Two viewers of one statement see the same.
     pub(super) stamp: Stamp,
+    /// For what is not in the catalog: sessions, and the sizes of tables.
+    pub(super) engine: Engine,
 }
 
 /// A relation that the viewer may see.
@@ -105,6 +110,7 @@ impl Viewer {
             search_path: settings.search_path(),
             settings: settings.all(),
             stamp: *vantage.stamp,
+            engine: vantage.session.engine().clone(),
         })
     }
 
@@ -143,13 +149,13 @@ impl Viewer {
 
     fn audit(&self) -> Seen<'_> {
         let owner = self.system_owner();
-        let (schema, name) = (crate::system::SCHEMA, "audit");
+        let (schema, name) = (SYSTEM_SCHEMA, "audit");
         Seen { oid: AUDIT_OID, schema_oid: SYSTEM_SCHEMA_OID, schema, name, owner, origin: Origin::Audit }
     }
 
     /// Whether the viewer may read `system.audit`.
     pub(super) fn may_audit(&self) -> bool {
-        !crate::system::visible(&self.principal).is_empty()
+        self.principal.superuser || self.principal.role_names.contains("auditor")
     }
 
     /// The relation of an OID, where it may be seen.
@@ -178,7 +184,7 @@ impl Viewer {
         if let Some(found) = definition::find(schema, name) {
             return Some(of_definition(found, self.system_owner()));
         }
-        if schema == crate::system::SCHEMA {
+        if schema == SYSTEM_SCHEMA {
             return (name == "audit" && self.may_audit()).then(|| self.audit());
         }
         let relation = self.snapshot.relation(schema, name)?;
@@ -231,10 +237,8 @@ impl Viewer {
 
     fn system_schemas(&self) -> impl Iterator<Item = SeenSchema<'_>> {
         let owner = self.system_owner();
-        let system = self.may_audit().then_some((SYSTEM_SCHEMA_OID, crate::system::SCHEMA));
-        [(PG_CATALOG_OID, PG_CATALOG), (INFORMATION_SCHEMA_OID, INFORMATION_SCHEMA)]
+        [(PG_CATALOG_OID, PG_CATALOG), (INFORMATION_SCHEMA_OID, INFORMATION_SCHEMA), (SYSTEM_SCHEMA_OID, SYSTEM_SCHEMA)]
             .into_iter()
-            .chain(system)
             .map(move |(oid, name)| SeenSchema { oid, name, owner, grants: &[] })
     }
 
@@ -245,6 +249,7 @@ impl Viewer {
 
     /// A role's name.
     pub(super) fn role_name(&self, id: RoleId) -> String {
+        let id = if id == SYSTEM { self.system_owner() } else { id };
         self.snapshot.role(id).map_or_else(|| format!("unknown (OID={})", role_oid(id)), |role| role.name.clone())
     }
 
@@ -260,11 +265,29 @@ impl Viewer {
 
     /// Whether the viewer may know of a grant: its own, everybody's, or on what it administers.
     pub(super) fn sees_grant(&self, grant: &Grant, owner: RoleId) -> bool {
-        let own = match grant.grantee {
+        let given = self.principal.effective_roles.contains(&grant.grantor);
+        self.is_for(&grant.grantee) || given || self.sees_policies(owner)
+    }
+
+    /// Whether a policy or a grant for `grantee` concerns the viewer.
+    pub(super) fn is_for(&self, grantee: &Grantee) -> bool {
+        match grantee {
             Grantee::Public => true,
-            Grantee::Role(role) => self.principal.effective_roles.contains(&role),
-        };
-        own || self.sees_policies(owner)
+            Grantee::Role(role) => self.principal.effective_roles.contains(role),
+        }
+    }
+
+    /// Whether the viewer may know a role's attributes and settings: its own, or as one who may set them.
+    pub(super) fn sees_attributes(&self, role: RoleId) -> bool {
+        self.principal.session_role == role
+            || self.principal.superuser
+            || self.principal.role_names.contains(POLICY_ADMIN)
+            || self.snapshot.administers(&self.principal.effective_roles, role)
+    }
+
+    /// Whether the viewer looks after the server: superusers and members of `operator`.
+    pub(super) fn is_operator(&self) -> bool {
+        self.principal.superuser || self.principal.role_names.contains("operator")
     }
 
     /// A setting.
@@ -274,7 +297,11 @@ impl Viewer {
 }
 
 fn of_definition(definition: &'static Definition, owner: RoleId) -> Seen<'static> {
-    let schema_oid = if definition.schema == PG_CATALOG { PG_CATALOG_OID } else { INFORMATION_SCHEMA_OID };
+    let schema_oid = match definition.schema {
+        PG_CATALOG => PG_CATALOG_OID,
+        SYSTEM_SCHEMA => SYSTEM_SCHEMA_OID,
+        _ => INFORMATION_SCHEMA_OID,
+    };
     let (schema, name, origin) = (definition.schema, definition.name, Origin::Catalog(definition));
     Seen { oid: definition.oid, schema_oid, schema, name, owner, origin }
 }
@@ -296,6 +323,32 @@ impl Seen<'_> {
             Origin::View(view) => &view.grants,
             Origin::Catalog(_) | Origin::Audit => &[],
         }
+    }
+
+    /// What a comment says of it.
+    pub(super) fn comment(&self) -> Option<&str> {
+        match self.origin {
+            Origin::Table(table) => table.comment.as_deref(),
+            Origin::View(view) => view.comment.as_deref(),
+            Origin::Catalog(_) | Origin::Audit => None,
+        }
+    }
+
+    /// What comments say of its columns, by place from 1.
+    pub(super) fn column_comments(&self) -> Vec<(i32, &str)> {
+        let columns = match self.origin {
+            Origin::Table(table) => &table.columns,
+            Origin::View(view) => &view.columns,
+            Origin::Catalog(_) | Origin::Audit => return Vec::new(),
+        };
+        (1..).zip(columns).filter_map(|(place, column)| Some((place, column.comment.as_deref()?))).collect()
+    }
+
+    /// The identifier of the column at a place from 1, where columns can be granted.
+    pub(super) fn column_id(&self, place: i64) -> Option<ColumnId> {
+        let Origin::Table(table) = self.origin else { return None };
+        let index = usize::try_from(place).ok()?.checked_sub(1)?;
+        table.columns.get(index).map(|column| column.id)
     }
 
     /// Its columns, in order.

@@ -22,13 +22,11 @@ pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("array_upper", Returns::Int4, array_upper),
     Known::strict("array_lower", Returns::Int4, array_lower),
     Known { name: "pg_my_temp_schema", returns: Returns::Oid, strict: false, body: |_, _| Ok(Cell::from(0_u32)) },
+    Known { name: "getdatabaseencoding", returns: Returns::Text, strict: false, body: |_, _| Ok(Cell::from("UTF8")) },
     Known { name: "pg_client_encoding", returns: Returns::Text, strict: false, body: |_, _| Ok(Cell::from("UTF8")) },
     Known { name: "pg_is_in_recovery", returns: Returns::Truth, strict: false, body: |_, _| Ok(Cell::Bool(false)) },
     Known::falsehood("pg_relation_is_publishable"),
     Known::falsehood("pg_is_other_temp_schema"),
-    Known::nothing("col_description", Returns::Text),
-    Known::nothing("obj_description", Returns::Text),
-    Known::nothing("shobj_description", Returns::Text),
     Known::nothing("pg_get_constraintdef", Returns::Text),
     Known::nothing("pg_get_functiondef", Returns::Text),
     Known::nothing("pg_get_function_arguments", Returns::Text),
@@ -43,6 +41,8 @@ pub(super) const FUNCTIONS: &[Known] = &[
     Known::nothing("pg_get_statisticsobjdef_columns", Returns::Text),
     Known::nothing("pg_get_triggerdef", Returns::Text),
     Known::nothing("pg_tablespace_location", Returns::Text),
+    Known::nothing("pg_tablespace_size", Returns::Int8),
+    Known::strict("pg_char_to_encoding", Returns::Int4, pg_char_to_encoding),
     Known::nothing("inet_client_addr", Returns::Text),
     Known::nothing("inet_server_addr", Returns::Text),
     Known::nothing("inet_server_port", Returns::Int4),
@@ -74,6 +74,11 @@ fn pg_get_viewdef(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error
     // psql writes the text after CREATE VIEW … AS and wants the semicolon.
     let definition = seen.and_then(|seen| view_definition(viewer, &seen));
     Ok(Cell::from(definition.map(|text| format!(" {};", text.trim().trim_end_matches(';')))))
+}
+
+fn pg_char_to_encoding(_: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
+    let name = arguments.first().and_then(Argument::text).unwrap_or_default().to_ascii_lowercase();
+    Ok(Cell::from(if matches!(name.as_str(), "utf8" | "utf-8" | "unicode") { UTF8 } else { -1 }))
 }
 
 fn pg_encoding_to_char(_: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {

@@ -5,9 +5,11 @@
 //! runs holds no argument, since that may be a cell's value. Only while it is planned are arguments the user's own words.
 
 mod answer;
+mod comment;
 mod describe;
 mod object;
 mod privilege;
+mod session;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -22,7 +24,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
 };
-use lakeward_base::Coded;
+use lakeward_base::{Coded, SqlState};
 
 use self::answer::{Argument, Known, Returns};
 use super::cell;
@@ -38,10 +40,12 @@ pub(super) fn find(name: &str, viewer: impl FnOnce() -> Arc<Viewer>) -> Option<A
     if name == ARRAY_OR_EMPTY {
         return Some(Arc::new(ScalarUDF::from(ArrayOrEmpty { signature: Signature::any(1, Volatility::Immutable) })));
     }
-    let tables = [describe::FUNCTIONS, object::FUNCTIONS, privilege::FUNCTIONS];
+    let tables = [comment::FUNCTIONS, describe::FUNCTIONS, object::FUNCTIONS, privilege::FUNCTIONS, session::FUNCTIONS];
     let known = tables.into_iter().flatten().find(|known| known.name == name)?;
     let shapes = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
-    let signature = Signature::one_of(shapes, Volatility::Stable);
+    // What does something is done once for each row, and never while a statement is planned.
+    let acts = session::FUNCTIONS.iter().any(|acting| acting.name == name);
+    let signature = Signature::one_of(shapes, if acts { Volatility::Volatile } else { Volatility::Stable });
     Some(Arc::new(ScalarUDF::from(CatalogFunction { known, viewer: viewer(), signature })))
 }
 
@@ -119,7 +123,14 @@ fn external(error: Error) -> DataFusionError {
 }
 
 fn without_arguments(error: &Error) -> Error {
-    Error::new(error.sqlstate(), "what a function was asked about does not exist")
+    let message = match error.sqlstate() {
+        // Made of fixed words in `session`.
+        SqlState::INSUFFICIENT_PRIVILEGE => return error.clone(),
+        SqlState::INVALID_PARAMETER_VALUE => "unrecognized privilege type",
+        SqlState::UNDEFINED_FUNCTION => "a function does not take these arguments",
+        _ => "what a function was asked about does not exist",
+    };
+    Error::new(error.sqlstate(), message)
 }
 
 impl PartialEq for CatalogFunction {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use lakeward_base::{RoleId, SqlState};
-use lakeward_catalog::{Privilege, Relation};
+use lakeward_base::{ColumnId, RoleId, SqlState};
+use lakeward_catalog::{Grant, Privilege, Relation, SYSTEM, SystemObject};
 
 use super::super::cell::Cell;
 use super::super::definition::{self, PG_CATALOG};
@@ -18,7 +18,8 @@ use crate::functions::DATABASE;
 
 pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("has_table_privilege", Returns::Truth, has_table_privilege),
-    Known::strict("has_any_column_privilege", Returns::Truth, has_table_privilege),
+    Known::strict("has_any_column_privilege", Returns::Truth, has_any_column_privilege),
+    Known::strict("has_function_privilege", Returns::Truth, has_function_privilege),
     Known::strict("has_column_privilege", Returns::Truth, has_column_privilege),
     Known::strict("has_schema_privilege", Returns::Truth, has_schema_privilege),
     Known::strict("has_database_privilege", Returns::Truth, has_database_privilege),
@@ -38,8 +39,11 @@ impl Asked {
         Self { roles: viewer.principal.effective_roles.clone(), superuser: viewer.principal.superuser }
     }
 
-    /// Somebody else, where the viewer may ask.
+    /// Somebody else, where the viewer may ask; `public` is what everybody has.
     fn other(viewer: &Viewer, argument: &Argument) -> Result<Option<Self>, Error> {
+        if argument.text() == Some("public") {
+            return Ok(Some(Self { roles: BTreeSet::new(), superuser: false }));
+        }
         let role = role_argument(viewer, argument)?;
         if !viewer.owns(role) {
             return Ok(None);
@@ -47,6 +51,34 @@ impl Asked {
         let superuser = viewer.snapshot.role(role).is_some_and(|role| role.superuser);
         Ok(Some(Self { roles: viewer.snapshot.effective_roles(role), superuser }))
     }
+
+    /// A privilege on an object that `owner` owns: on the whole of it, or on a column.
+    fn holds(
+        &self,
+        viewer: &Viewer,
+        (owner, grants): (RoleId, &[Grant]),
+        one: Asking,
+        column: Option<ColumnId>,
+    ) -> bool {
+        if self.superuser {
+            return true;
+        }
+        if one.grantable {
+            return viewer.snapshot.grantor(&self.roles, owner, grants, one.privilege, column).is_some();
+        }
+        let by_name = || {
+            let held = viewer.snapshot.columns_held(&self.roles, grants, one.privilege);
+            column.is_some_and(|column| held.contains(&column))
+        };
+        viewer.snapshot.holds(&self.roles, owner, grants, one.privilege) || by_name()
+    }
+}
+
+/// One privilege that is asked for.
+#[derive(Clone, Copy)]
+struct Asking {
+    privilege: Privilege,
+    grantable: bool,
 }
 
 /// Takes `[role,] rest…` apart, where `rest` has `count` arguments.
@@ -62,65 +94,121 @@ fn asked<'a>(
     }
 }
 
-/// Any of the privileges that a text names: `SELECT, INSERT WITH GRANT OPTION`.
-fn any(written: Option<&str>, holds: impl Fn(&str, bool) -> bool) -> Cell {
-    let one = |part: &str| {
+/// Any of the privileges that a text names: `SELECT, INSERT WITH GRANT OPTION`. `known` are those that there are.
+fn any(written: Option<&str>, known: &[&str], holds: impl Fn(&str, bool) -> bool) -> Result<Cell, Error> {
+    let mut held = false;
+    for part in written.unwrap_or_default().split(',') {
         let part = part.trim().to_ascii_uppercase();
-        match part.strip_suffix(" WITH GRANT OPTION") {
-            Some(name) => holds(name.trim_end(), true),
-            None => holds(&part, false),
+        let stripped = part.strip_suffix(" WITH GRANT OPTION").or_else(|| part.strip_suffix(" WITH ADMIN OPTION"));
+        let name = stripped.map_or(part.as_str(), str::trim_end);
+        if !known.contains(&name) {
+            let message = format!("unrecognized privilege type: \"{part}\"");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
         }
-    };
-    Cell::Bool(written.unwrap_or_default().split(',').any(one))
+        held |= holds(name, stripped.is_some());
+    }
+    Ok(Cell::Bool(held))
 }
 
-fn privilege_of(name: &str) -> Option<Privilege> {
-    Some(match name {
+fn asking(name: &str, grantable: bool) -> Option<Asking> {
+    let privilege = match name {
         "SELECT" => Privilege::Select,
         "INSERT" => Privilege::Insert,
         "UPDATE" => Privilege::Update,
         "DELETE" => Privilege::Delete,
         "USAGE" => Privilege::Usage,
         "CREATE" => Privilege::Create,
+        "EXECUTE" => Privilege::Execute,
+        // PostgreSQL's others: there is nothing that they would allow.
         _ => return None,
-    })
+    };
+    Some(Asking { privilege, grantable })
+}
+
+const ON_TABLES: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"];
+const ON_COLUMNS: &[&str] = &["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+
+/// Which columns a question is about.
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    /// The table as a whole.
+    None,
+    /// Any of them.
+    Any,
+    /// One.
+    One(&'a Argument),
 }
 
 fn has_table_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
     let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
     let [table, privilege] = rest else { return Ok(Cell::Null) };
-    on_table(viewer, &asked, table, privilege)
+    on_table(viewer, &asked, table, Columns::None, privilege)
 }
 
-/// Privileges are given on whole tables.
+fn has_any_column_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
+    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let [table, privilege] = rest else { return Ok(Cell::Null) };
+    on_table(viewer, &asked, table, Columns::Any, privilege)
+}
+
 fn has_column_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
     let Some((asked, rest)) = asked(viewer, arguments, 3)? else { return Ok(Cell::Null) };
-    let [table, _, privilege] = rest else { return Ok(Cell::Null) };
-    on_table(viewer, &asked, table, privilege)
+    let [table, column, privilege] = rest else { return Ok(Cell::Null) };
+    on_table(viewer, &asked, table, Columns::One(column), privilege)
 }
 
-fn on_table(viewer: &Viewer, asked: &Asked, table: &Argument, privilege: &Argument) -> Result<Cell, Error> {
+fn on_table(
+    viewer: &Viewer,
+    asked: &Asked,
+    table: &Argument,
+    columns: Columns<'_>,
+    privilege: &Argument,
+) -> Result<Cell, Error> {
     let Some(target) = target(viewer, table)? else { return Ok(Cell::Null) };
-    Ok(any(privilege.text(), |name, grantable| match &target {
-        Target::User(relation) => holds(viewer, asked, relation, name, grantable),
-        Target::System { secret } => asked.superuser || (name == "SELECT" && !grantable && !secret),
+    let known = if matches!(columns, Columns::None) { ON_TABLES } else { ON_COLUMNS };
+    let relation = match target {
+        Target::User(relation) => relation,
+        Target::System { secret } => {
+            return any(privilege.text(), known, |name, grantable| {
+                asked.superuser || (name == "SELECT" && !grantable && !secret)
+            });
+        }
         Target::Audit => {
             let auditor = viewer.snapshot.role_by_name("auditor").is_some_and(|role| asked.roles.contains(&role.id));
-            asked.superuser || (name == "SELECT" && !grantable && auditor)
+            return any(privilege.text(), known, |name, grantable| {
+                asked.superuser || (name == "SELECT" && !grantable && auditor)
+            });
         }
-    }))
+    };
+    let Some(ids) = column_ids(&relation, columns)? else { return Ok(Cell::Null) };
+    any(privilege.text(), known, |name, grantable| {
+        let Some(one) = asking(name, grantable) else { return false };
+        if matches!(&relation, Relation::Table(table) if !table.grantable && grantable) {
+            return asked.superuser;
+        }
+        ids.iter().any(|column| asked.holds(viewer, (relation.owner(), relation.grants()), one, *column))
+    })
 }
 
-fn holds(viewer: &Viewer, asked: &Asked, relation: &Relation, name: &str, grantable: bool) -> bool {
-    let (owner, grants, shared) = match relation {
-        Relation::Table(table) => (table.owner, &table.grants, table.grantable),
-        Relation::View(view) => (view.owner, &view.grants, true),
+/// The columns that are asked about, `None` for the whole; nothing where a column of that number is not there.
+fn column_ids(relation: &Relation, columns: Columns<'_>) -> Result<Option<Vec<Option<ColumnId>>>, Error> {
+    let known = match relation {
+        Relation::Table(table) => &table.columns,
+        Relation::View(view) => &view.columns,
     };
-    let Some(privilege) = privilege_of(name) else { return false };
-    if asked.superuser || asked.roles.contains(&owner) {
-        return shared || !grantable;
+    let argument = match columns {
+        Columns::None => return Ok(Some(vec![None])),
+        Columns::Any => return Ok(Some(known.iter().map(|column| Some(column.id)).chain([None]).collect())),
+        Columns::One(argument) => argument,
+    };
+    if let Some(name) = argument.text() {
+        let found = known.iter().find(|column| column.name == name);
+        let message = || format!("column \"{name}\" of relation \"{}\" does not exist", relation.name());
+        let found = found.ok_or_else(|| Error::new(SqlState::UNDEFINED_COLUMN, message()))?;
+        return Ok(Some(vec![Some(found.id)]));
     }
-    !grantable && viewer.snapshot.holds(&asked.roles, owner, grants, privilege)
+    let place = argument.number().and_then(|place| usize::try_from(place).ok()).and_then(|place| place.checked_sub(1));
+    Ok(place.and_then(|place| known.get(place)).map(|column| vec![Some(column.id)]))
 }
 
 enum Target {
@@ -166,20 +254,16 @@ fn has_schema_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell,
         (Some(name), None) => viewer.snapshot.schema_by_name(name),
         (None, None) => None,
     };
+    let known = &["USAGE", "CREATE"];
     if let Some(found) = found {
-        return Ok(any(privilege.text(), |name, grantable| {
-            let owns = asked.superuser || asked.roles.contains(&found.owner);
-            let held = || {
-                privilege_of(name)
-                    .is_some_and(|one| viewer.snapshot.holds(&asked.roles, found.owner, &found.grants, one))
-            };
-            matches!(name, "USAGE" | "CREATE") && (owns || (!grantable && held()))
-        }));
+        return any(privilege.text(), known, |name, grantable| {
+            asking(name, grantable).is_some_and(|one| asked.holds(viewer, (found.owner, &found.grants), one, None))
+        });
     }
     let brought_along =
         viewer.schemas().into_iter().find(|known| Some(known.name) == schema.text() || Some(known.oid) == schema.oid());
     match brought_along {
-        Some(_) => Ok(any(privilege.text(), |name, grantable| name == "USAGE" && (!grantable || asked.superuser))),
+        Some(_) => any(privilege.text(), known, |name, grantable| name == "USAGE" && (!grantable || asked.superuser)),
         None if schema.oid().is_some() => Ok(Cell::Null),
         None => {
             let message = format!("schema \"{}\" does not exist", schema.text().unwrap_or_default());
@@ -196,11 +280,26 @@ fn has_database_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cel
         let message = format!("database \"{}\" does not exist", database.text().unwrap_or_default());
         return Err(Error::new(SqlState::INVALID_CATALOG_NAME, message));
     }
-    Ok(any(privilege.text(), |name, grantable| match name {
+    any(privilege.text(), &["CREATE", "CONNECT", "TEMPORARY", "TEMP"], |name, grantable| match name {
         "CONNECT" => asked.superuser || !grantable,
         "CREATE" => asked.superuser,
         _ => false,
-    }))
+    })
+}
+
+/// A keyed function is for those who hold EXECUTE, the others are for everybody.
+fn has_function_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
+    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let [function, privilege] = rest else { return Ok(Cell::Null) };
+    let written = function.text().unwrap_or_default();
+    let parts = identifiers(written.split('(').next().unwrap_or_default());
+    let name = parts.last().cloned().unwrap_or_default();
+    let keyed = lakeward_udfs::KEYED_FUNCTIONS.contains(&name.as_str());
+    let grants = viewer.snapshot.system_grants(&SystemObject::Function(name));
+    any(privilege.text(), &["EXECUTE"], |name, grantable| {
+        let held = || asking(name, grantable).is_some_and(|one| asked.holds(viewer, (SYSTEM, grants), one, None));
+        asked.superuser || if keyed { held() } else { !grantable }
+    })
 }
 
 /// Memberships are inherited, so to be a member and to have its rights is one.
@@ -208,9 +307,10 @@ fn pg_has_role(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
     let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
     let [role, privilege] = rest else { return Ok(Cell::Null) };
     let role = role_argument(viewer, role)?;
-    Ok(any(privilege.text(), |name, grantable| {
-        matches!(name, "MEMBER" | "USAGE") && (asked.superuser || (!grantable && asked.roles.contains(&role)))
-    }))
+    any(privilege.text(), &["MEMBER", "USAGE", "SET"], |_, admin| {
+        let held = if admin { viewer.snapshot.administers(&asked.roles, role) } else { asked.roles.contains(&role) };
+        asked.superuser || held
+    })
 }
 
 /// Whether row policies apply to the viewer on a table.

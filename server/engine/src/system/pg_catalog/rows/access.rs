@@ -21,22 +21,44 @@ const LETTERS: &[(Privilege, char)] = &[
     (Privilege::Create, 'C'),
 ];
 
-/// An object's grants as PostgreSQL writes an access control list, as far as the viewer may know of them; `None`
-/// without grants.
-pub(super) fn list(viewer: &Viewer, owner: RoleId, grants: &[Grant]) -> Option<Vec<String>> {
-    let mut letters: BTreeMap<(Grantee, RoleId), String> = BTreeMap::new();
-    for (privilege, letter) in LETTERS {
-        let granted = grants.iter().filter(|grant| grant.privilege == *privilege && viewer.sees_grant(grant, owner));
-        granted.for_each(|grant| letters.entry((grant.grantee, grant.grantor)).or_default().push(*letter));
+/// Every privilege on a relation, and on a schema, in letters.
+pub(super) const ON_RELATIONS: &str = "arwd";
+pub(super) const ON_SCHEMAS: &str = "UC";
+
+/// An object's grants as PostgreSQL writes an access control list, as far as the viewer may know of them: the owner's own
+/// rights first. `None` without grants: then only the owner has rights, `all` of them.
+pub(super) fn list(viewer: &Viewer, owner: RoleId, grants: &[Grant], all: &str) -> Option<Vec<String>> {
+    let granted = items(viewer, owner, grants.iter().filter(|grant| grant.column.is_none()));
+    let name = quoted(&viewer.role_name(owner));
+    let own = format!("{name}={all}/{name}");
+    (!granted.is_empty()).then(|| std::iter::once(own).chain(granted).collect())
+}
+
+/// The same of one column, where there is nothing of the owner's.
+pub(super) fn column_list(viewer: &Viewer, seen: &Seen<'_>, place: i64) -> Option<Vec<String>> {
+    let column = seen.column_id(place)?;
+    let granted = items(viewer, seen.owner, seen.grants().iter().filter(|grant| grant.column == Some(column)));
+    (!granted.is_empty()).then_some(granted)
+}
+
+fn items<'a>(viewer: &Viewer, owner: RoleId, grants: impl Iterator<Item = &'a Grant>) -> Vec<String> {
+    let mut letters: BTreeMap<(Grantee, RoleId), Vec<(usize, String)>> = BTreeMap::new();
+    for grant in grants.filter(|grant| viewer.sees_grant(grant, owner)) {
+        let Some(place) = LETTERS.iter().position(|(privilege, _)| *privilege == grant.privilege) else { continue };
+        let letter = LETTERS.get(place).map(|(_, letter)| letter.to_string()).unwrap_or_default();
+        let option = if grant.grantable { "*" } else { "" };
+        letters.entry((grant.grantee, grant.grantor)).or_default().push((place, format!("{letter}{option}")));
     }
-    let item = |((grantee, grantor), letters): (&(Grantee, RoleId), &String)| {
+    let item = |((grantee, grantor), mut letters): ((Grantee, RoleId), Vec<(usize, String)>)| {
+        letters.sort();
+        let letters: String = letters.into_iter().map(|(_, letter)| letter).collect();
         let grantee = match grantee {
             Grantee::Public => String::new(),
-            Grantee::Role(role) => viewer.role_name(*role),
+            Grantee::Role(role) => viewer.role_name(role),
         };
-        format!("{}={letters}/{}", quoted(&grantee), quoted(&viewer.role_name(*grantor)))
+        format!("{}={letters}/{}", quoted(&grantee), quoted(&viewer.role_name(grantor)))
     };
-    (!letters.is_empty()).then(|| letters.iter().map(item).collect())
+    letters.into_iter().map(item).collect()
 }
 
 fn quoted(name: &str) -> String {
@@ -122,53 +144,4 @@ fn policies_row(viewer: &Viewer, schema: &str, table: &str, policy: &RowPolicy) 
         policy.using.as_ref().map(|text| text.expose().clone()),
         policy.with_check.as_ref().map(|text| text.expose().clone()),
     ]
-}
-
-/// `information_schema.table_privileges` and `role_table_grants`: what was granted, the owner's own rights included.
-pub(super) fn table_privileges(viewer: &Viewer) -> Rows {
-    let columns = &[
-        "grantor",
-        "grantee",
-        "table_catalog",
-        "table_schema",
-        "table_name",
-        "privilege_type",
-        "is_grantable",
-        "with_hierarchy",
-    ];
-    let relations = viewer.user_relations();
-    Rows::new(columns, relations.iter().flat_map(|seen| privileges_of(viewer, seen)).collect::<Vec<_>>())
-}
-
-fn privileges_of(viewer: &Viewer, seen: &Seen<'_>) -> Vec<Vec<Cell>> {
-    let row = |grantor: String, grantee: String, privilege: Privilege, grantable: &str| {
-        let kind = privilege_name(privilege);
-        let hierarchy = if privilege == Privilege::Select { "YES" } else { "NO" };
-        row![grantor, grantee, crate::functions::DATABASE, seen.schema, seen.name, kind, grantable, hierarchy]
-    };
-    let mut rows = Vec::new();
-    if viewer.owns(seen.owner) && !seen.columns().is_empty() {
-        let owner = viewer.role_name(seen.owner);
-        let all = [Privilege::Insert, Privilege::Select, Privilege::Update, Privilege::Delete];
-        rows.extend(all.map(|privilege| row(owner.clone(), owner.clone(), privilege, "YES")));
-    }
-    for grant in seen.grants().iter().filter(|grant| viewer.sees_grant(grant, seen.owner)) {
-        let grantee = match grant.grantee {
-            Grantee::Public => "PUBLIC".to_owned(),
-            Grantee::Role(role) => viewer.role_name(role),
-        };
-        rows.push(row(viewer.role_name(grant.grantor), grantee, grant.privilege, "NO"));
-    }
-    rows
-}
-
-fn privilege_name(privilege: Privilege) -> &'static str {
-    match privilege {
-        Privilege::Select => "SELECT",
-        Privilege::Insert => "INSERT",
-        Privilege::Update => "UPDATE",
-        Privilege::Delete => "DELETE",
-        Privilege::Usage => "USAGE",
-        Privilege::Create => "CREATE",
-    }
 }

@@ -3,16 +3,22 @@
 //! Invariant: a relation that is not listed here is empty for everybody, and [`super::rewrite`] relies on that.
 
 mod access;
+mod activity;
+mod comment;
 mod kinds;
+mod own;
+mod privileges;
 mod relation;
 mod role;
 mod server;
 mod standard;
 
 use super::cell::Rows;
-use super::definition::{INFORMATION_SCHEMA, PG_CATALOG};
+use super::definition::{INFORMATION_SCHEMA, PG_CATALOG, SYSTEM};
 use super::viewer::Viewer;
 
+pub(super) use self::comment::{AUTHID, CLASS, NAMESPACE, on_schema};
+pub(super) use self::own::{is_lake, lake};
 pub(super) use self::relation::definition as view_definition;
 pub(super) use self::server::UTF8;
 
@@ -24,6 +30,7 @@ pub(super) fn filler(schema: &str, name: &str) -> Option<Filler> {
     match schema {
         PG_CATALOG => pg_catalog(name),
         INFORMATION_SCHEMA => information_schema(name),
+        SYSTEM => system(name),
         _ => None,
     }
 }
@@ -37,6 +44,8 @@ fn pg_catalog(name: &str) -> Option<Filler> {
         "pg_class" => relation::pg_class,
         "pg_collation" => kinds::pg_collation,
         "pg_database" => server::pg_database,
+        "pg_db_role_setting" => role::pg_db_role_setting,
+        "pg_description" => comment::pg_description,
         "pg_namespace" => relation::pg_namespace,
         "pg_policies" => access::pg_policies,
         "pg_policy" => access::pg_policy,
@@ -45,6 +54,8 @@ fn pg_catalog(name: &str) -> Option<Filler> {
         "pg_roles" => role::pg_roles,
         "pg_settings" => server::pg_settings,
         "pg_shadow" | "pg_user" => role::pg_user,
+        "pg_shdescription" => comment::pg_shdescription,
+        "pg_stat_activity" => activity::pg_stat_activity,
         "pg_stat_all_tables" | "pg_stat_user_tables" => relation::pg_stat_tables,
         "pg_tables" => relation::pg_tables,
         "pg_tablespace" => server::pg_tablespace,
@@ -56,15 +67,28 @@ fn pg_catalog(name: &str) -> Option<Filler> {
 
 fn information_schema(name: &str) -> Option<Filler> {
     Some(match name {
+        "administrable_role_authorizations" => standard::administrable_roles,
         "applicable_roles" => standard::applicable_roles,
         "character_sets" => standard::character_sets,
+        "column_privileges" => privileges::column_privileges,
         "columns" => standard::columns,
         "enabled_roles" => standard::enabled_roles,
         "information_schema_catalog_name" => standard::catalog_name,
-        "role_table_grants" | "table_privileges" => access::table_privileges,
+        "role_column_grants" => privileges::role_column_grants,
+        "role_table_grants" => privileges::role_table_grants,
+        "table_privileges" => privileges::table_privileges,
         "schemata" => standard::schemata,
         "tables" => standard::tables,
         "views" => standard::views,
+        _ => return None,
+    })
+}
+
+fn system(name: &str) -> Option<Filler> {
+    Some(match name {
+        "grants" => privileges::grants,
+        "policies" => own::policies,
+        "roles" => own::roles,
         _ => return None,
     })
 }

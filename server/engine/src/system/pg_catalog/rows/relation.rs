@@ -9,7 +9,7 @@ use super::access;
 
 pub(super) fn pg_namespace(viewer: &Viewer) -> Rows {
     let rows = viewer.schemas().into_iter().map(|schema| {
-        let acl = access::list(viewer, schema.owner, schema.grants);
+        let acl = access::list(viewer, schema.owner, schema.grants, access::ON_SCHEMAS);
         row![schema.oid, schema.name, role_oid(schema.owner), acl]
     });
     Rows::new(&["oid", "nspname", "nspowner", "nspacl"], rows)
@@ -59,7 +59,7 @@ fn class_row(viewer: &Viewer, seen: &Seen<'_>) -> Vec<Cell> {
         secured,
         true,
         if of_lake { "d" } else { "n" },
-        access::list(viewer, seen.owner, seen.grants()),
+        access::list(viewer, seen.owner, seen.grants(), access::ON_RELATIONS),
         !is_table,
     ]
 }
@@ -80,20 +80,21 @@ const ATTRIBUTE: &[&str] = &[
     "attnotnull",
     "attislocal",
     "attcollation",
+    "attacl",
 ];
 
 pub(super) fn pg_attribute(viewer: &Viewer) -> Rows {
     let of_relation = |seen: Seen<'_>| {
         let columns = seen.columns();
-        (1_i64..).zip(columns).map(move |(place, column)| attribute_row(seen.oid, place, &column)).collect::<Vec<_>>()
+        (1_i64..).zip(columns).map(|(place, column)| attribute_row(viewer, &seen, place, &column)).collect::<Vec<_>>()
     };
     Rows::new(ATTRIBUTE, viewer.relations().into_iter().flat_map(of_relation))
 }
 
-fn attribute_row(relation: u32, place: i64, column: &SeenColumn) -> Vec<Cell> {
+fn attribute_row(viewer: &Viewer, seen: &Seen<'_>, place: i64, column: &SeenColumn) -> Vec<Cell> {
     let found = types::by_oid(column.type_oid);
     row![
-        relation,
+        seen.oid,
         column.name.as_str(),
         column.type_oid,
         -1,
@@ -108,6 +109,7 @@ fn attribute_row(relation: u32, place: i64, column: &SeenColumn) -> Vec<Cell> {
         column.not_null,
         true,
         found.map_or(0, |found| found.collation),
+        access::column_list(viewer, seen, place),
     ]
 }
 

@@ -6,6 +6,7 @@ use lakeward_catalog::Role;
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::viewer::{Viewer, role_oid};
+use super::own;
 
 const AUTHID: &[&str] = &[
     "oid",
@@ -38,12 +39,15 @@ const ROLES: &[&str] = &[
     "rolconnlimit",
     "rolvaliduntil",
     "rolpassword",
+    "rolconfig",
 ];
 
 pub(super) fn pg_roles(viewer: &Viewer) -> Rows {
     let masked = |role: &std::sync::Arc<Role>| {
         let mut row = role_row(role);
         row.push(Cell::from("********"));
+        let settings = if viewer.sees_attributes(role.id) { own::settings_of(role) } else { Vec::new() };
+        row.push(Cell::from((!settings.is_empty()).then_some(settings)));
         row
     };
     Rows::new(ROLES, viewer.snapshot.roles().map(masked))
@@ -80,7 +84,15 @@ pub(super) fn pg_auth_members(viewer: &Viewer) -> Rows {
     let grantor = role_oid(viewer.system_owner());
     let of_role = |role: &std::sync::Arc<Role>| {
         let member = role_oid(role.id);
-        role.member_of.iter().map(|group| row![role_oid(*group), member, grantor, false]).collect::<Vec<_>>()
+        let admin = |group| role.admin_of.contains(group);
+        role.member_of.iter().map(|group| row![role_oid(*group), member, grantor, admin(group)]).collect::<Vec<_>>()
     };
     Rows::new(&["roleid", "member", "grantor", "admin_option"], viewer.snapshot.roles().flat_map(of_role))
+}
+
+/// Settings of roles: `\drds`.
+pub(super) fn pg_db_role_setting(viewer: &Viewer) -> Rows {
+    let set = viewer.snapshot.roles().filter(|role| !role.settings.is_empty() && viewer.sees_attributes(role.id));
+    let rows = set.map(|role| row![0_u32, role_oid(role.id), own::settings_of(role)]);
+    Rows::new(&["setdatabase", "setrole", "setconfig"], rows.collect::<Vec<_>>())
 }

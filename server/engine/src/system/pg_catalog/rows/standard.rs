@@ -5,6 +5,7 @@
 use super::super::cell::{Cell, Rows, row};
 use super::super::types;
 use super::super::viewer::{Origin, Seen, SeenColumn, Viewer};
+use super::privileges;
 use super::relation::definition;
 use crate::functions::DATABASE;
 
@@ -28,9 +29,26 @@ pub(super) fn enabled_roles(viewer: &Viewer) -> Rows {
 }
 
 pub(super) fn applicable_roles(viewer: &Viewer) -> Rows {
-    let own = viewer.principal.current_user.as_str();
-    let others = viewer.principal.role_names.iter().filter(|name| *name != own);
-    Rows::new(&["grantee", "role_name", "is_grantable"], others.map(|name| row![own, name.as_str(), "NO"]))
+    authorizations(viewer, |_| true)
+}
+
+/// `administrable_role_authorizations`: those with the admin option.
+pub(super) fn administrable_roles(viewer: &Viewer) -> Rows {
+    authorizations(viewer, |admin| admin)
+}
+
+/// Direct memberships of the roles that the viewer acts with.
+fn authorizations(viewer: &Viewer, wanted: fn(bool) -> bool) -> Rows {
+    let mut rows = Vec::new();
+    for member in viewer.principal.effective_roles.iter().filter_map(|id| viewer.snapshot.role(*id)) {
+        for role in member.member_of.union(&member.admin_of) {
+            let admin = member.admin_of.contains(role);
+            if wanted(admin) {
+                rows.push(row![member.name.as_str(), viewer.role_name(*role), yes(admin)]);
+            }
+        }
+    }
+    Rows::new(&["grantee", "role_name", "is_grantable"], rows)
 }
 
 pub(super) fn tables(viewer: &Viewer) -> Rows {
@@ -90,7 +108,13 @@ const COLUMNS: &[&str] = &[
 pub(super) fn columns(viewer: &Viewer) -> Rows {
     let of_relation = |seen: Seen<'_>| {
         let columns = seen.columns();
-        (1_i64..).zip(columns).map(|(place, column)| column_row(&seen, place, &column)).collect::<Vec<_>>()
+        let readable = privileges::readable(viewer, &seen);
+        // As standard SQL has it: columns on which one holds nothing are not listed.
+        let listed = |place: i64| {
+            readable.as_ref().is_none_or(|readable| seen.column_id(place).is_some_and(|id| readable.contains(&id)))
+        };
+        let columns = (1_i64..).zip(columns).filter(|(place, _)| listed(*place));
+        columns.map(|(place, column)| column_row(&seen, place, &column)).collect::<Vec<_>>()
     };
     Rows::new(COLUMNS, viewer.relations().into_iter().flat_map(of_relation))
 }

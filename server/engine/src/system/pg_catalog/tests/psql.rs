@@ -86,7 +86,7 @@ async fn databases_and_schemas() {
     assert_eq!(databases, ["lakeward|admin|UTF8|C|C|∅|libc|∅"]);
     let schemas = query(&["nspname AS \"Name\"", "AS \"Owner\"\nFROM"]);
     assert_eq!(lines(&admin, schemas).await, ["public|admin", "research|admin", "system|admin"]);
-    assert_eq!(lines(&hospital.login("analyst"), schemas).await, ["public|admin"]);
+    assert_eq!(lines(&hospital.login("analyst"), schemas).await, ["public|admin", "system|admin"]);
     assert_eq!(lines(&hospital.login("officer"), schemas).await, ["public|admin", "system|admin"]);
 }
 
@@ -96,7 +96,7 @@ async fn grants_and_policies() {
     let sql = query(&["Column privileges", "c.relname OPERATOR"]);
     let rows = lines(&hospital.login("admin"), sql).await;
     let policies = "everybody (RESTRICTIVE) (r):\n  (u): age < 120\nown (r):\n  (u): age > 3\n  to: analyst";
-    let grants = "analyst=r/admin\ngovernor=r/admin";
+    let grants = "admin=arwd/admin\nanalyst=r/admin\ngovernor=r/admin";
     assert_eq!(rows.len(), 1);
     assert!(rows[0].starts_with(&format!("public|patients|table|{grants}||")), "{rows:?}");
     let mut shown: Vec<&str> = rows[0].rsplit('|').next().unwrap().split('\n').collect();
@@ -104,7 +104,10 @@ async fn grants_and_policies() {
     shown.sort_unstable();
     expected.sort_unstable();
     assert_eq!(shown, expected);
-    assert_eq!(lines(&hospital.login("analyst"), sql).await, ["public|patients|table|analyst=r/admin||"]);
+    assert_eq!(
+        lines(&hospital.login("analyst"), sql).await,
+        ["public|patients|table|admin=arwd/admin\nanalyst=r/admin||"]
+    );
 }
 
 #[tokio::test]

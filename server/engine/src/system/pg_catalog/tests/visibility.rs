@@ -80,6 +80,35 @@ async fn privileges_are_told_as_they_are() {
         lines(&hospital.login("officer"), "SELECT has_table_privilege('system.audit', 'SELECT')").await,
         ["true"]
     );
+    crate::run(&admin, crate::Request::text("GRANT SELECT (name) ON patients TO stranger")).await.unwrap();
+    crate::run(&admin, crate::Request::text("GRANT EXECUTE ON FUNCTION mask_hash TO analyst WITH GRANT OPTION"))
+        .await
+        .unwrap();
+    let stranger = hospital.login("stranger");
+    let told = [
+        (&stranger, "has_table_privilege('patients', 'SELECT')", "false"),
+        (&stranger, "has_any_column_privilege('patients', 'SELECT')", "true"),
+        (&stranger, "has_column_privilege('patients', 'name', 'SELECT')", "true"),
+        (&stranger, "has_column_privilege('patients', 2, 'SELECT')", "true"),
+        (&stranger, "has_column_privilege('patients', 'age', 'SELECT')", "false"),
+        (&stranger, "has_column_privilege('patients', 99, 'SELECT')", "∅"),
+        (&stranger, "has_table_privilege('public', 'patients', 'SELECT')", "false"),
+        (&stranger, "has_function_privilege('mask_hash(text,text)', 'EXECUTE')", "false"),
+        (&stranger, "has_function_privilege('lower(text)', 'EXECUTE')", "true"),
+        (&analyst, "has_function_privilege('mask_hash', 'EXECUTE WITH GRANT OPTION')", "true"),
+    ];
+    for (session, call, expected) in told {
+        assert_eq!(lines(session, &format!("SELECT {call}")).await, [expected], "{call}");
+    }
+    for (call, code) in [
+        ("has_table_privilege('patients', 'READ')", SqlState::INVALID_PARAMETER_VALUE),
+        ("has_column_privilege('patients', 'zz', 'SELECT')", SqlState::UNDEFINED_COLUMN),
+        ("has_table_privilege('zz', 'patients', 'SELECT')", SqlState::UNDEFINED_OBJECT),
+    ] {
+        assert_eq!(table(&analyst, &format!("SELECT {call}")).await.unwrap_err().sqlstate(), code, "{call}");
+    }
+    let columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'patients'";
+    assert_eq!(lines(&stranger, columns).await, ["name"]);
     let missing = table(&analyst, "SELECT has_table_privilege('nothing', 'SELECT')").await.unwrap_err();
     assert_eq!(missing.sqlstate(), SqlState::UNDEFINED_TABLE);
 }

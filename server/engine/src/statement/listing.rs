@@ -1,0 +1,37 @@
+//! SHOW GRANTS, SHOW POLICIES: short for queries of the system views.
+//!
+//! Invariant: what is shown is what the view shows the same principal.
+
+use super::cursor::Cursor;
+use super::{Kind, front};
+use crate::error::Error;
+
+/// Parses one, if it is one.
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<front::Parsed>, Error> {
+    if cursor.accept(&["show", "policies"]) {
+        return query("SELECT * FROM system.policies").map(Some);
+    }
+    if !cursor.accept(&["show", "grants"]) {
+        return Ok(None);
+    }
+    if !cursor.accept(&["for"]) {
+        return query("SELECT * FROM system.grants").map(Some);
+    }
+    let role = if cursor.accept_one(&["current_role", "current_user"]).is_some() {
+        "current_user".to_owned()
+    } else if cursor.accept(&["session_user"]) {
+        "session_user".to_owned()
+    } else if cursor.accept(&["public"]) {
+        "'PUBLIC'".to_owned()
+    } else {
+        format!("'{}'", cursor.identifier()?.replace('\'', "''"))
+    };
+    query(&format!("SELECT * FROM system.grants WHERE grantee = {role}")).map(Some)
+}
+
+fn query(sql: &str) -> Result<front::Parsed, Error> {
+    match super::parse(sql)?.kind {
+        kind @ Kind::Query(_) => Ok((kind, "SHOW")),
+        _ => Err(Error::unsupported("SHOW of this")),
+    }
+}

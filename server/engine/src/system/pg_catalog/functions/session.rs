@@ -1,0 +1,32 @@
+//! `pg_cancel_backend` and `pg_terminate_backend`.
+//!
+//! Invariant: as in PostgreSQL, a session is signalled by those who act with its role's rights, by operators, and, where its
+//! role is a superuser, by superusers alone.
+
+use lakeward_base::SqlState;
+
+use super::super::cell::Cell;
+use super::super::viewer::Viewer;
+use super::answer::{Argument, Known, Returns};
+use crate::error::Error;
+
+pub(super) const FUNCTIONS: &[Known] = &[
+    Known::strict("pg_cancel_backend", Returns::Truth, |viewer, given| signal(viewer, given, false)),
+    Known::strict("pg_terminate_backend", Returns::Truth, |viewer, given| signal(viewer, given, true)),
+];
+
+fn signal(viewer: &Viewer, arguments: &[Argument], end: bool) -> Result<Cell, Error> {
+    let process_id = arguments.first().and_then(Argument::number).and_then(|number| i32::try_from(number).ok());
+    let Some(process_id) = process_id else { return Ok(Cell::Bool(false)) };
+    let Some(role) = viewer.engine.session_role(process_id) else { return Ok(Cell::Bool(false)) };
+    let verb = if end { "terminate" } else { "cancel" };
+    let denied = |message: String| Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+    let is_superuser = viewer.snapshot.role(role).is_some_and(|role| role.superuser);
+    if is_superuser && !viewer.principal.superuser {
+        return denied(format!("must be a superuser to {verb} a superuser's session"));
+    }
+    if !viewer.is_operator() && !viewer.principal.effective_roles.contains(&role) {
+        return denied(format!("must be a member of the role whose session it is, or of operator, to {verb} it"));
+    }
+    Ok(Cell::Bool(viewer.engine.signal(process_id, end)))
+}
