@@ -32,7 +32,7 @@ fn sqlstates_are_postgresqls() {
         ("DROP TABLE patients", "42501"),
         ("INSERT INTO patients (patient_id) VALUES (1)", "42501"),
         ("CREATE TABLE mine (a int)", "42501"),
-        ("GRANT SELECT ON patients TO researcher", "42501"),
+        ("GRANT SELECT ON system.audit TO researcher", "42501"),
         ("ALTER TABLE patients DISABLE ROW LEVEL SECURITY", "42501"),
         ("SET ROLE admin", "42501"),
     ];

@@ -27,6 +27,9 @@ pub(crate) const OPERATORS: usize = 1_500;
 /// How many UNION, EXCEPT, INTERSECT may stand in one row.
 pub(crate) const SET_OPERATIONS: usize = 200;
 
+/// How many signs and NOTs may stand before an operand. Near its limit of recursion sqlparser takes `NOT` for a name.
+pub(crate) const PREFIXES: usize = 64;
+
 /// How deep subqueries may nest in expressions: with each level the planner takes twice as long.
 pub(crate) const SUBQUERIES: usize = 12;
 
@@ -46,6 +49,7 @@ pub(crate) fn check_text(source: &str) -> Result<(), Error> {
 /// Checks the shape of what was read.
 pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
     let mut levels = vec![Level::default()];
+    let mut prefixes = 0;
     for (index, lexeme) in lexed.lexemes.iter().enumerate() {
         match &lexeme.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
@@ -66,7 +70,8 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
             level.clause(index.checked_sub(1).and_then(|last| lexed.lexemes.get(last)), lexeme);
         }
         let level = levels.last().copied().unwrap_or_default();
-        if levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS || level.subqueries > SUBQUERIES {
+        prefixes = if is_prefix(&lexeme.token) { prefixes + 1 } else { 0 };
+        if prefixes > PREFIXES || levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS || level.subqueries > SUBQUERIES {
             return Err(nested_too_deeply().with_position(lexeme.position));
         }
         if level.operators > OPERATORS {
@@ -154,6 +159,10 @@ impl Level {
             _ => {}
         }
     }
+}
+
+fn is_prefix(token: &Token) -> bool {
+    matches!(token, Token::Minus | Token::Plus | Token::Tilde) || keyword_of(token) == Keyword::NOT
 }
 
 fn is_set_operator(token: &Token) -> bool {
