@@ -136,9 +136,18 @@ fn errors_have_code_and_position() {
 #[test]
 fn what_is_not_there_says_so_with_a_hint() {
     let table = [
-        "UPDATE t SET a = 1",
-        "DELETE FROM t",
-        "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
+        "UPDATE t SET a = 1 RETURNING a",
+        "UPDATE ONLY t SET a = 1",
+        "UPDATE t SET a = 1 WHERE CURRENT OF c",
+        "DELETE FROM t RETURNING a",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET *",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN INSERT *",
+        "DESCRIBE t",
+        "VACUUM",
+        "VACUUM FULL t",
+        "OPTIMIZE t WHERE a = 1",
+        "CREATE OR REPLACE TABLE t (a int)",
+        "SELECT * FROM t FOR SYSTEM_VERSION AS OF 3",
         "TRUNCATE t",
         "COPY t FROM STDIN",
         "COPY (SELECT 1) TO STDOUT",
@@ -153,16 +162,11 @@ fn what_is_not_there_says_so_with_a_hint() {
         "CREATE TAG phi",
         "BREAK GLASS FOR SUBJECT 1 REASON 'x'",
         "RUN POLICY TESTS",
-        "DESCRIBE HISTORY t",
-        "RESTORE TABLE t TO VERSION AS OF 3",
-        "OPTIMIZE t ZORDER BY (a)",
-        "VACUUM t",
         "ANALYZE",
         "CALL f()",
         "LISTEN x",
         "CREATE INDEX i ON t (a)",
         "CREATE TEMP TABLE t (a int)",
-        "CREATE OR REPLACE TABLE t AS SELECT 1",
         "CREATE DATABASE d",
         "CREATE FUNCTION f() RETURNS int AS 'x'",
         "CREATE EXTENSION x",
@@ -187,12 +191,8 @@ fn what_is_not_there_says_so_with_a_hint() {
         "INSERT INTO t DEFAULT VALUES",
         "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
         "INSERT INTO t VALUES (1) RETURNING a",
-        "INSERT OVERWRITE t SELECT 1",
         "INSERT INTO t VALUES (DEFAULT)",
         "CREATE TABLE t AS SELECT 1 WITH NO DATA",
-        "SELECT * FROM t TIMESTAMP AS OF '2026-01-27'",
-        "SELECT * FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-27'",
-        "SELECT * FROM t FOR TIMESTAMP AS OF '2026-01-27'",
         "GRANT SELECT (a) ON t TO r",
         "GRANT EXECUTE ON FUNCTION f TO r",
     ];
@@ -243,5 +243,57 @@ fn settings_are_read() {
         [("BEGIN", Transaction::Begin), ("END TRANSACTION", Transaction::Commit), ("ABORT", Transaction::Rollback)]
     {
         assert!(matches!(accepted(sql).kind, Kind::Transaction(found) if found == wanted), "{sql}");
+    }
+}
+
+#[test]
+fn changes_of_rows_have_a_class_and_a_query() {
+    let table = [
+        ("UPDATE t SET a = 1, b = DEFAULT WHERE c = 2", "UPDATE", 5),
+        ("UPDATE s.t AS x SET (a, b) = (x.c, 2) FROM u WHERE u.id = x.id", "UPDATE", 5),
+        ("DELETE FROM t", "DELETE", 3),
+        ("DELETE FROM t x USING u, v WHERE x.a = u.a", "DELETE", 3),
+        ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE", "MERGE", 3),
+        (
+            "MERGE INTO t AS x USING (SELECT 1 AS a) AS s ON x.a = s.a WHEN MATCHED AND s.a > 1 THEN UPDATE SET a = 2
+             WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.a, DEFAULT)
+             WHEN NOT MATCHED BY SOURCE AND x.a < 0 THEN DELETE",
+            "MERGE",
+            6,
+        ),
+    ];
+    for (sql, class, columns) in table {
+        let statement = parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(statement.class, class, "{sql}");
+        let Kind::Change(change) = &statement.kind else { panic!("{sql}") };
+        let crate::statement::ast::SetExpr::Select(select) = change.source.body.as_ref() else { panic!("{sql}") };
+        assert_eq!(select.projection.len(), columns, "{sql}");
+    }
+    for sql in [
+        "UPDATE t",
+        "UPDATE t SET a = 1, a = 2",
+        "UPDATE t SET (a, b) = (1)",
+        "DELETE t",
+        "MERGE INTO t USING s ON t.a = s.a",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN INSERT (a) VALUES (1)",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN DELETE",
+        "MERGE INTO t USING s ON t.a = s.a WHEN NOT MATCHED THEN INSERT (a, b) VALUES (1)",
+    ] {
+        assert_eq!(parse(sql).err().map(|error| error.sqlstate().as_str()), Some("42601"), "{sql}");
+    }
+}
+
+#[test]
+fn work_on_tables_has_a_class() {
+    for (sql, class) in [
+        ("DESCRIBE HISTORY s.t", "DESCRIBE HISTORY"),
+        ("RESTORE TABLE t TO VERSION AS OF 3", "RESTORE"),
+        ("RESTORE t TO TIMESTAMP AS OF '2026-01-27'", "RESTORE"),
+        ("OPTIMIZE t ZORDER BY (a, b)", "OPTIMIZE"),
+        ("VACUUM t RETAIN 200 HOURS DRY RUN", "VACUUM"),
+        ("INSERT OVERWRITE t SELECT 1", "INSERT OVERWRITE"),
+        ("CREATE OR REPLACE TABLE t AS SELECT 1", "CREATE OR REPLACE TABLE AS"),
+    ] {
+        assert_eq!(parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}")).class, class, "{sql}");
     }
 }
