@@ -484,7 +484,7 @@ fn columns_that_were_not_granted_are_withheld() {
 }
 
 #[test]
-fn a_policys_owner_needs_execute_at_each_use() {
+fn an_owner_of_a_policy_needs_execute_at_each_use() {
     // The test compiler says that md5 is keyed.
     let mut world = World::new().mask("ssn", &["ssn"], &[("val", "text")], "md5(val)");
     let alice = world.alice;

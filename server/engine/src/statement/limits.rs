@@ -71,7 +71,11 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
         }
         let level = levels.last().copied().unwrap_or_default();
         prefixes = if is_prefix(&lexeme.token) { prefixes + 1 } else { 0 };
-        if prefixes > PREFIXES || levels.len() > NESTING + 1 || level.set_operations > SET_OPERATIONS || level.subqueries > SUBQUERIES {
+        if prefixes > PREFIXES
+            || levels.len() > NESTING + 1
+            || level.set_operations > SET_OPERATIONS
+            || level.subqueries > SUBQUERIES
+        {
             return Err(nested_too_deeply().with_position(lexeme.position));
         }
         if level.operators > OPERATORS {
