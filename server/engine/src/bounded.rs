@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_a_batch_count_together() {
-        let counts = Int64Array::from(vec![Some(100_000), None, Some(-1)].repeat(3_000));
+        let counts = Int64Array::from([Some(100_000), None, Some(-1)].repeat(3_000));
         let rows = counts.len();
         let args = vec![text("x"), ColumnarValue::Array(Arc::new(counts))];
         assert_eq!(call("repeat", args, rows).unwrap_err(), SqlState::PROGRAM_LIMIT_EXCEEDED);

@@ -41,7 +41,7 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
         Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan, commit_note(&vantage))).await,
-        Work::Change(plan) => finish(ending, true, change::run(&vantage, *plan)).await,
+        Work::Change(plan) => finish(ending, true, Box::pin(change::run(&vantage, *plan))).await,
         Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
         Work::CreateTable(plan) => finish(ending, true, create::table_as(&vantage, *plan)).await,
         Work::Command(statement) => match &statement.kind {

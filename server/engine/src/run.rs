@@ -40,7 +40,7 @@ async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> 
     match Box::pin(build(&session, &request, &mut audit, &deadline)).await {
         Ok(planned) => {
             let audit = audit.begin(planned.facts.clone()).map_err(|error| Error::from_coded(&error))?;
-            execute::start(planned, audit, deadline).await
+            Box::pin(execute::start(planned, audit, deadline)).await
         }
         Err(error) => {
             audit.deny(error.sqlstate(), session.epoch());

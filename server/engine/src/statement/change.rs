@@ -100,7 +100,7 @@ fn update(cursor: &mut Cursor<'_>) -> Result<Change, Error> {
     let assignments = assignments(cursor)?;
     let mut from = vec![target.factor()];
     if cursor.accept(&["from"]) {
-        from.extend(cursor.from_items()?);
+        from.extend(cursor.source_tables()?);
     }
     let selection = selection(cursor)?;
     let actions = vec![ChangeAction::Update(assignments)];
@@ -113,7 +113,7 @@ fn delete(cursor: &mut Cursor<'_>) -> Result<Change, Error> {
     let target = Target::read(cursor, "using")?;
     let mut from = vec![target.factor()];
     if cursor.accept(&["using"]) {
-        from.extend(cursor.from_items()?);
+        from.extend(cursor.source_tables()?);
     }
     let selection = selection(cursor)?;
     let actions = vec![ChangeAction::Delete];

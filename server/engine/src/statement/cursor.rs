@@ -261,7 +261,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What stands in a FROM clause, as far as sqlparser reads it; checked.
-    pub(crate) fn from_items(&mut self) -> Result<Vec<ast::TableWithJoins>, Error> {
+    pub(crate) fn source_tables(&mut self) -> Result<Vec<ast::TableWithJoins>, Error> {
         let items = self.parse_with(|parser| parser.parse_comma_separated(Parser::parse_table_and_joins))?;
         let mut query = super::change::select(|select| select.from = items)?;
         allow::check_query(self.lexed.source, &query)?;

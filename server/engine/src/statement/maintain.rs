@@ -28,7 +28,7 @@ pub struct Maintain {
 #[derive(Clone)]
 pub enum Work {
     /// RESTORE TABLE … TO
-    Restore(TableVersion),
+    Restore(Box<TableVersion>),
     /// OPTIMIZE … [ZORDER BY]
     Optimize(Vec<String>),
     /// VACUUM … [RETAIN n HOURS] [DRY RUN]
@@ -49,7 +49,7 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
         cursor.accept(&["table"]);
         let table = cursor.name()?;
         cursor.accept(&["to"]);
-        (Maintain { table, work: Work::Restore(version(cursor)?) }, "RESTORE")
+        (Maintain { table, work: Work::Restore(Box::new(version(cursor)?)) }, "RESTORE")
     } else if cursor.accept(&["optimize"]) {
         let table = cursor.name()?;
         if cursor.sees(&["where"]) {

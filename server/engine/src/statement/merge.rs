@@ -41,7 +41,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Change, Error> {
     cursor.expect(&["into"])?;
     let target = Target::read(cursor, "using")?;
     cursor.expect(&["using"])?;
-    let mut items = cursor.from_items()?.into_iter();
+    let mut items = cursor.source_tables()?.into_iter();
     let (Some(source), None) = (items.next(), items.next()) else { return Err(cursor.error()) };
     cursor.expect(&["on"])?;
     let on = cursor.expression()?;
