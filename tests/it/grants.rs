@@ -116,6 +116,31 @@ fn keyed_functions_are_executed_by_those_who_may() {
 }
 
 #[test]
+fn an_open_portal_ends_with_a_column_or_an_execute_that_is_taken_away() {
+    let lab = Lab::open(PEOPLE);
+    let admin = lab.psql("admin");
+    let cases = [
+        ("SELECT id, ward FROM p", "REVOKE SELECT (ssn) ON p FROM ann; REVOKE SELECT (ward) ON p FROM ann", false),
+        ("SELECT id, length(mask_hash(id::text, 'd')) FROM p", "REVOKE EXECUTE ON FUNCTION mask_hash FROM ann", false),
+        ("SELECT id FROM p", "GRANT SELECT (ssn) ON p TO ann", true),
+    ];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        for (query, change, lives_on) in cases {
+            admin.rows("GRANT SELECT (id, ward) ON p TO ann; GRANT EXECUTE ON FUNCTION mask_hash TO ann");
+            let mut ann = lab.connect("ann").await;
+            let block = ann.transaction().await.unwrap();
+            let portal = block.bind(query, &[]).await.unwrap();
+            assert_eq!(block.query_portal(&portal, 1).await.unwrap().len(), 1, "{query}");
+            admin.rows(change);
+            let next = block.query_portal(&portal, 0).await;
+            let code = next.as_ref().err().and_then(|error| error.code()).map(|code| code.code());
+            assert_eq!(code, (!lives_on).then_some("42501"), "{query}");
+        }
+    });
+}
+
+#[test]
 fn a_purpose_is_stated_within_what_is_allowed() {
     let lab = Lab::open(PEOPLE);
     let (admin, ann) = (lab.psql("admin"), lab.psql("ann"));

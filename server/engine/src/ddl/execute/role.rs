@@ -312,10 +312,10 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Resul
                 let Some(role) = skip_missing(actor::role(draft, name), drop.if_exists, &mut notices)? else {
                     continue;
                 };
-                must_touch(actor, draft, &role)?;
                 if role.id == actor.role || role.name == context.principal.session_user {
                     return Err(in_use("current user cannot be dropped"));
                 }
+                must_touch(actor, draft, &role)?;
                 super::mention::must_not_be_mentioned(draft, &role, "dropped")?;
                 draft.drop_role(role.id)?;
             }

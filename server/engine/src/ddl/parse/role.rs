@@ -134,7 +134,10 @@ fn allowed_purposes(cursor: &mut Cursor<'_>) -> Result<Option<Option<Vec<String>
 /// `SET name = value`, `SET name = DEFAULT`, `RESET name`, `RESET ALL`: the name, and the value where there is one.
 fn role_setting(cursor: &mut Cursor<'_>) -> Result<(Option<String>, Option<String>), Error> {
     let position = cursor.position();
-    let refused = || Error::unsupported("this setting of a role").with_position(position);
+    let refused = || {
+        let hint = "Settings of roles are those that SHOW ALL lists.";
+        Error::unsupported("this setting of a role").with_hint(hint).with_position(position)
+    };
     if cursor.accept(&["reset"]) {
         return match setting::reset(cursor)? {
             Setting::Reset(name) => Ok((name, None)),

@@ -193,8 +193,8 @@ fn what_is_not_there_says_so_with_a_hint() {
         "INSERT INTO t VALUES (1) RETURNING a",
         "INSERT INTO t VALUES (DEFAULT)",
         "CREATE TABLE t AS SELECT 1 WITH NO DATA",
-        "GRANT SELECT (a) ON t TO r",
-        "GRANT EXECUTE ON FUNCTION f TO r",
+        "GRANT UPDATE (a) ON t TO r",
+        "GRANT EXECUTE ON FUNCTION f(text) TO r",
     ];
     for sql in table {
         let error = parse(sql).err().unwrap_or_else(|| panic!("{sql} was accepted"));
