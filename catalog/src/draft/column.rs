@@ -37,6 +37,9 @@ impl Draft {
         }
         let mut table = Table::clone(&old);
         table.columns = columns;
+        // What was granted on a column goes with it; its number is never another's.
+        let Table { columns, grants, .. } = &mut table;
+        grants.retain(|grant| grant.column.is_none_or(|column| columns.iter().any(|kept| kept.id == column)));
         self.make(Change::PutTable(Arc::new(table)))
     }
 

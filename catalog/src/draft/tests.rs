@@ -552,6 +552,21 @@ fn a_column_is_granted_by_itself_and_revoked_with_its_table() {
 }
 
 #[test]
+fn a_grant_on_a_column_goes_with_the_column() {
+    let mut h = Hospital::new();
+    let table = Securable::Relation(h.patients);
+    let ids: Vec<_> = h.draft.table(h.patients).expect("patients").columns.iter().map(|column| column.id).collect();
+    for column in &ids[..2] {
+        let grantee = Grantee::Role(h.analyst);
+        let (privilege, grantor, column) = (Privilege::Select, h.admin, Some(*column));
+        h.draft.give(&table, Grant { privilege, grantee, grantor, column, grantable: false }).expect("column");
+    }
+    h.draft.replace_columns(h.patients, &columns(&["patient_id", "other"])).expect("replaced");
+    let left: Vec<_> = h.draft.table(h.patients).expect("patients").grants.iter().map(|grant| grant.column).collect();
+    assert_eq!(left, [Some(ids[0])]);
+}
+
+#[test]
 fn what_nobody_owns_is_granted_too() {
     let mut h = Hospital::new();
     let object = SystemObject::Storage("s3://lake/research/".into());
