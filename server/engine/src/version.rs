@@ -246,10 +246,20 @@ fn parameter_time(value: &ScalarValue, time_zone: &str) -> Result<VersionSelecto
 
 fn read_time(text: &str, time_zone: &str) -> Result<VersionSelector, Error> {
     let zone: Tz = time_zone.parse().map_err(|_| not_a_time())?;
-    let at = string_to_datetime(&zone, text.trim()).map_err(|_| {
+    let at = string_to_datetime(&zone, &spelt_out(text.trim())).map_err(|_| {
         Error::new(SqlState::INVALID_DATETIME_FORMAT, "invalid input syntax for type timestamp with time zone")
     })?;
     Ok(VersionSelector::AsOf(at.with_timezone(&Utc)))
+}
+
+/// `2026-01-27 12:00+01` as `2026-01-27 12:00:00+01:00`: Arrow's parser wants seconds, and minutes of a zone.
+fn spelt_out(text: &str) -> String {
+    let Some((date, time)) = text.split_once([' ', 'T']) else { return text.to_owned() };
+    let zone_at = time.find(['+', '-', 'Z', 'z', ' ']).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(zone_at);
+    let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
+    let is_hour = zone.len() == 3 && zone.starts_with(['+', '-']);
+    format!("{date} {clock}{seconds}{zone}{}", if is_hour { ":00" } else { "" })
 }
 
 fn not_a_version() -> Error {
