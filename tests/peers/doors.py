@@ -37,6 +37,10 @@ def adbc(url, user, password, ca):
                 print("no error")
             except adbc_driver_manager.Error as error:
                 print(error.sqlstate or error.status_code.name, "already exists" in str(error))
+        objects = connection.adbc_get_objects(depth="tables").read_all().to_pylist()
+        schemas = {schema["db_schema_name"]: schema["db_schema_tables"] for schema in objects[0]["catalog_db_schemas"]}
+        print(objects[0]["catalog_name"], [table["table_name"] for table in schemas["public"]])
+        print(connection.adbc_get_table_types())
 
 
 def updated(cursor):

@@ -15,7 +15,7 @@ use lakeward_engine::{Error, Prepared, Request, Response, prepare, run};
 use prost::Message;
 
 use crate::client::Client;
-use crate::encode::{FlightStream, decode, nothing, one_batch, schema_bytes, stream, wire_schema};
+use crate::encode::{FlightStream, decode, metadata, nothing, schema_bytes, stream, wire_schema};
 use crate::metadata::{answer, not_served, schema};
 use crate::prepared::{Bound, parameters, values};
 use crate::status::{internal, malformed, unsupported};
@@ -115,7 +115,7 @@ impl Door {
                 }
             }
             Command::Unknown(_) => Err(malformed("the ticket")),
-            listing => answer(&client.session, listing).map(one_batch),
+            listing => answer(&client.session, listing).map(metadata),
         }
     }
 

@@ -63,8 +63,14 @@ where
 {
     let schema = wire_schema(schema);
     let wire = Arc::clone(&schema);
-    let batches =
-        batches.and_then(move |batch| std::future::ready(wire_batch(&batch, &wire))).map_err(|error| in_stream(&error));
+    encoded(schema, batches.and_then(move |batch| std::future::ready(wire_batch(&batch, &wire))))
+}
+
+fn encoded<S>(schema: SchemaRef, batches: S) -> FlightStream
+where
+    S: Stream<Item = Result<RecordBatch, Error>> + Send + 'static,
+{
+    let batches = batches.map_err(|error| in_stream(&error));
     let encoded = FlightDataEncoderBuilder::new().with_schema(schema).build(batches);
     std::panic::AssertUnwindSafe(encoded)
         .catch_unwind()
@@ -73,10 +79,9 @@ where
         .boxed()
 }
 
-/// One batch.
-pub(crate) fn one_batch(batch: RecordBatch) -> FlightStream {
-    let schema = batch.schema();
-    stream(&schema, futures::stream::iter([Ok(batch)]))
+/// An answer about metadata, under the very schema that the specification gives it: drivers compare nullability too.
+pub(crate) fn metadata(batch: RecordBatch) -> FlightStream {
+    encoded(batch.schema(), futures::stream::iter([Ok(batch)]))
 }
 
 /// No rows and no columns: what a statement without a result answers to DoGet.
@@ -118,7 +123,8 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
         let batch =
             RecordBatch::try_from_iter([("v", views), ("d", Arc::new(words) as ArrayRef), ("n", numbers)]).unwrap();
-        let data: Vec<FlightData> = one_batch(batch).try_collect().await.unwrap();
+        let rows = stream(&batch.schema(), futures::stream::iter([Ok(batch.clone())]));
+        let data: Vec<FlightData> = rows.try_collect().await.unwrap();
         let received = decode(data).await.unwrap();
         assert_eq!(received.len(), 1);
         let text: Vec<_> = received[0].column(0).as_string::<i32>().iter().collect();

@@ -19,6 +19,8 @@ fn adbc_runs_statements_whether_or_not_their_rows_are_fetched() {
         "update 1",
         "timestamp[us, tz=UTC]",
         "INVALID_ARGUMENT True",
+        "lakeward ['adbc']",
+        "['SYSTEM TABLE', 'TABLE', 'VIEW']",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
