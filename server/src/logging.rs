@@ -16,7 +16,9 @@ const VARIABLE: &str = "LAKEWARD_LOG";
 pub fn start() {
     let level = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<LevelFilter>().ok());
     let level = level.unwrap_or(LevelFilter::from_level(Level::INFO));
-    let filter = EnvFilter::new(format!("warn,datafusion=error,deltalake=error,lakeward={level}"));
+    // Delta's kernel calls it an error that a table has no newer version yet, which is asked at each commit.
+    let filter = format!("warn,datafusion=error,deltalake=error,buoyant_kernel=off,lakeward={level}");
+    let filter = EnvFilter::new(filter);
     let colours = std::io::stderr().is_terminal();
     let started =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).try_init();
