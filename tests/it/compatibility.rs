@@ -138,7 +138,9 @@ enum Verdict {
 
 fn verdict(postgres: &Answer, lakeward: &Answer) -> Verdict {
     match (postgres, lakeward) {
-        (Answer::Failed { sqlstate: left, .. }, Answer::Failed { sqlstate: right, .. }) if left == right => Verdict::Equal,
+        (Answer::Failed { sqlstate: left, .. }, Answer::Failed { sqlstate: right, .. }) if left == right => {
+            Verdict::Equal
+        }
         (_, Answer::Failed { sqlstate, .. }) if sqlstate == "0A000" || sqlstate == "42883" => Verdict::Refused,
         _ if postgres == lakeward => Verdict::Equal,
         _ => Verdict::Differs,
@@ -171,7 +173,12 @@ impl Servers {
             let says_so = comments.lines().any(|line| line.starts_with("# Differs:"));
             let broken = matches!(&lakeward, Answer::Failed { sqlstate, .. } if sqlstate.starts_with("XX"));
             if broken || says_so != (verdict == Verdict::Differs) {
-                let _ = writeln!(wrong, "{sql}\nPostgreSQL: {}\nLakeward: {}", postgres.record("", true), lakeward.record("", true));
+                let _ = writeln!(
+                    wrong,
+                    "{sql}\nPostgreSQL: {}\nLakeward: {}",
+                    postgres.record("", true),
+                    lakeward.record("", true)
+                );
             }
             if verdict == Verdict::Equal {
                 out.push(format!("{comments}{}", postgres.record(&sql, postgres == lakeward)));
@@ -189,7 +196,8 @@ fn table(figures: &BTreeMap<String, BTreeMap<Verdict, usize>>) -> String {
     let mut table = "| Subject | Equal | Refused | Different |\n|---|---|---|---|\n".to_owned();
     let mut sums = [0; 3];
     for (subject, counts) in figures {
-        let columns = [Verdict::Equal, Verdict::Refused, Verdict::Differs].map(|verdict| counts.get(&verdict).copied().unwrap_or(0));
+        let columns = [Verdict::Equal, Verdict::Refused, Verdict::Differs]
+            .map(|verdict| counts.get(&verdict).copied().unwrap_or(0));
         let _ = writeln!(table, "| {subject} | {} | {} | {} |", columns[0], columns[1], columns[2]);
         sums.iter_mut().zip(columns).for_each(|(sum, column)| *sum += column);
     }
@@ -213,7 +221,8 @@ async fn lakeward(port: u16) -> Client {
 
 /// Drops what a script has made, so that the next can make it.
 async fn clear(servers: &Servers, script: &str) {
-    let made = script.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")).filter_map(|rest| rest.split(' ').next());
+    let made =
+        script.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")).filter_map(|rest| rest.split(' ').next());
     for table in made {
         let drop = format!("DROP TABLE {table}");
         servers.postgres.batch_execute(&drop).await.unwrap();

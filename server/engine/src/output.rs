@@ -130,7 +130,9 @@ fn is_weak(expr: &Expr) -> bool {
     match expr {
         Expr::Cast { expr, .. } => is_weak(expr) || expr_name(expr).is_none(),
         Expr::TypedString(_) | Expr::Interval(_) => true,
-        Expr::Case { else_result, .. } => else_result.as_ref().is_none_or(|expr| is_weak(expr) || expr_name(expr).is_none()),
+        Expr::Case { else_result, .. } => {
+            else_result.as_ref().is_none_or(|expr| is_weak(expr) || expr_name(expr).is_none())
+        }
         Expr::Nested(inner) => is_weak(inner),
         _ => false,
     }

@@ -6,7 +6,7 @@
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
-use lakeward_base::{Coded, IncidentId, SqlState};
+use lakeward_base::{Coded, FunctionError, IncidentId, SqlState};
 use lakeward_catalog::StoreError;
 use lakeward_govern::BarrierError;
 
@@ -95,6 +95,9 @@ fn own_error(error: &DataFusionError) -> Option<Error> {
     while let Some(current) = next {
         if let Some(own) = current.downcast_ref::<Error>() {
             return Some(own.clone());
+        }
+        if let Some(function) = current.downcast_ref::<FunctionError>() {
+            return Some(Error::from_coded(function));
         }
         if let Some(scan) = current.downcast_ref::<BarrierError>() {
             return Some(Error::from_coded(scan));

@@ -30,10 +30,18 @@ const WORDINGS: &[(&str, SqlState, &str)] = &[
     ("Expected LIMIT to be an integer", SqlState::INVALID_TEXT_REPRESENTATION, "argument of LIMIT must be a number"),
     ("Expected OFFSET to be an integer", SqlState::INVALID_TEXT_REPRESENTATION, "argument of OFFSET must be a number"),
     ("comparison operation Struct(", SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"),
-    ("Projections require unique", SqlState::AMBIGUOUS_COLUMN, "column reference is ambiguous: two columns have one name"),
+    (
+        "Projections require unique",
+        SqlState::AMBIGUOUS_COLUMN,
+        "column reference is ambiguous: two columns have one name",
+    ),
     ("different number of columns", SqlState::SYNTAX_ERROR, "each UNION query must have the same number of columns"),
     ("Too many columns! The subquery", SqlState::SYNTAX_ERROR, "subquery has too many columns"),
-    ("Inconsistent metadata across values", SqlState::FEATURE_NOT_SUPPORTED, "VALUES of json and of text together is not supported"),
+    (
+        "Inconsistent metadata across values",
+        SqlState::FEATURE_NOT_SUPPORTED,
+        "VALUES of json and of text together is not supported",
+    ),
     (
         "Correlated scalar subquery must be aggregated",
         SqlState::FEATURE_NOT_SUPPORTED,
@@ -45,7 +53,11 @@ const WORDINGS: &[(&str, SqlState, &str)] = &[
 pub(crate) fn of_planner(line: &str) -> Option<Error> {
     let known = WORDINGS.iter().find(|(part, ..)| line.contains(part));
     let fixed = known.map(|(_, code, message)| Error::new(*code, *message));
-    fixed.or_else(|| of_position(line)).or_else(|| of_names(line)).or_else(|| of_group(line)).or_else(|| of_function(line))
+    fixed
+        .or_else(|| of_position(line))
+        .or_else(|| of_names(line))
+        .or_else(|| of_group(line))
+        .or_else(|| of_function(line))
 }
 
 fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -58,7 +70,8 @@ fn of_position(line: &str) -> Option<Error> {
         let text = format!("{clause} position {place} is not in select list");
         Error::new(SqlState::INVALID_COLUMN_REFERENCE, text)
     };
-    let order = between(line, "Order by column out of bounds, specified: ", ",").map(|place| message("ORDER BY", place));
+    let order =
+        between(line, "Order by column out of bounds, specified: ", ",").map(|place| message("ORDER BY", place));
     order.or_else(|| between(line, "Cannot find column with position ", " ").map(|place| message("GROUP BY", place)))
 }
 
@@ -96,7 +109,8 @@ fn of_function(line: &str) -> Option<Error> {
 
 /// A column that is not there, where its table is what is missing, or where it is a table.
 pub(crate) fn of_missing(field: &Column, known: &[Column]) -> Option<Error> {
-    let is_table = |name: &str| known.iter().any(|column| column.relation.as_ref().is_some_and(|table| table.table() == name));
+    let is_table =
+        |name: &str| known.iter().any(|column| column.relation.as_ref().is_some_and(|table| table.table() == name));
     match &field.relation {
         Some(table) if !known.is_empty() && !is_table(table.table()) => {
             let shown = table.table().split('\u{1}').next().unwrap_or_default();

@@ -37,7 +37,8 @@ impl Postgres {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         if rustix::process::getuid().is_root() {
-            std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY)).expect("root gives a directory away");
+            std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY))
+                .expect("root gives a directory away");
         }
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).expect("its owner may");
         let data = directory.path().join("data");

@@ -16,9 +16,8 @@ use datafusion::logical_expr::{
 };
 use lakeward_base::SqlState;
 
-use super::call::external;
+use super::call::failed;
 use super::value::type_name;
-use crate::error::Error;
 
 /// The digits after the point that a quotient has at least.
 const QUOTIENT_SCALE: i8 = 16;
@@ -230,11 +229,11 @@ fn beyond(data_type: &DataType) -> DataFusionError {
         DataType::Decimal128(..) | DataType::Decimal256(..) => "value overflows numeric format".to_owned(),
         other => format!("{} out of range", type_name(other)),
     };
-    external(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message))
+    failed(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
 }
 
 fn by_zero() -> DataFusionError {
-    external(Error::new(SqlState::DIVISION_BY_ZERO, "division by zero"))
+    failed(SqlState::DIVISION_BY_ZERO, "division by zero")
 }
 
 fn any_float(datum: &dyn Datum, is: fn(f64) -> bool) -> bool {

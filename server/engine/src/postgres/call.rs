@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
 };
-use lakeward_base::SqlState;
+use lakeward_base::{FunctionError, SqlState};
 
 use super::value::{normal, type_name};
 use crate::error::Error;
@@ -60,7 +60,7 @@ impl Fault {
             Some(value) => format!("{}\"{value}\"{}", self.before, self.after),
             None => self.before,
         };
-        external(Error::new(self.code, message))
+        failed(self.code, message)
     }
 
     /// The error for a cell.
@@ -69,11 +69,16 @@ impl Fault {
             Some(_) => format!("{}{}", self.before.trim_end_matches([':', ' ']), self.after),
             None => self.before,
         };
-        external(Error::new(self.code, message))
+        failed(self.code, message)
     }
 }
 
-/// An error as DataFusion carries it.
+/// The error of a function, which below the barrier is a policy's that fails.
+pub(super) fn failed(code: SqlState, message: impl Into<String>) -> DataFusionError {
+    DataFusionError::External(Box::new(FunctionError::new(code, message)))
+}
+
+/// An error of planning as DataFusion carries it.
 pub(super) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

@@ -16,6 +16,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "lakeward_interval_times", typing: times_type, body: times, strict: true },
     Function { name: "lakeward_interval_key", typing: key_type, body: key, strict: true },
     Function { name: "lakeward_timestamp_minus", typing: minus_type, body: minus, strict: true },
+    Function {
+        name: "lakeward_date_minus",
+        typing: |types, _| (types == [DataType::Date32, DataType::Date32]).then_some(DataType::Int32),
+        body: days_between,
+        strict: true,
+    },
     Function { name: "justify_days", typing: ONE, body: justify_days, strict: true },
     Function { name: "justify_hours", typing: ONE, body: justify_hours, strict: true },
     Function { name: "justify_interval", typing: ONE, body: justify_interval, strict: true },
@@ -84,6 +90,16 @@ fn minus(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> 
     let micros = left.signed_duration_since(right).num_microseconds().ok_or_else(|| Fault::out_of_range("interval"))?;
     let days = i32::try_from(micros / DAY).map_err(|_| Fault::out_of_range("interval"))?;
     Ok(interval(0, days, micros % DAY * 1000))
+}
+
+fn days_between(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
+    match arguments {
+        [ScalarValue::Date32(Some(left)), ScalarValue::Date32(Some(right))] => {
+            let days = left.checked_sub(*right).ok_or_else(|| Fault::out_of_range("integer"))?;
+            Ok(ScalarValue::Int32(Some(days)))
+        }
+        _ => Err(Fault::unsupported("this difference")),
+    }
 }
 
 fn given(arguments: &[ScalarValue]) -> Result<IntervalMonthDayNano, Fault> {

@@ -20,7 +20,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "trunc", typing: rounding, body: |a, c| exact_or(a, c, truncate, f64::trunc), strict: true },
     Function { name: "ceil", typing: rounding_whole, body: |a, c| exact_or(a, c, ceiling, f64::ceil), strict: true },
     Function { name: "floor", typing: rounding_whole, body: |a, c| exact_or(a, c, floor, f64::floor), strict: true },
-    Function { name: "sign", typing: number, body: sign, strict: true },
+    Function { name: "sign", typing: sign_type, body: sign, strict: true },
     Function { name: "abs", typing: number, body: absolute, strict: true },
     Function {
         name: "sqrt",
@@ -84,6 +84,10 @@ fn is_number(data_type: &DataType) -> bool {
 
 fn number(types: &[DataType], _: &[Option<&ScalarValue>]) -> Option<DataType> {
     types.first().filter(|first| types.len() == 1 && is_number(first)).cloned()
+}
+
+fn sign_type(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Option<DataType> {
+    number(types, constants).map(|own| if own.is_decimal() { DataType::Decimal128(38, 0) } else { own })
 }
 
 /// `round(x)` of `numeric` is `numeric` of scale 0; `round(x, n)` of scale n, where n is a constant.

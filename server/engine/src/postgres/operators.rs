@@ -177,6 +177,9 @@ fn arithmetic(operation: Operation, expr: RawBinaryExpr, left: &DataType, right:
         {
             of_interval("lakeward_timestamp_minus", vec![expr.left, expr.right]).map(PlannerResult::Planned)
         }
+        (Subtract, DataType::Date32, DataType::Date32) => {
+            of_interval("lakeward_date_minus", vec![expr.left, expr.right]).map(PlannerResult::Planned)
+        }
         (Add | Subtract, DataType::Date32, right) if is_interval(right) => Ok(PlannerResult::Original(RawBinaryExpr {
             left: Expr::Cast(Cast::new(Box::new(expr.left), TIMESTAMP)),
             ..expr

@@ -326,7 +326,10 @@ pub(crate) fn set_in_from(factor: &mut TableFactor) -> Result<(), Error> {
         let message = format!("function {function} does not exist in FROM");
         return Err(Error::new(SqlState::UNDEFINED_FUNCTION, message).with_hint("Call it in the select list."));
     }
-    name_column(alias, if function.ends_with("elements") || function.ends_with("elements_text") { "value" } else { &function });
+    name_column(
+        alias,
+        if function.ends_with("elements") || function.ends_with("elements_text") { "value" } else { &function },
+    );
     let given = arguments.args.iter().filter_map(argument_of).collect();
     *factor = TableFactor::UNNEST {
         alias: alias.take(),
@@ -592,6 +595,9 @@ fn rewrite_one(expression: &mut Expr) -> Result<(), Error> {
                 right => call(array::EQUALS_ANY, vec![taken(left), taken(right)]),
             };
         }
+        Expr::Function(function) if function_name(function).is_some_and(|name| name == "localtimestamp") => {
+            *expression = call(cast::CAST, vec![call("now", Vec::new()), string("timestamp")]);
+        }
         Expr::Function(function) => rename(function),
         Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("localtimestamp") => {
             *expression = call(cast::CAST, vec![call("now", Vec::new()), string("timestamp")]);
@@ -600,7 +606,8 @@ fn rewrite_one(expression: &mut Expr) -> Result<(), Error> {
         Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => {
             if let Some((_, exponent)) = digits.split_once(['e', 'E']) {
                 let is_small = exponent.parse::<i32>().is_ok_and(|exponent| exponent.abs() < 30);
-                *expression = call(cast::CAST, vec![string(digits), string(if is_small { "numeric" } else { "float8" })]);
+                *expression =
+                    call(cast::CAST, vec![string(digits), string(if is_small { "numeric" } else { "float8" })]);
             }
         }
         _ => {}

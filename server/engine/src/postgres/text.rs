@@ -167,6 +167,16 @@ fn to_hex(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault>
     }))
 }
 
+fn character(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
+    let refused = |message: &str| Fault::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
+    let code = arguments.first().and_then(whole).ok_or_else(|| Fault::unsupported("this call"))?;
+    if code == 0 {
+        return Err(refused("null character not permitted"));
+    }
+    let found = u32::try_from(code).ok().and_then(char::from_u32);
+    found.map(utf8).ok_or_else(|| refused("requested character not valid for encoding"))
+}
+
 /// A pattern of SIMILAR TO as a regular expression.
 fn similar(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
     let pattern = arguments.first().and_then(text).unwrap_or_default();
@@ -276,7 +286,8 @@ pub(super) fn number_format(value: &ScalarValue, pattern: &str) -> Result<String
     let rounded = rescale(digits, scale, decimals_scale).ok_or_else(|| Fault::out_of_range("numeric"))?;
     let all = format!("{:0>width$}", rounded.unsigned_abs(), width = decimals + 1);
     let (integer, fraction) = all.split_at(all.len() - decimals);
-    let hidden = integer == "0" && decimals > 0 && (parsed.fill || rounded != 0);
+    let kept = Number { places, integer, fraction }.kept_decimals(&parsed);
+    let hidden = integer == "0" && decimals > 0 && kept > 0;
     let number = Number { places, integer: if hidden { "" } else { integer }, fraction };
     let body = number.body(&parsed);
     Ok(signed(&parsed, &body, rounded < 0))
@@ -351,7 +362,8 @@ impl Number<'_> {
 /// The sign stands after what the pattern begins with.
 fn signed(pattern: &NumberPattern, body: &str, negative: bool) -> String {
     let literals = pattern.tokens.iter().take_while(|token| matches!(token, Token::Literal(_)));
-    let length = literals.map(|token| if let Token::Literal(character) = token { character.len_utf8() } else { 0 }).sum();
+    let length =
+        literals.map(|token| if let Token::Literal(character) = token { character.len_utf8() } else { 0 }).sum();
     let (before, body) = body.split_at_checked(length).unwrap_or(("", body));
     format!("{before}{}", with_sign(pattern, body, negative))
 }

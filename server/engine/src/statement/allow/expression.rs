@@ -237,9 +237,7 @@ fn check_collation(checker: &Checker<'_>, collation: &ObjectName) -> Result<(), 
 /// A length or precision that a cast would have to apply, and that the planner drops, is refused.
 fn check_type(data_type: &DataType) -> Result<(), Error> {
     match data_type {
-        DataType::Nvarchar(Some(_))
-        | DataType::Char(_)
-        | DataType::Character(_) => {
+        DataType::Nvarchar(Some(_)) | DataType::Char(_) | DataType::Character(_) => {
             Err(refused("a cast to text of a given length", "Cast to text, and use left(value, length)."))
         }
         DataType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
