@@ -293,7 +293,8 @@ fn rewrite_factor(factor: &mut TableFactor) -> Result<(), Error> {
     }
     match factor {
         TableFactor::Table { name, alias, args: Some(arguments), .. } => {
-            let Some(function) = single(name) else { return Ok(()) };
+            let known = single(name).filter(|name| crate::names::TABLE_FUNCTIONS.contains(&name.as_str()));
+            let Some(function) = known else { return Ok(()) };
             refuse_columns(&arguments.args)?;
             name_column(alias, &function);
         }
@@ -319,7 +320,7 @@ fn rewrite_factor(factor: &mut TableFactor) -> Result<(), Error> {
 pub(crate) fn set_in_from(factor: &mut TableFactor) -> Result<(), Error> {
     let TableFactor::Table { name, alias, args: Some(arguments), .. } = factor else { return Ok(()) };
     let Some(function) = single(name) else { return Ok(()) };
-    if crate::names::TABLE_FUNCTIONS.contains(&function.as_str()) {
+    if crate::names::TABLE_FUNCTIONS.contains(&function.as_str()) || function == crate::version::CHANGES_FUNCTION {
         return Ok(());
     }
     if !SETS.contains(&function.as_str()) {
@@ -736,7 +737,8 @@ fn type_spec(data_type: &DataType) -> Result<Option<String>, Error> {
             length_spec("char", Some(length.as_ref().map_or_else(|| "1".to_owned(), ToString::to_string)))
         }
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric_spec(info),
-        DataType::Bytea => plain("bytea"),
+        // Text is read as bytes by `bytea`, after planning.
+        DataType::Bytea => Ok(None),
         DataType::Date => plain("date"),
         DataType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain("time"),
         DataType::Timestamp(precision, zone) => {

@@ -37,6 +37,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         strict: true,
     },
     Function { name: "lakeward_similar", typing: one_text, body: similar, strict: true },
+    Function {
+        name: "chr",
+        typing: |types, _| (types.len() == 1 && types.iter().all(DataType::is_integer)).then_some(DataType::Utf8),
+        body: character,
+        strict: true,
+    },
     Function { name: "num_nulls", typing: |_, _| Some(DataType::Int32), body: |a, _| count(a, true), strict: false },
     Function {
         name: "num_nonnulls",
