@@ -215,11 +215,6 @@ fn exists(operation: Operation, left: &DataType, right: &DataType) -> bool {
     }
 }
 
-/// A column beside a number: what the catalog's own rewriting puts together is not looked at.
-fn is_plain(left: &Expr, right: &Expr) -> bool {
-    matches!((left, right), (Expr::Column(_), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(_)))
-}
-
 fn comparison(expr: RawBinaryExpr, left: &DataType, right: &DataType) -> Planned {
     let (normal_left, normal_right) = (normal_type(left), normal_type(right));
     if normal_left == INTERVAL && normal_right == INTERVAL {
@@ -228,11 +223,9 @@ fn comparison(expr: RawBinaryExpr, left: &DataType, right: &DataType) -> Planned
         return Ok(PlannerResult::Original(RawBinaryExpr { left, right, ..expr }));
     }
     let is_number = |data_type: &DataType| is_number(data_type) && *data_type != DataType::Null;
-    let plain = is_plain(&expr.left, &expr.right);
-    let differ = |left: &DataType, right: &DataType| {
-        (is_number(left) && (*right == DataType::Boolean || (is_text(right) && plain) || *right == DataType::Date32))
-            || (is_text(left) && plain && matches!(right, DataType::Boolean | DataType::Date32))
-    };
+    // Text beside anything else is compared as text: the system catalogs' own columns need it.
+    let differ =
+        |left: &DataType, right: &DataType| is_number(left) && matches!(right, DataType::Boolean | DataType::Date32);
     if differ(&normal_left, &normal_right) || differ(&normal_right, &normal_left) {
         return Err(no_operator(&expr.op, &normal_left, &normal_right));
     }
