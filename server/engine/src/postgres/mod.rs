@@ -11,6 +11,7 @@ mod array;
 mod call;
 mod cast;
 mod datetime;
+mod document;
 mod input;
 mod interval;
 mod json;

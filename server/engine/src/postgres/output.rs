@@ -31,7 +31,7 @@ pub(super) fn text_of(value: &ScalarValue, zone: Tz) -> Option<String> {
             bytes.as_ref()?.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
         }
         ScalarValue::List(_) | ScalarValue::LargeList(_) | ScalarValue::FixedSizeList(_) => array_text(value, zone)?,
-        ScalarValue::Struct(_) | ScalarValue::Map(_) => super::json::Json::of(value, zone)?.to_jsonb(),
+        ScalarValue::Struct(_) | ScalarValue::Map(_) => super::document::Json::of(value, zone)?.to_jsonb(),
         _ => {
             let (digits, scale) = decimal(value)?;
             decimal_text(digits, scale)
