@@ -46,10 +46,24 @@ states! {
     INVALID_DATETIME_FORMAT = "22007",
     /// `datetime_field_overflow`
     DATETIME_FIELD_OVERFLOW = "22008",
+    /// `substring_error`
+    SUBSTRING_ERROR = "22011",
     /// `division_by_zero`
     DIVISION_BY_ZERO = "22012",
     /// `character_not_in_repertoire`
     CHARACTER_NOT_IN_REPERTOIRE = "22021",
+    /// `invalid_argument_for_logarithm`
+    INVALID_ARGUMENT_FOR_LOGARITHM = "2201E",
+    /// `invalid_argument_for_width_bucket_function`
+    INVALID_ARGUMENT_FOR_WIDTH_BUCKET = "2201G",
+    /// `invalid_argument_for_power_function`
+    INVALID_ARGUMENT_FOR_POWER = "2201F",
+    /// `invalid_regular_expression`
+    INVALID_REGULAR_EXPRESSION = "2201B",
+    /// `invalid_row_count_in_limit_clause`
+    INVALID_ROW_COUNT_IN_LIMIT = "2201W",
+    /// `invalid_row_count_in_result_offset_clause`
+    INVALID_ROW_COUNT_IN_OFFSET = "2201X",
     /// `invalid_parameter_value`
     INVALID_PARAMETER_VALUE = "22023",
     /// `invalid_text_representation`
@@ -102,6 +116,14 @@ states! {
     GROUPING_ERROR = "42803",
     /// `datatype_mismatch`
     DATATYPE_MISMATCH = "42804",
+    /// `cannot_coerce`
+    CANNOT_COERCE = "42846",
+    /// `duplicate_alias`
+    DUPLICATE_ALIAS = "42712",
+    /// `invalid_column_reference`
+    INVALID_COLUMN_REFERENCE = "42P10",
+    /// `windowing_error`
+    WINDOWING_ERROR = "42P20",
     /// `wrong_object_type`
     WRONG_OBJECT_TYPE = "42809",
     /// `undefined_function`

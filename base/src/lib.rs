@@ -8,11 +8,13 @@
 
 mod clock;
 mod code;
+mod fault;
 mod id;
 mod redacted;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use code::{Coded, GrpcCode, SqlState};
+pub use fault::FunctionError;
 pub use id::{
     ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId,
 };

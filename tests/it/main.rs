@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod catalog_views;
+mod compatibility;
 mod contract;
 mod crash;
 mod delta;

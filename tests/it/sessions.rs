@@ -154,11 +154,11 @@ fn columns_are_described_as_they_will_be() {
             ("SELECT coalesce($1, name) FROM patients", vec![text.clone()], text.clone()),
             ("SELECT CASE WHEN $1 THEN 1 END", vec![boolean.clone()], int8.clone()),
             ("SELECT CASE WHEN true THEN $1 ELSE 2 END", vec![int8.clone()], int8.clone()),
-            ("SELECT CASE $1 WHEN 'a' THEN 1 ELSE 2.5 END", vec![text.clone()], float8.clone()),
+            ("SELECT CASE $1 WHEN 'a' THEN 1 ELSE 2.5 END", vec![text.clone()], Type::NUMERIC),
             ("SELECT $1 IN (1, 2)", vec![int8.clone()], boolean.clone()),
             ("SELECT $1 UNION SELECT 'a'", vec![text.clone()], text.clone()),
             ("SELECT 'a' UNION SELECT $1", vec![text.clone()], text.clone()),
-            ("SELECT greatest($1, 2.5)", vec![float8.clone()], float8.clone()),
+            ("SELECT greatest($1, 2.5::float8)", vec![float8.clone()], float8.clone()),
             ("SELECT nullif($1, 1)", vec![int8.clone()], int8.clone()),
             ("SELECT patient_id FROM patients WHERE age > $1 LIMIT $2", vec![Type::INT4, int8.clone()], int8.clone()),
             (
@@ -169,8 +169,8 @@ fn columns_are_described_as_they_will_be() {
             ("SELECT age + $1 FROM patients LIMIT 1", vec![Type::INT4], Type::INT4),
             ("SELECT x FROM (SELECT $1 AS x) t", vec![text.clone()], text.clone()),
             ("SELECT count(*) FROM patients WHERE birth_date > $1", vec![Type::DATE], int8.clone()),
-            ("SELECT CASE WHEN true THEN 1 ELSE 2.5 END", vec![], float8.clone()),
-            ("SELECT 1 UNION ALL SELECT 2.5", vec![], float8.clone()),
+            ("SELECT CASE WHEN true THEN 1 ELSE 2.5 END", vec![], Type::NUMERIC),
+            ("SELECT 1 UNION ALL SELECT 2.5", vec![], Type::NUMERIC),
         ];
         for (sql, parameters, column) in cases {
             let prepared = client.prepare(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));

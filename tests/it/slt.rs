@@ -103,7 +103,7 @@ fn scripts(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// These scripts are about SQL, not about TLS: the server listens in the clear on loopback.
-fn serve_in_the_clear(data: &Path) -> Server {
+pub(crate) fn serve_in_the_clear(data: &Path) -> Server {
     init(data, "slt");
     let config = data.join("lakeward.toml");
     let text = std::fs::read_to_string(&config).unwrap();

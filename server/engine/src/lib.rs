@@ -29,6 +29,7 @@ mod placeholder;
 mod plan;
 mod policy;
 mod position;
+mod postgres;
 mod prepare;
 mod publish;
 mod query;
@@ -50,6 +51,7 @@ mod transaction;
 mod vantage;
 mod version;
 mod watch;
+mod wording;
 mod write;
 
 pub use engine::{Engine, Limits, Login, Parts, Protocol, Verifier};

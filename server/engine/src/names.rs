@@ -73,8 +73,9 @@ impl ContextProvider for Names<'_> {
         let (Some(function), Some(vantage)) = (allowed, self.vantage) else {
             return plan_err!("table function {name} not found");
         };
-        let arguments = self.simplified(arguments)?;
-        let rows = function.create_table_provider_with_args(TableFunctionArgs::new(&arguments, self.state))?;
+        let arguments = crate::postgres::series_arguments(self.simplified(arguments)?)?;
+        let rows = function.create_table_provider_with_args(TableFunctionArgs::new(&arguments, self.state));
+        let rows = rows.map_err(crate::postgres::series_error)?;
         let table = SystemTable::new(name, rows, *vantage.stamp, Arc::clone(&vantage.privileged));
         Ok(provider_as_source(Arc::new(table)))
     }

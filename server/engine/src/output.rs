@@ -83,12 +83,20 @@ fn item_name(item: &SelectItem) -> Option<String> {
     }
 }
 
+/// The name of a column that is this expression; `None`: `?column?`.
+pub(crate) fn name_of(expr: &Expr) -> Option<String> {
+    expr_name(expr)
+}
+
 fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(folded(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(folded),
         Expr::Function(function) => function_name(function),
-        Expr::Cast { expr, data_type, .. } => expr_name(expr).or_else(|| Some(type_name(&data_type.to_string()))),
+        Expr::Cast { expr, data_type, .. } => {
+            let inner = if is_weak(expr) { None } else { expr_name(expr) };
+            inner.or_else(|| Some(type_name(&data_type.to_string())))
+        }
         Expr::TypedString(typed) => Some(type_name(&typed.data_type.to_string())),
         Expr::Nested(inner) => expr_name(inner),
         Expr::Collate { expr, .. } => expr_name(expr),
@@ -102,7 +110,7 @@ fn expr_name(expr: &Expr) -> Option<String> {
         Expr::Interval(_) => Some("interval".to_owned()),
         Expr::Extract { .. } => Some("extract".to_owned()),
         Expr::Position { .. } => Some("position".to_owned()),
-        Expr::Substring { .. } => Some("substring".to_owned()),
+        Expr::Substring { shorthand, .. } => Some(if *shorthand { "substr" } else { "substring" }.to_owned()),
         Expr::Trim { .. } => Some("btrim".to_owned()),
         Expr::Overlay { .. } => Some("overlay".to_owned()),
         Expr::Ceil { .. } => Some("ceil".to_owned()),
@@ -117,6 +125,19 @@ fn expr_name(expr: &Expr) -> Option<String> {
     }
 }
 
+/// A name that a cast around the expression wins over.
+fn is_weak(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } => is_weak(expr) || expr_name(expr).is_none(),
+        Expr::TypedString(_) | Expr::Interval(_) => true,
+        Expr::Case { else_result, .. } => {
+            else_result.as_ref().is_none_or(|expr| is_weak(expr) || expr_name(expr).is_none())
+        }
+        Expr::Nested(inner) => is_weak(inner),
+        _ => false,
+    }
+}
+
 fn function_name(function: &Function) -> Option<String> {
     function.name.0.last().and_then(ObjectNamePart::as_ident).map(folded)
 }
@@ -128,7 +149,7 @@ fn folded(ident: &Ident) -> String {
 /// PostgreSQL's internal name of a type, which names a column that is nothing but a cast.
 fn type_name(written: &str) -> String {
     let lower = written.to_lowercase();
-    let base = lower.split('(').next().unwrap_or(&lower).trim();
+    let base = lower.split(['(', '[']).next().unwrap_or(&lower).trim();
     match base {
         "int" | "integer" => "int4",
         "bigint" => "int8",

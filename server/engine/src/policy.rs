@@ -17,8 +17,9 @@ pub(crate) struct Compiler<'a>(pub(crate) &'a SessionState);
 
 impl PolicyCompiler for Compiler<'_> {
     fn compile(&self, sql: &str, schema: &DFSchema) -> Result<Expr> {
-        let parsed =
+        let mut parsed =
             crate::statement::parse_expression(sql).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        crate::postgres::rewrite_expression(&mut parsed).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let names = Names::new(self.0, HashMap::new());
         let options = ParserOptions::from(&self.0.config_options().sql_parser);
         SqlToRel::new_with_options(&names, options).sql_to_expr(parsed, schema, &mut PlannerContext::new())

@@ -6,7 +6,7 @@
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
-use lakeward_base::{Coded, IncidentId, SqlState};
+use lakeward_base::{Coded, FunctionError, IncidentId, SqlState};
 use lakeward_catalog::StoreError;
 use lakeward_govern::BarrierError;
 
@@ -63,6 +63,9 @@ pub(crate) fn execution(error: &DataFusionError) -> Error {
             None => incident("execution", "collection"),
         },
         DataFusionError::Diagnostic(_, inner) => execution(inner),
+        DataFusionError::Plan(text) if text.contains("Percentile value must be between") => {
+            Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "percentile value is not between 0 and 1")
+        }
         DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => incident("execution", "plan"),
         DataFusionError::Internal(_) => incident("execution", "internal"),
         DataFusionError::ExecutionJoin(_) => incident("execution", "panic"),
@@ -93,6 +96,9 @@ fn own_error(error: &DataFusionError) -> Option<Error> {
         if let Some(own) = current.downcast_ref::<Error>() {
             return Some(own.clone());
         }
+        if let Some(function) = current.downcast_ref::<FunctionError>() {
+            return Some(Error::from_coded(function));
+        }
         if let Some(scan) = current.downcast_ref::<BarrierError>() {
             return Some(Error::from_coded(scan));
         }
@@ -116,19 +122,26 @@ fn own_error(error: &DataFusionError) -> Option<Error> {
 
 fn schema_error(error: &SchemaError) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, .. } => {
+        SchemaError::FieldNotFound { field, valid_fields } => {
             let shown = match &field.relation {
                 Some(relation) => {
                     format!("{}.{}", relation.table().split('\u{1}').next().unwrap_or_default(), field.name)
                 }
                 None => format!("\"{}\"", field.name),
             };
+            if let Some(error) = crate::wording::of_missing(field, valid_fields) {
+                return error;
+            }
             Error::new(SqlState::UNDEFINED_COLUMN, format!("column {shown} does not exist"))
         }
         SchemaError::AmbiguousReference { field } => {
             Error::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            let table = qualifier.table();
+            Error::new(SqlState::DUPLICATE_ALIAS, format!("table name \"{table}\" specified more than once"))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
             Error::new(SqlState::DUPLICATE_COLUMN, format!("column name \"{name}\" stands more than once"))
                 .with_hint("Give one of them another name with AS.")
         }
@@ -138,6 +151,9 @@ fn schema_error(error: &SchemaError) -> Error {
 /// The planner has one kind of error for many things; PostgreSQL has a code for each.
 fn plan_error(text: &str) -> Error {
     let line = first_line(text);
+    if let Some(error) = crate::wording::of_planner(&line) {
+        return error;
+    }
     let is = |needle: &str| line.contains(needle);
     let code = if is("Invalid function")
         || is("No function matches")
@@ -199,6 +215,9 @@ fn execution_text(text: &str) -> Error {
     if text.contains("more than one row") {
         let message = "more than one row returned by a subquery used as an expression";
         return Error::new(SqlState::CARDINALITY_VIOLATION, message);
+    }
+    if text.contains("field position must not be zero") {
+        return Error::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero");
     }
     if text.to_ascii_lowercase().contains("overflow") {
         return Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range");

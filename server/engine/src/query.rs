@@ -121,7 +121,9 @@ impl QueryPlanner<'_> {
         let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
         let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);
         let planner = SqlToRel::new_with_options(&names, options);
-        let statement = ast::Statement::Query(Box::new(query.clone()));
+        let mut meant = query.clone();
+        crate::postgres::rewrite(&mut meant).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let statement = ast::Statement::Query(Box::new(meant));
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
         expansion::check_plan(&plan)?;
         self.substituted(plan)

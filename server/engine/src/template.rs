@@ -89,6 +89,7 @@ fn state(parts: &Parts, runtime: Arc<RuntimeEnv>) -> SessionState {
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.parse_float_as_decimal = true;
     options.execution.parquet.pushdown_filters = false;
     // Wrong results in DataFusion 55: `min(a), max(b + 1)` drops rows that only the second needs (its issue 24816).
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
@@ -97,6 +98,8 @@ fn state(parts: &Parts, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_runtime_env(runtime)
         .with_default_features()
         .with_scalar_functions(scalar_functions(parts))
+        .with_aggregate_functions(aggregate_functions())
+        .with_expr_planners(expression_planners())
         .build()
 }
 
@@ -107,7 +110,21 @@ fn scalar_functions(parts: &Parts) -> Vec<Arc<datafusion::logical_expr::ScalarUD
     functions.extend(lakeward_udfs::scalar_functions(Arc::clone(&parts.keys)));
     functions.extend(session_functions());
     functions.extend(clock_functions());
+    functions.extend(crate::postgres::scalar_functions().into_iter().map(bounded));
     functions
+}
+
+fn aggregate_functions() -> Vec<Arc<datafusion::logical_expr::AggregateUDF>> {
+    let mut functions = datafusion::execution::SessionStateDefaults::default_aggregate_functions();
+    functions.extend(crate::postgres::aggregate_functions());
+    functions
+}
+
+/// Lakeward's first: the first that plans an operator has planned it.
+fn expression_planners() -> Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> {
+    let mut planners = vec![crate::postgres::expression_planner()];
+    planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
+    planners
 }
 
 /// Hands the barrier a fresh planning session per scan.

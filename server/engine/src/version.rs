@@ -31,7 +31,7 @@ pub(crate) const TARGET_MARK: &str = "\u{1}#";
 pub(crate) const HISTORY_MARK: &str = "\u{1}?";
 
 /// The function over a table's change feed.
-const CHANGES_FUNCTION: &str = "table_changes";
+pub(crate) const CHANGES_FUNCTION: &str = "table_changes";
 
 /// What a marked name asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
-use lakeward_base::{Coded, IncidentId, SqlState};
+use lakeward_base::{Coded, FunctionError, IncidentId, SqlState};
 use lakeward_catalog::StoreError;
 
 use crate::error::{BarrierError, FailureKind};
@@ -35,6 +35,7 @@ fn classify(root: &DataFusionError) -> (FailureKind, &'static str) {
         DataFusionError::IoError(_) => (FailureKind::Storage, "input/output"),
         DataFusionError::ParquetError(_) => (FailureKind::Storage, "parquet"),
         DataFusionError::ObjectStore(_) => (FailureKind::Storage, "object store"),
+        DataFusionError::External(error) if error.is::<FunctionError>() => (FailureKind::Expression, "function"),
         DataFusionError::External(error) => match error.downcast_ref::<StoreError>() {
             Some(store) if store.sqlstate() == SqlState::INTERNAL_ERROR => (FailureKind::Internal, "table store"),
             Some(_) => (FailureKind::Storage, "table store"),

@@ -7,10 +7,12 @@ pub mod flight;
 mod lab;
 mod leash;
 mod peers;
+mod postgres;
 mod server;
 pub mod tls;
 
 pub use demo::{demo, patients};
 pub use lab::Lab;
 pub use peers::{Psql, python};
+pub use postgres::Postgres;
 pub use server::{Server, binary, init, password_file, verify};

@@ -88,7 +88,7 @@ pub const PATIENTS: Vocabulary = Vocabulary {
         "1 / @.fee < 1",
         "CAST(@.score AS INT) > [1..250]",
         "CAST(@.born AS DATE) [<|>] DATE '19[#30..99]-03-01'",
-        "to_date(@.born, '%Y-%m-%d') > DATE '19[#30..99]-03-01'",
+        "to_date(@.born, 'YYYY-MM-DD') > DATE '19[#30..99]-03-01'",
         "CASE WHEN @.age > [1..60] OR @.patient_id > 0 THEN CAST(@.mrn AS BIGINT) ELSE 0 END > [1..100400]",
         "chr(@.age) = 'A'",
         "decode(@.mrn, 'hex') IS NOT NULL",

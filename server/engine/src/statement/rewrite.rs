@@ -85,6 +85,9 @@ impl VisitorMut for Rewriter {
         if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
             strip_pg_catalog(name);
         }
+        if let Err(error) = crate::postgres::set_in_from(factor) {
+            return ControlFlow::Break(Err(error));
+        }
         ControlFlow::Continue(())
     }
 

@@ -31,6 +31,11 @@ pub(crate) fn at(lexed: &Lexed<'_>, index: usize) -> Error {
         Some(lexeme) if index > 0 && lexed.lexemes[index - 1].is_word("password") => {
             Error::new(SqlState::SYNTAX_ERROR, "syntax error in the PASSWORD clause").with_position(lexeme.position)
         }
+        // PostgreSQL knows these words; the parser does not.
+        Some(lexeme) if ["symmetric", "exclude", "only"].iter().any(|word| lexeme.is_word(word)) => {
+            let word = shown(lexed.source, lexeme).to_uppercase();
+            Error::unsupported(format!("{word} here")).with_position(lexeme.position).with_hint("Leave it out.")
+        }
         Some(lexeme) => near_lexeme(lexed.source, lexeme),
         None => at_end(lexed.source),
     }

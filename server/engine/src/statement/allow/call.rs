@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, ObjectName, ObjectNamePart, Query, WindowFrame, WindowSpec, WindowType, visit_expressions,
 };
 
+use lakeward_base::SqlState;
+
 use super::query::check_order_by_expression;
 use super::{Checker, refuse_if, refused, select};
 use crate::error::Error;
@@ -44,7 +46,11 @@ fn is_array(name: &ObjectName) -> bool {
 }
 
 fn check_arguments(list: &FunctionArgumentList) -> Result<(), Error> {
-    let FunctionArgumentList { duplicate_treatment: _, args, clauses } = list;
+    let FunctionArgumentList { duplicate_treatment, args, clauses } = list;
+    let counts_all = args.iter().any(|argument| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)));
+    if duplicate_treatment.is_some() && counts_all {
+        return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"*\""));
+    }
     args.iter().try_for_each(check_argument)?;
     clauses.iter().try_for_each(|clause| match clause {
         FunctionArgumentClause::IgnoreOrRespectNulls(_) => Ok(()),

@@ -183,7 +183,16 @@ fn check_operator(operator: &BinaryOperator) -> Result<(), Error> {
         | BinaryOperator::PGNotLikeMatch
         | BinaryOperator::PGNotILikeMatch
         | BinaryOperator::AtArrow
-        | BinaryOperator::ArrowAt => Ok(()),
+        | BinaryOperator::ArrowAt
+        | BinaryOperator::Arrow
+        | BinaryOperator::LongArrow
+        | BinaryOperator::HashArrow
+        | BinaryOperator::HashLongArrow
+        | BinaryOperator::Question
+        | BinaryOperator::QuestionPipe
+        | BinaryOperator::QuestionAnd
+        | BinaryOperator::PGOverlap
+        | BinaryOperator::PGStartsWith => Ok(()),
         BinaryOperator::PGCustomBinaryOperator(parts) if is_plain_operator(parts) => Ok(()),
         other => Err(refused(&format!("the operator {other}"), "See the reference of the SQL language.")),
     }
@@ -191,7 +200,11 @@ fn check_operator(operator: &BinaryOperator) -> Result<(), Error> {
 
 fn check_unary(operator: UnaryOperator) -> Result<(), Error> {
     match operator {
-        UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not => Ok(()),
+        UnaryOperator::Plus
+        | UnaryOperator::Minus
+        | UnaryOperator::Not
+        | UnaryOperator::BitwiseNot
+        | UnaryOperator::PGAbs => Ok(()),
         other => Err(refused(&format!("the prefix operator {other}"), "Use a function.")),
     }
 }
@@ -224,16 +237,8 @@ fn check_collation(checker: &Checker<'_>, collation: &ObjectName) -> Result<(), 
 /// A length or precision that a cast would have to apply, and that the planner drops, is refused.
 fn check_type(data_type: &DataType) -> Result<(), Error> {
     match data_type {
-        DataType::Varchar(Some(_))
-        | DataType::CharacterVarying(Some(_))
-        | DataType::CharVarying(Some(_))
-        | DataType::Nvarchar(Some(_))
-        | DataType::Char(_)
-        | DataType::Character(_) => {
+        DataType::Nvarchar(Some(_)) | DataType::Char(_) | DataType::Character(_) => {
             Err(refused("a cast to text of a given length", "Cast to text, and use left(value, length)."))
-        }
-        DataType::Timestamp(Some(_), _) => {
-            Err(refused("a cast to a time of a given precision", "Cast to timestamp, and use date_trunc()."))
         }
         DataType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
             Err(refused("time with time zone", "Use timestamptz."))

@@ -1,0 +1,466 @@
+//! Reading values from text, as PostgreSQL's input functions do.
+//!
+//! Invariant: text that is not read whole is an error, never a guess.
+
+use arrow::array::timezone::Tz;
+use arrow::datatypes::{DataType, Field};
+use chrono::{Duration, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use datafusion::common::ScalarValue;
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use lakeward_base::SqlState;
+
+use super::call::Fault;
+use super::value::{self, type_name};
+
+type Read = Result<ScalarValue, Fault>;
+
+/// Reads a value of `wanted`.
+pub(super) fn parse(text: &str, wanted: &DataType, zone: Tz) -> Read {
+    let trimmed = text.trim();
+    match wanted {
+        DataType::Utf8 => Ok(value::utf8(text)),
+        DataType::Boolean => {
+            boolean(trimmed).ok_or_else(|| syntax(wanted, text)).map(|flag| ScalarValue::Boolean(Some(flag)))
+        }
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => integer(text, wanted),
+        DataType::Float32 | DataType::Float64 => floating(text, wanted),
+        DataType::Decimal128(_, scale) => {
+            let (digits, given) = exact(trimmed, text)?;
+            let digits = super::math::rescale(digits, given, *scale).ok_or_else(|| numeric_overflow())?;
+            fitted(digits, wanted)
+        }
+        DataType::Date32 => {
+            let at = Moment::read(text, wanted)?.at(text)?;
+            Ok(value::date(at.date()))
+        }
+        DataType::Timestamp(_, None) => Moment::read(text, wanted)?.at(text).map(value::timestamp),
+        DataType::Timestamp(_, Some(_)) => zoned(text, wanted, zone),
+        DataType::Time64(_) => {
+            let read = Moment::read(&format!("1970-01-01 {text}"), wanted);
+            let moment = read.map_err(|fault| match fault.code() {
+                SqlState::DATETIME_FIELD_OVERFLOW => out_of_range(text),
+                _ => syntax(wanted, text),
+            })?;
+            let micros = moment.micros.ok_or_else(|| syntax(wanted, text))?;
+            if micros > 86_400_000_000 {
+                Err(out_of_range(text))
+            } else {
+                Ok(ScalarValue::Time64Microsecond(Some(micros)))
+            }
+        }
+        DataType::Interval(_) => super::interval::parse(trimmed).ok_or_else(|| syntax(wanted, text)),
+        DataType::Binary => bytes(text).map(|bytes| ScalarValue::Binary(Some(bytes))),
+        DataType::List(item) => list(trimmed, item, zone).ok_or_else(|| {
+            Fault::about(SqlState::INVALID_TEXT_REPRESENTATION, "malformed array literal: ", text, "")
+        })?,
+        _ => Err(Fault::unsupported("a cast from text to this type")),
+    }
+}
+
+fn syntax(wanted: &DataType, text: &str) -> Fault {
+    let temporal = wanted.is_temporal();
+    let code = if temporal { SqlState::INVALID_DATETIME_FORMAT } else { SqlState::INVALID_TEXT_REPRESENTATION };
+    let name = match wanted {
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Time64(_) => "time".to_owned(),
+        other => type_name(other),
+    };
+    Fault::about(code, format!("invalid input syntax for type {name}: "), text, "")
+}
+
+fn out_of_range(text: &str) -> Fault {
+    Fault::about(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range: ", text, "")
+}
+
+pub(super) fn numeric_overflow() -> Fault {
+    Fault::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
+}
+
+/// A `numeric` that its precision can hold.
+pub(super) fn fitted(digits: i128, wanted: &DataType) -> Read {
+    let DataType::Decimal128(precision, scale) = wanted else { return Err(Fault::unsupported("this numeric type")) };
+    let limit = 10_i128.checked_pow(u32::from(*precision));
+    if limit.is_some_and(|limit| digits.unsigned_abs() >= limit.unsigned_abs()) {
+        return Err(numeric_overflow());
+    }
+    Ok(ScalarValue::Decimal128(Some(digits), *precision, *scale))
+}
+
+/// Every unambiguous beginning of a word counts.
+fn boolean(text: &str) -> Option<bool> {
+    let lower = text.to_ascii_lowercase();
+    let begins = |word: &str, least: usize| lower.len() >= least && word.starts_with(&lower);
+    if begins("true", 1) || begins("yes", 1) || lower == "on" || lower == "1" {
+        return Some(true);
+    }
+    (begins("false", 1) || begins("no", 1) || begins("off", 2) || lower == "0").then_some(false)
+}
+
+fn integer(text: &str, wanted: &DataType) -> Read {
+    let digits = text.trim();
+    let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(syntax(wanted, text));
+    }
+    let parsed = digits.parse::<i128>().ok().and_then(|number| super::cast::integer(number, wanted));
+    parsed.ok_or_else(|| {
+        let after = match wanted {
+            DataType::Int16 => " is out of range for type smallint",
+            DataType::Int32 => " is out of range for type integer",
+            _ => " is out of range for type bigint",
+        };
+        Fault::about(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value ", text, after)
+    })
+}
+
+fn floating(text: &str, wanted: &DataType) -> Read {
+    let lower = text.trim().to_ascii_lowercase();
+    let unsigned = lower.strip_prefix(['-', '+']).unwrap_or(&lower);
+    let special = matches!(unsigned, "nan" | "inf" | "infinity");
+    let plain = !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit() || b".e+-".contains(&b));
+    let parsed = if special || plain { lower.parse::<f64>().ok() } else { None };
+    let parsed = parsed.ok_or_else(|| syntax(wanted, text))?;
+    let beyond = |after| Fault::about(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "", text.trim(), after);
+    if matches!(wanted, DataType::Float32) {
+        #[expect(clippy::cast_possible_truncation, reason = "rounded to the nearest, and looked at")]
+        let narrow = parsed as f32;
+        if narrow.is_infinite() && !special {
+            return Err(beyond(" is out of range for type real"));
+        }
+        return Ok(ScalarValue::Float32(Some(narrow)));
+    }
+    if parsed.is_infinite() && !special {
+        return Err(beyond(" is out of range for type double precision"));
+    }
+    Ok(ScalarValue::Float64(Some(parsed)))
+}
+
+/// Digits and scale of a number in text.
+pub(super) fn exact(number: &str, shown: &str) -> Result<(i128, i8), Fault> {
+    let wrong = || syntax(&DataType::Decimal128(38, 0), shown);
+    if ["nan", "infinity", "-infinity", "inf", "-inf"].contains(&number.to_ascii_lowercase().as_str()) {
+        return Err(Fault::unsupported("numeric NaN or infinity"));
+    }
+    let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| wrong())?),
+        None => (number, 0),
+    };
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let scale = i32::try_from(fraction.len()).map_err(|_| wrong())? - exponent;
+    let digits = all.trim_start_matches('0');
+    let padded = format!("{digits}{}", "0".repeat(usize::try_from(-scale).unwrap_or(0).min(50)));
+    let value = if padded.is_empty() { Ok(0) } else { padded.parse::<i128>() };
+    match (value, i8::try_from(scale.max(0))) {
+        (Ok(value), Ok(scale)) if scale <= 38 => Ok((sign * value, scale)),
+        _ => Err(numeric_overflow()),
+    }
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
+    let Some(digits) = text.strip_prefix("\\x") else {
+        if text.contains('\\') {
+            return Err(Fault::unsupported("bytea in the escape format"));
+        }
+        return Ok(text.as_bytes().to_vec());
+    };
+    let digits: Vec<char> = digits.chars().filter(|c| !c.is_whitespace()).collect();
+    let wrong = || Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid hexadecimal data");
+    let byte = |pair: &[char]| match pair {
+        [high, low] => {
+            let byte = high.to_digit(16)? * 16 + low.to_digit(16)?;
+            u8::try_from(byte).ok()
+        }
+        _ => None,
+    };
+    digits.chunks(2).map(|pair| byte(pair).ok_or_else(wrong)).collect()
+}
+
+/// `{1,2,NULL,"a b"}`, of one dimension.
+fn list(text: &str, item: &Field, zone: Tz) -> Option<Read> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut values = Vec::new();
+    let mut rest = inner.trim();
+    while !rest.is_empty() {
+        let (raw, is_quoted, after) = element(rest)?;
+        if !is_quoted && raw.eq_ignore_ascii_case("null") {
+            values.push(ScalarValue::try_from(item.data_type()).ok()?);
+        } else {
+            match parse(&raw, item.data_type(), zone) {
+                Ok(value) => values.push(value),
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+        rest = match after.trim_start().strip_prefix(',') {
+            Some(more) if !more.trim().is_empty() => more.trim_start(),
+            Some(_) => return None,
+            None if after.trim().is_empty() => "",
+            None => return None,
+        };
+    }
+    Some(Ok(list_of(values, item.data_type())))
+}
+
+/// An array value.
+pub(super) fn list_of(values: Vec<ScalarValue>, item: &DataType) -> ScalarValue {
+    let array = if values.is_empty() { None } else { ScalarValue::iter_to_array(values).ok() };
+    let array = array.unwrap_or_else(|| arrow::array::new_empty_array(item));
+    SingleRowListArrayBuilder::new(array).with_nullable(true).build_list_scalar()
+}
+
+fn element(text: &str) -> Option<(String, bool, &str)> {
+    let Some(inner) = text.strip_prefix('"') else {
+        let end = text.find(',').unwrap_or(text.len());
+        let (raw, after) = text.split_at(end);
+        let raw = raw.trim();
+        let plain = !raw.is_empty() && !raw.contains(['{', '}', '"', '\\']);
+        return plain.then(|| (raw.to_owned(), false, after));
+    };
+    let mut raw = String::new();
+    let mut characters = inner.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '"' => return Some((raw, true, inner.get(index + 1..)?)),
+            '\\' => raw.push(characters.next()?.1),
+            other => raw.push(other),
+        }
+    }
+    None
+}
+
+/// A point in time as text gives it.
+struct Moment {
+    date: Option<NaiveDate>,
+    /// Microseconds since midnight.
+    micros: Option<i64>,
+    offset: Option<Shift>,
+}
+
+enum Shift {
+    Seconds(i32),
+    Zone(Tz),
+}
+
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// The number of a month's name.
+pub(super) fn month_of(word: &str) -> Option<u32> {
+    let lower = word.to_ascii_lowercase();
+    let full = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let place = MONTHS.iter().zip(full).position(|(short, full)| lower == *short || lower == full)?;
+    u32::try_from(place + 1).ok()
+}
+
+impl Moment {
+    fn read(text: &str, wanted: &DataType) -> Result<Self, Fault> {
+        let wrong = || syntax(wanted, text);
+        let mut moment = Self { date: None, micros: None, offset: None };
+        let trimmed = text.trim();
+        match trimmed.to_ascii_lowercase().as_str() {
+            "epoch" => {
+                moment.date = NaiveDate::from_ymd_opt(1970, 1, 1);
+                return Ok(moment);
+            }
+            "infinity" | "-infinity" => return Err(Fault::unsupported("an infinite date or time")),
+            "now" | "today" | "tomorrow" | "yesterday" => {
+                return Err(Fault::unsupported("a date or time relative to now, as text"));
+            }
+            _ => {}
+        }
+        if trimmed.to_ascii_lowercase().ends_with(" bc") {
+            return Err(Fault::unsupported("a date before Christ"));
+        }
+        let spaced = separate(trimmed);
+        let mut loose: Vec<u32> = Vec::new();
+        let mut month = None;
+        for word in spaced.split([' ', ',']).filter(|word| !word.is_empty()) {
+            moment.word(word, text, &mut loose, &mut month).ok_or_else(wrong)??;
+        }
+        if moment.date.is_none() {
+            moment.date = match (month, loose.as_slice()) {
+                (Some(month), &[day, year]) => {
+                    let (day, year) = if day > 31 { (year, day) } else { (day, year) };
+                    let year = i32::try_from(year).map_err(|_| wrong())?;
+                    Some(NaiveDate::from_ymd_opt(year, month, day).ok_or_else(|| out_of_range(text))?)
+                }
+                _ => return Err(wrong()),
+            };
+        }
+        Ok(moment)
+    }
+
+    /// Takes one word in; `None`: it cannot be read.
+    fn word(
+        &mut self,
+        word: &str,
+        text: &str,
+        loose: &mut Vec<u32>,
+        month: &mut Option<u32>,
+    ) -> Option<Result<(), Fault>> {
+        let lower = word.to_ascii_lowercase();
+        if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
+            if self.micros.is_some() {
+                return None;
+            }
+            let (clock, offset) = match word.find(['+', '-', 'Z', 'z']) {
+                Some(at) => word.split_at(at),
+                None => (word, ""),
+            };
+            self.micros = Some(match clock_of(clock)? {
+                Some(micros) => micros,
+                None => return Some(Err(out_of_range(text))),
+            });
+            if !offset.is_empty() {
+                self.offset = Some(Shift::Seconds(offset_of(offset)?));
+            }
+            return Some(Ok(()));
+        }
+        if (lower == "am" || lower == "pm") && self.micros.is_some() {
+            let micros = self.micros?;
+            let hour = micros / 3_600_000_000;
+            let shifted = match (lower.as_str(), hour) {
+                ("am", 12) => micros - 12 * 3_600_000_000,
+                ("pm", 1..12) => micros + 12 * 3_600_000_000,
+                (_, 1..=12) => micros,
+                _ => return Some(Err(out_of_range(text))),
+            };
+            self.micros = Some(shifted);
+            return Some(Ok(()));
+        }
+        if let Some(number) = month_of(word) {
+            return month.replace(number).is_none().then_some(Ok(()));
+        }
+        if word.bytes().all(|byte| byte.is_ascii_digit()) && word.len() < 7 {
+            loose.push(word.parse().ok()?);
+            return Some(Ok(()));
+        }
+        if self.date.is_none() && word.starts_with(|c: char| c.is_ascii_digit()) {
+            return Some(match calendar(word)? {
+                Some(date) => {
+                    self.date = Some(date);
+                    Ok(())
+                }
+                None => Err(out_of_range(text)),
+            });
+        }
+        if self.offset.is_some() || self.micros.is_none() {
+            return None;
+        }
+        self.offset = Some(match offset_of(word) {
+            Some(seconds) => Shift::Seconds(seconds),
+            None => Shift::Zone(word.parse().ok()?),
+        });
+        Some(Ok(()))
+    }
+
+    fn at(&self, text: &str) -> Result<NaiveDateTime, Fault> {
+        let midnight = self.date.and_then(|date| date.and_hms_opt(0, 0, 0));
+        let clock = Duration::microseconds(self.micros.unwrap_or(0));
+        midnight.and_then(|midnight| midnight.checked_add_signed(clock)).ok_or_else(|| out_of_range(text))
+    }
+}
+
+/// `2024-01-31T08:15` to two words.
+fn separate(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let is_between = |index: usize| {
+        let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+        matches!(bytes.get(index), Some(b'T' | b't')) && digit(index.checked_sub(1)) && digit(Some(index + 1))
+    };
+    text.char_indices().map(|(index, c)| if is_between(index) { ' ' } else { c }).collect()
+}
+
+/// Microseconds of `HH:MM[:SS[.f]]`; `Some(None)`: out of range.
+fn clock_of(word: &str) -> Option<Option<i64>> {
+    let mut parts = word.split(':');
+    let hours: i64 = parts.next()?.parse().ok()?;
+    let minutes: i64 = parts.next()?.parse().ok()?;
+    let seconds = parts.next().unwrap_or("0");
+    if parts.next().is_some() {
+        return None;
+    }
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let whole: i64 = whole.parse().ok()?;
+    let micros = format!("0.{fraction}").parse::<f64>().ok()? * 1e6;
+    #[expect(clippy::cast_possible_truncation, reason = "below a million")]
+    let micros = micros.round() as i64;
+    let total = ((hours * 60 + minutes) * 60 + whole) * 1_000_000 + micros;
+    let fits = minutes < 60 && whole <= 60 && total <= 86_400_000_000 && hours >= 0;
+    Some(fits.then_some(total))
+}
+
+/// Seconds east of UTC.
+fn offset_of(word: &str) -> Option<i32> {
+    if word.eq_ignore_ascii_case("z") || word.eq_ignore_ascii_case("utc") || word.eq_ignore_ascii_case("gmt") {
+        return Some(0);
+    }
+    let sign = match word.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let digits = word.get(1..)?.replace(':', "");
+    let number: i32 = digits.parse().ok()?;
+    match digits.len() {
+        1 | 2 => Some(sign * number * 3600),
+        3 | 4 => Some(sign * (number / 100 * 3600 + number % 100 * 60)),
+        _ => None,
+    }
+}
+
+/// A date in one word; `Some(None)`: out of range.
+fn calendar(word: &str) -> Option<Option<NaiveDate>> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let parts: Vec<&str> = word.split(['-', '/', '.']).collect();
+    let (year, month, day) = match parts.as_slice() {
+        [digits] if digits.len() == 8 => {
+            (number(digits.get(..4)?)?, number(digits.get(4..6)?)?, number(digits.get(6..)?)?)
+        }
+        [year, month, day] if year.len() >= 4 && !word.contains('/') => (number(year)?, number(month)?, number(day)?),
+        [day, name, year] if month_of(name).is_some() => (number(year)?, month_of(name)?, number(day)?),
+        [month, day, year] if word.contains('/') && year.len() >= 4 => (number(year)?, number(month)?, number(day)?),
+        _ => return None,
+    };
+    Some(i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day)))
+}
+
+fn zoned(text: &str, wanted: &DataType, zone: Tz) -> Read {
+    let moment = Moment::read(text, wanted)?;
+    let local = moment.at(text)?;
+    let utc = match moment.offset {
+        Some(Shift::Seconds(seconds)) => local.checked_sub_signed(Duration::seconds(i64::from(seconds))),
+        Some(Shift::Zone(named)) => to_utc(local, named),
+        None => to_utc(local, zone),
+    };
+    let utc = utc.ok_or_else(|| out_of_range(text))?;
+    Ok(ScalarValue::TimestampMicrosecond(Some(utc.and_utc().timestamp_micros()), Some("UTC".into())))
+}
+
+/// A local time at UTC. Where clocks were put back the first of the two, where they were put forward as before.
+pub(super) fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<NaiveDateTime> {
+    if let Some(at) = zone.from_local_datetime(&local).earliest() {
+        return Some(at.naive_utc());
+    }
+    let before = zone.from_local_datetime(&local.checked_sub_signed(Duration::hours(3))?).earliest()?;
+    local.checked_sub_signed(Duration::seconds(i64::from(before.offset().fix().local_minus_utc())))
+}
