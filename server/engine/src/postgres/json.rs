@@ -125,9 +125,11 @@ pub(super) fn marked(name: &str, constants: &[Option<&ScalarValue>], field: Fiel
 /// The operators over JSON; `None`: no such.
 pub(super) fn operator(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<Option<Expr>> {
     let is_json = |side: &Expr| {
-        side.to_field(schema).is_ok_and(|(_, field)| {
-            field.metadata().contains_key(MARK) || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..))
-        })
+        super::arithmetic::known_type(side).is_none()
+            && side.to_field(schema).is_ok_and(|(_, field)| {
+                field.metadata().contains_key(MARK)
+                    || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..))
+            })
     };
     let name = match &expr.op {
         BinaryOperator::Arrow => "lakeward_json_get",
