@@ -310,7 +310,7 @@ fn without(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fa
 
 fn build_object(arguments: &[ScalarValue], call: &Call<'_>, normal: bool) -> Result<ScalarValue, Fault> {
     let wrong = |message: &str| Fault::new(SqlState::INVALID_PARAMETER_VALUE, message);
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(wrong("argument list must have even number of elements"));
     }
     let member = |pair: &[ScalarValue]| match pair {

@@ -56,7 +56,7 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
     for (index, lexeme) in lexed.lexemes.iter().enumerate() {
         match &lexeme.token {
             token @ (Token::LParen | Token::LBracket | Token::LBrace) => {
-                levels.last_mut().map(|level| level.next(token));
+                levels.last_mut().map(|level| level.next(token)).unwrap_or_default();
                 let outer = levels.last().copied().unwrap_or_default();
                 levels.push(outer.within(&lexed.lexemes, index));
             }
