@@ -86,6 +86,9 @@ async fn decide_again(
         keyed::check(&vantage.principal, &vantage.snapshot, query)?;
     }
     let resolved = resolve::tables(&vantage, statement, parameters).await?;
+    for view in resolved.scope.views() {
+        keyed::check(&vantage.principal, &vantage.snapshot, view)?;
+    }
     let compiler = Compiler(&vantage.state);
     lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))
