@@ -71,7 +71,12 @@ impl Roots {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        if url.port().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
             return Err(input("the table's location has more than a path"));
         }
         let host = url.host_str().unwrap_or_default().to_owned();

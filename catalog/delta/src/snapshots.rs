@@ -215,12 +215,14 @@ impl Newest {
     async fn progress(&self, place: &Place) -> Result<Progress, StoreError> {
         let directory = place.directory();
         let version = self.pinned.raw.version();
+        // Side by side: in a bucket, each takes as long as the other.
+        let (own, further) =
+            futures::try_join!(commit_mark(&directory, version), commit_mark(&directory, version.saturating_add(1)))?;
         // Without its own commit (cleaned up behind a checkpoint), nothing tells this table from a new one here.
-        if self.commit.is_none() || commit_mark(&directory, version).await? != self.commit {
+        if self.commit.is_none() || own != self.commit {
             return Ok(Progress::Replaced);
         }
-        let further = commit_mark(&directory, version.saturating_add(1)).await?.is_some();
-        Ok(if further { Progress::Further } else { Progress::Same })
+        Ok(if further.is_some() { Progress::Further } else { Progress::Same })
     }
 }
 
@@ -235,6 +237,9 @@ async fn commit_mark(directory: &Arc<dyn ObjectStore>, version: u64) -> Result<O
 /// Turns a failed load into what is really wrong: nothing there, an unknown feature, damage, or storage.
 async fn explained(place: &Place, loaded: Result<(), deltalake::DeltaTableError>) -> Result<(), StoreError> {
     let Err(error) = loaded else { return Ok(()) };
+    if let unavailable @ StoreError::Io(_) = from_delta(&error) {
+        return Err(unavailable); // asking further would only take longer
+    }
     let directory = place.directory();
     if !has_log(&directory).await? {
         return Err(StoreError::NotFound);
