@@ -28,7 +28,7 @@ use crate::http::{self, Health};
 use crate::keys::{self, FileKeyRing};
 use crate::layout::DataDirectory;
 use crate::storage::OpenStorage;
-use crate::{storage, tls};
+use crate::tls;
 
 /// How long a runtime may take to let go of its threads at the end.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,7 +134,7 @@ impl Server {
         let keys = Arc::new(FileKeyRing::open(data)?);
         let ticket_key = keys::load_ticket_key(data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let storage = storage::open(config).await?;
+        let storage = config.storage.open().await?;
         let catalog = open_catalog(config, &storage, Arc::clone(&clock)).await?;
         let store: Arc<dyn TableStore> = Arc::new(storage.tables()?);
         let audit = open_audit(config, Arc::clone(&clock), &queries).await?;

@@ -73,7 +73,6 @@ fn a_feature_that_is_not_implemented_is_refused_by_its_name() {
         let (code, text) = admin.fails("SELECT count(*) FROM later");
         assert!(code == "0A000" && text.contains(&format!("Delta feature {feature} ")), "{feature}: {text}");
         assert_eq!(admin.fails("INSERT INTO later VALUES (1)").0, "0A000", "{feature}");
-        assert_eq!(admin.rows("SELECT count(*) FROM later VERSION AS OF 0"), "0", "{feature}");
     }
     // The protocol's own versions.
     for (reader, writer) in [(4, 7), (99, 99)] {
@@ -89,7 +88,7 @@ fn a_feature_that_is_not_implemented_is_refused_by_its_name() {
 fn written(lab: &Lab, table: &Path) -> Vec<Value> {
     lab.psql("admin").rows(&format!(
         "CREATE TABLE made (id bigint) LOCATION 'file://{}/'; \
-         INSERT INTO made SELECT value FROM generate_series(0, 29); DROP TABLE made",
+         INSERT INTO made SELECT value FROM generate_series(0, 29) AS s(value); DROP TABLE made",
         table.display()
     ));
     let log = table.join("_delta_log");
@@ -113,8 +112,8 @@ fn deletion_vectors_hide_rows() {
     let actions = written(&lab, &table);
     let mut add = of_kind(&actions, "add");
     // The example of Delta's protocol: rows 3, 4, 7, 11, 18 and 29.
-    add["add"]["deletionVector"] = json!({"storageType": "i", "offset": null, "sizeInBytes": 40, "cardinality": 6,
-        "pathOrInlineDv": "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"});
+    add["add"]["deletionVector"] = json!({"storageType": "i", "offset": null, "sizeInBytes": 44, "cardinality": 6,
+        "pathOrInlineDv": "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"});
     commit(&table, 0, &[protocol(&["deletionVectors"], &["deletionVectors"]), of_kind(&actions, "metaData"), add]);
     let admin = lab.psql("admin");
     admin.rows(&register("dv", &table));

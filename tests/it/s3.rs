@@ -214,7 +214,7 @@ fn an_open_cursor_ends_where_the_shared_catalog_cannot_be_read() {
     let site = Site::at(&proxy.endpoint());
     let server = site.serve_first("");
     let admin = admin(&server);
-    admin.rows("CREATE TABLE p AS SELECT value AS id FROM generate_series(1, 100000)");
+    admin.rows("CREATE TABLE p AS SELECT value AS id FROM generate_series(1, 100000) AS s(value)");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let client = server.connect("admin", PASSWORD).await;
@@ -316,7 +316,7 @@ fn commits_whose_answers_are_lost_stand_once_and_failed_writes_leave_nothing() {
     let before = s3.keys("lake", &table);
     // Large enough for several parts; the middle of an upload, its end, and the commit fail.
     let large = "INSERT INTO p SELECT value, md5(value::text) || md5((value + 1)::text) || md5((value + 2)::text) \
-                 FROM generate_series(1, 400000)";
+                 FROM generate_series(1, 400000) AS s(value)";
     for part in ["partNumber=2", "uploadId", ".parquet", "_delta_log/"] {
         proxy.set(Mood::Break(part));
         let (code, text) = admin.fails(large);
@@ -394,7 +394,7 @@ fn a_query_that_is_run_again_asks_the_store_for_little() {
     admin.rows("CREATE TABLE p (id bigint, name text)");
     for chunk in 0..4 {
         let (from, to) = (chunk * 1000, chunk * 1000 + 999);
-        admin.rows(&format!("INSERT INTO p SELECT value, 'n' || value FROM generate_series({from}, {to})"));
+        admin.rows(&format!("INSERT INTO p SELECT value, 'n' || value FROM generate_series({from}, {to}) AS s(value)"));
     }
     let table = table_of(&s3);
     let asked = |sql: &str| {

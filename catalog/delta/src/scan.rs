@@ -30,6 +30,9 @@ use deltalake::datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use crate::index::{FileIndex, merged};
 use crate::location::Root;
 
+/// What is read of the end of a file in a bucket at once: more than most footers and page indexes, and soon there.
+const REMOTE_FOOTER_BYTES: usize = 128 * 1024;
+
 /// One version of a plain table.
 pub(crate) struct IndexedTable {
     index: Arc<FileIndex>,
@@ -67,9 +70,10 @@ impl IndexedTable {
         options.global.coerce_int96 = Some("us".to_owned());
         let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
         let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), footers);
-        Ok(ParquetSource::new(schema)
+        let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers)))
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        Ok(if self.root.remote { source.with_metadata_size_hint(REMOTE_FOOTER_BYTES) } else { source })
     }
 
     fn plan(

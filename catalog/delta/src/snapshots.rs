@@ -111,7 +111,8 @@ impl From<ObjectMeta> for CommitMark {
 
 enum Progress {
     Same,
-    Further,
+    /// There is a next commit, this one.
+    Further(CommitMark),
     Replaced,
 }
 
@@ -167,11 +168,12 @@ impl Slot {
                     known.looked_up_at = looked_up_at;
                     return Ok(Arc::clone(&known.pinned));
                 }
-                Progress::Further => {
+                Progress::Further(next) => {
+                    let version = known.pinned.raw.version().saturating_add(1);
                     let mut table = known.table.clone();
                     let brought_forward = table.update_incremental(None).await;
                     explained(place, brought_forward).await?;
-                    *known = Newest::of(table, place, looked_up_at).await?;
+                    *known = Newest::of(table, place, looked_up_at, Some((version, next))).await?;
                     return Ok(Arc::clone(&known.pinned));
                 }
                 Progress::Replaced => {
@@ -183,7 +185,7 @@ impl Slot {
         let mut table = DeltaTable::new(place.log_store());
         let loaded = table.load().await;
         explained(place, loaded).await?;
-        let loaded = Newest::of(table, place, looked_up_at).await?;
+        let loaded = Newest::of(table, place, looked_up_at, None).await?;
         Ok(Arc::clone(&newest.insert(loaded).pinned))
     }
 
@@ -206,9 +208,19 @@ impl Slot {
 }
 
 impl Newest {
-    async fn of(table: DeltaTable, place: &Place, looked_up_at: Instant) -> Result<Self, StoreError> {
+    /// `seen` is a commit that was looked at before `table` was brought forward.
+    async fn of(
+        table: DeltaTable,
+        place: &Place,
+        looked_up_at: Instant,
+        seen: Option<(u64, CommitMark)>,
+    ) -> Result<Self, StoreError> {
         let pinned = pin(&table, place)?;
-        let commit = commit_mark(&place.directory(), pinned.raw.version()).await?;
+        let version = pinned.raw.version();
+        let commit = match seen {
+            Some((at, mark)) if at == version => Some(mark),
+            _ => commit_mark(&place.directory(), version).await?,
+        };
         Ok(Self { table, pinned, commit, looked_up_at })
     }
 
@@ -222,7 +234,7 @@ impl Newest {
         if self.commit.is_none() || own != self.commit {
             return Ok(Progress::Replaced);
         }
-        Ok(if further.is_some() { Progress::Further } else { Progress::Same })
+        Ok(further.map_or(Progress::Same, Progress::Further))
     }
 }
 

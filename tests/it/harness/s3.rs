@@ -211,7 +211,7 @@ impl Proxy {
         *self.shared.mood.lock().expect("not poisoned") = mood;
     }
 
-    /// The requests since the last call: method and path with its query.
+    /// The requests since the last call: method, path with its query, and range.
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut *self.shared.log.lock().expect("not poisoned"))
     }
@@ -233,11 +233,12 @@ impl Shared {
         let (method, path) = line
             .split_once(' ')
             .map_or(("", ""), |(method, rest)| (method, rest.rsplit_once(' ').map_or(rest, |(path, _)| path)));
-        self.log.lock().expect("not poisoned").push(format!("{method} {path}"));
         let header = |name: &str| {
             let found = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
             found.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
         };
+        let range = header("range").unwrap_or_default();
+        self.log.lock().expect("not poisoned").push(format!("{method} {path} {range}"));
         let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;

@@ -1,24 +1,20 @@
-//! `[storage]`: where tables and the catalog's log lie, and the S3-compatible stores that hold them.
+//! `[storage]` as it is written, and what can be said against it without asking a store.
 //!
-//! Invariant: a store is named, with its buckets; a bucket that no store names is refused. Before anything is served,
-//! each bucket has answered, and those that the server itself writes to have taken an object and refused to overwrite it.
-//! Settings hold no secret: credentials are in a file of their own, in the environment, or a role's.
+//! Invariant: a bucket belongs to one store, and every prefix that the server uses lies in a bucket that is named.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lakeward_base::Coded;
 use lakeward_catalog::{canonical_location, overlaps};
-use lakeward_delta::{DeltaStore, S3Bucket, S3Credentials, S3Settings, StorageProblem};
-use object_store::ObjectStore;
+use lakeward_delta::{S3Credentials, S3Settings};
 use object_store::path::Path;
 use serde::Deserialize;
 use url::Url;
 
-use crate::config::{Config, NodeName};
+use crate::config::NodeName;
 use crate::error::ServerError;
 use crate::layout::DataDirectory;
 
@@ -117,11 +113,11 @@ fn retry_timeout_ms() -> NonZeroU64 {
 /// `[storage]` as it takes effect: checked, with absolute paths.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    warehouse: Option<String>,
-    catalog: Option<String>,
+    pub(super) warehouse: Option<String>,
+    pub(super) catalog: Option<String>,
     /// See [`StorageSection::catalog_patience_ms`].
     pub catalog_patience: Duration,
-    buckets: BTreeMap<String, S3Settings>,
+    pub(super) buckets: BTreeMap<String, S3Settings>,
 }
 
 impl StorageSection {
@@ -262,132 +258,61 @@ fn canonical_place(key: &str, location: &str, buckets: &BTreeMap<String, S3Setti
 }
 
 /// Bucket and prefix of a canonical location.
-fn split(canonical: &str) -> Option<(String, Path)> {
+pub(super) fn split(canonical: &str) -> Option<(String, Path)> {
     let url = Url::parse(canonical).ok().filter(|url| url.scheme() == "s3")?;
     Some((url.host_str()?.to_owned(), Path::from_url_path(url.path()).ok()?))
 }
 
-/// Where the catalog's log is.
-pub struct CatalogPlace {
-    /// The store.
-    pub store: Arc<dyn ObjectStore>,
-    /// The prefix within it.
-    pub prefix: Path,
-    /// Whether other servers may change it.
-    pub shared: bool,
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// The stores, tried.
-pub struct OpenStorage {
-    buckets: BTreeMap<String, S3Bucket>,
-}
+    use super::StorageSection;
+    use crate::config::parse;
+    use crate::layout::DataDirectory;
 
-impl Storage {
-    /// Below which managed tables are made.
-    ///
-    /// # Errors
-    /// [`ServerError::DataDirectory`] for a path that is no URL.
-    pub fn managed_root_url(&self, data: &DataDirectory) -> Result<String, ServerError> {
-        match &self.warehouse {
-            Some(warehouse) => Ok(warehouse.clone()),
-            None => Ok(DataDirectory::new(&data.tables()).url()?.to_string()),
+    const STORE: &str = "[storage.s3.lake]\nbuckets = [\"lake\"]\nregion = \"r\"\ncredentials = \"role\"\n";
+
+    fn checked(text: &str) -> Result<super::Storage, String> {
+        let section: StorageSection = parse(Path::new("x.toml"), text).map_err(|error| error.to_string())?.storage;
+        section.check(&DataDirectory::new(Path::new("/data"))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_prefix_has_one_spelling() {
+        let storage = checked(&format!("[storage]\nwarehouse = \"s3a://LAKE/a//b\"\n{STORE}")).unwrap();
+        assert_eq!(storage.warehouse.as_deref(), Some("s3://lake/a/b/"));
+        let settings = &storage.buckets["lake"];
+        assert!(!settings.path_style && settings.endpoint.is_none() && settings.sse_kms_key_id.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_key() {
+        for (text, expected) in [
+            (STORE.replace("\"lake\"", "\"Lake\""), "storage.s3.lake.buckets: expected names"),
+            (STORE.replace("\"lake\"", ""), "storage.s3.lake.buckets: expected at least one"),
+            (
+                format!("{STORE}{}", STORE.replace("s3.lake", "s3.other")),
+                "storage.s3.other.buckets: a bucket stands twice",
+            ),
+            (STORE.replace("\"r\"", "\"\""), "storage.s3.lake.region: expected a region"),
+            (format!("{STORE}endpoint = \"http://h:1\"\n"), "storage.s3.lake.endpoint: http:// sends"),
+            (format!("{STORE}endpoint = \"https://u:p@h\"\n"), "storage.s3.lake.endpoint: expected https://host"),
+            (format!("{STORE}endpoint = \"https://h/lake\"\n"), "storage.s3.lake.endpoint: expected https://host"),
+            (format!("{STORE}allow_http = true\n"), "storage.s3.lake.allow_http: there is no endpoint"),
+            (format!("{STORE}credentials_file = \"c\"\n"), "storage.s3.lake.credentials_file: only with"),
+            (STORE.replace("role", "file"), "storage.s3.lake.credentials_file: expected with"),
+            (format!("{STORE}sse_kms_key_id = \"\"\n"), "storage.s3.lake.sse_kms_key_id: expected"),
+            (STORE.replace("s3.lake", "s3.\"a b\""), "storage.s3.a b: expected a name"),
+            (format!("[storage]\ncatalog = \"file:///x\"\n{STORE}"), "storage.catalog: expected s3://bucket/prefix"),
+            (format!("[storage]\ncatalog = \"s3://pond/x\"\n{STORE}"), "storage.catalog: no [storage.s3.NAME]"),
+            (
+                format!("[storage]\ncatalog = \"s3://lake/a\"\nwarehouse = \"s3://lake/a/b\"\n{STORE}"),
+                "storage.catalog: it is",
+            ),
+        ] {
+            let error = checked(&text).unwrap_err();
+            assert!(error.contains(expected), "{expected}: {error}");
         }
     }
-
-    /// Where no table may be: what the server keeps besides tables.
-    ///
-    /// # Errors
-    /// [`ServerError::DataDirectory`] for a path that is no URL.
-    pub fn reserved_urls(&self, data: &DataDirectory) -> Result<Vec<String>, ServerError> {
-        let own = [data.catalog(), data.audit(), data.keys(), data.tls()];
-        let mut reserved = Vec::new();
-        for directory in own {
-            let url = DataDirectory::new(&directory).url()?;
-            // Links are followed, as they are in a table's location.
-            reserved.push(canonical_location(url.as_str()).unwrap_or_else(|_| url.into()));
-        }
-        reserved.extend(self.catalog.clone());
-        Ok(reserved)
-    }
-
-    /// True where the catalog is not in the data directory.
-    #[must_use]
-    pub fn shares_catalog(&self) -> bool {
-        self.catalog.is_some()
-    }
-
-    /// Reads the files that stores are opened with; nothing is sent.
-    ///
-    /// # Errors
-    /// [`ServerError::Storage`] with the first that cannot be used.
-    pub fn read_files(&self) -> Result<(), ServerError> {
-        self.buckets.iter().try_for_each(|(bucket, settings)| {
-            let opened = S3Bucket::open(settings, bucket);
-            opened.map(drop).map_err(|problem| ServerError::storage(&settings.name, bucket, problem))
-        })
-    }
-
-    /// Opens every bucket and tries it.
-    ///
-    /// # Errors
-    /// [`ServerError::Storage`] with what is wrong with which bucket.
-    pub async fn open(&self) -> Result<OpenStorage, ServerError> {
-        let mut buckets = BTreeMap::new();
-        for (bucket, settings) in &self.buckets {
-            let failed = |problem: StorageProblem| ServerError::storage(&settings.name, bucket, problem);
-            let opened = S3Bucket::open(settings, bucket).map_err(failed)?;
-            let own = [&self.warehouse, &self.catalog].into_iter().flatten().filter_map(|place| split(place));
-            let own: Vec<Path> = own.filter(|(in_bucket, _)| in_bucket == bucket).map(|(_, prefix)| prefix).collect();
-            if own.is_empty() {
-                opened.try_reading(&Path::default()).await.map_err(failed)?;
-            }
-            for prefix in own {
-                opened.try_reading(&prefix).await.map_err(failed)?;
-                opened.try_writing(&prefix).await.map_err(failed)?;
-            }
-            buckets.insert(bucket.clone(), opened);
-        }
-        Ok(OpenStorage { buckets })
-    }
-
-    /// Where the catalog's log is.
-    ///
-    /// # Errors
-    /// [`ServerError`] where the directory cannot be used.
-    pub fn catalog(&self, data: &DataDirectory, open: &OpenStorage) -> Result<CatalogPlace, ServerError> {
-        let place = self.catalog.as_deref().and_then(split);
-        match place.and_then(|(bucket, prefix)| Some((open.buckets.get(&bucket)?, prefix))) {
-            Some((bucket, prefix)) => Ok(CatalogPlace { store: bucket.store(), prefix, shared: true }),
-            None => Ok(CatalogPlace {
-                store: crate::init::catalog_store(data)?,
-                prefix: crate::init::CATALOG_PREFIX.into(),
-                shared: false,
-            }),
-        }
-    }
-}
-
-impl OpenStorage {
-    /// The tables, on the local file system and in every bucket.
-    ///
-    /// # Errors
-    /// [`ServerError::Part`], which does not happen.
-    pub fn tables(&self) -> Result<DeltaStore, ServerError> {
-        let failed = |error| ServerError::part("the tables", &error);
-        let mut tables = DeltaStore::new().map_err(failed)?;
-        for (bucket, opened) in &self.buckets {
-            let url = Url::parse(&format!("s3://{bucket}"))
-                .map_err(|_| ServerError::Config(format!("{bucket}: the bucket's name is no URL")))?;
-            tables = tables.with_object_store(&url, opened.store()).map_err(failed)?;
-        }
-        Ok(tables)
-    }
-}
-
-/// Opens what a configuration names.
-///
-/// # Errors
-/// As [`Storage::open`].
-pub async fn open(config: &Config) -> Result<OpenStorage, ServerError> {
-    config.storage.open().await
 }
