@@ -24,6 +24,7 @@ mod columns;
 mod commit;
 mod durable;
 mod fault;
+mod footer;
 mod history;
 mod index;
 mod location;

@@ -21,12 +21,12 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::empty::EmptyExec;
 use deltalake::datafusion::config::TableParquetOptions;
 use deltalake::datafusion::datasource::listing::PartitionedFile;
-use deltalake::datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use deltalake::datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use deltalake::datafusion::datasource::source::DataSourceExec;
 use deltalake::datafusion::datasource::table_schema::TableSchema;
 use deltalake::datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
+use crate::footer::Footers;
 use crate::index::{FileIndex, merged};
 use crate::location::Root;
 
@@ -69,7 +69,7 @@ impl IndexedTable {
         // Old Spark writes INT96; Delta's timestamps are microseconds.
         options.global.coerce_int96 = Some("us".to_owned());
         let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), footers);
+        let readers = Footers::new(Arc::clone(&self.root.store), footers);
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
