@@ -26,6 +26,7 @@ mod durable;
 mod fault;
 mod footer;
 mod history;
+mod identity;
 mod index;
 mod location;
 mod maintain;
