@@ -30,6 +30,9 @@ pub(crate) async fn maintain(
 ) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
+    if let Maintenance::Restore(to) = work {
+        check_all_in(known, snapshots.open(place, *to).await?.raw.version())?;
+    }
     let staging = StagingStore::new(place.directory());
     let worked = work_on(snapshots, place, &newest, &staging, work, note).await;
     if worked.is_err() {
@@ -52,7 +55,6 @@ async fn work_on(
     let touched = match work {
         Maintenance::Restore(to) => {
             let past = snapshots.open(place, *to).await?;
-            check_all_in(known, past.raw.version())?;
             let same = past.declared == newest.declared
                 && past.snapshot.metadata().partition_columns() == newest.snapshot.metadata().partition_columns();
             if !same {
