@@ -210,7 +210,7 @@ async fn remove_all(place: &Place) -> Result<(), StoreError> {
             Err(error) => return Err(from_storage(&error)),
         }
     }
-    if let Ok(directory) = place.url.to_file_path() {
+    if let ("file", Ok(directory)) = (place.url.scheme(), place.url.to_file_path()) {
         // Empty directories are left, and half-written files that listings skip. Best effort.
         let _ = tokio::fs::remove_dir_all(directory).await;
     }

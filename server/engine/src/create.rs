@@ -117,6 +117,7 @@ pub(crate) fn ddl_context<'a>(
         principal: &vantage.principal,
         search_path,
         managed_root_url: &parts.managed_root_url,
+        reserved_urls: &parts.reserved_urls,
         note: commit_note(vantage),
         validator,
     }

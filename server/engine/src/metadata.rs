@@ -57,7 +57,8 @@ pub fn visible_tables(session: &Arc<Session>) -> Result<Vec<VisibleTable>, Error
 }
 
 fn listed(session: &Session) -> Result<Vec<VisibleTable>, Error> {
-    let snapshot = session.engine().shared.parts.catalog.snapshot();
+    let catalog = &session.engine().shared.parts.catalog;
+    let snapshot = catalog.current().map_err(|error| Error::from_coded(&error))?;
     let principal = session.principal(&snapshot)?;
     let schema_name = |id| snapshot.schema(id).map(|schema| schema.name.clone()).unwrap_or_default();
     let mut tables = Vec::new();
