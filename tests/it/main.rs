@@ -11,6 +11,7 @@ mod delta;
 mod doors;
 mod errors;
 mod escalation;
+mod flight_jdbc;
 mod flight_sql;
 mod grants;
 mod harness;
