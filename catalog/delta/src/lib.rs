@@ -25,6 +25,7 @@ mod commit;
 mod durable;
 mod fault;
 mod history;
+mod identity;
 mod index;
 mod location;
 mod maintain;

@@ -8,9 +8,10 @@ use deltalake::DeltaTable;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::operations::optimize::OptimizeType;
-use lakeward_catalog::{CommitNote, Maintenance, StoreError, VersionSelector};
+use lakeward_catalog::{CommitNote, Maintenance, StoreError, Table, VersionSelector};
 
 use crate::fault::{Fault, from_delta, input};
+use crate::identity::check_all_in;
 use crate::location::Place;
 use crate::protocol::{check_unmapped, check_writable};
 use crate::snapshots::Snapshots;
@@ -20,6 +21,7 @@ use crate::write::{TARGET_FILE_BYTES, commit_properties, session, writer_propert
 pub(crate) async fn maintain(
     snapshots: &Snapshots,
     place: &Place,
+    known: &Table,
     work: &Maintenance,
     note: &CommitNote,
 ) -> Result<u64, StoreError> {
@@ -30,6 +32,7 @@ pub(crate) async fn maintain(
     let touched = match work {
         Maintenance::Restore(to) => {
             let past = snapshots.open(place, *to).await?;
+            check_all_in(known, past.raw.version())?;
             let same = past.declared == newest.declared
                 && past.snapshot.metadata().partition_columns() == newest.snapshot.metadata().partition_columns();
             if !same {
@@ -65,20 +68,20 @@ pub(crate) async fn maintain(
     Ok(touched as u64)
 }
 
-/// Adds a nullable column at the end.
+/// Adds a nullable column at the end; answers the newest version.
 pub(crate) async fn add_column(
     snapshots: &Snapshots,
     place: &Place,
     column: &Field,
     note: &CommitNote,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
     check_unmapped(&newest)?;
     let same_name = |field: &&std::sync::Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
     if let Some(known) = newest.declared.fields().iter().find(same_name) {
         let same = known.name() == column.name() && known.data_type() == column.data_type();
-        return if same { Ok(()) } else { Err(StoreError::AlreadyExists) };
+        return if same { Ok(newest.raw.version()) } else { Err(StoreError::AlreadyExists) };
     }
     if matches!(column.data_type(), DataType::Timestamp(_, None))
         && !newest.declared.fields().iter().any(|field| field.data_type() == column.data_type())
@@ -97,7 +100,7 @@ pub(crate) async fn add_column(
         .with_commit_properties(commit_properties(note))
         .await;
     match added.map_err(|error| from_delta(&error)) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(snapshots.open(place, VersionSelector::Latest).await?.raw.version()),
         Err(StoreError::Corrupt(_)) => Err(Fault("the column could not be added").io()),
         Err(error) => Err(error),
     }

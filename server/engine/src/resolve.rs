@@ -384,6 +384,7 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         sql_type: "bigint".to_owned(),
         mask: None,
         comment: None,
+        since: None,
     };
     table.columns.extend(columns.iter().enumerate().map(column));
     Arc::new(table)
