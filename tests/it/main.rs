@@ -12,6 +12,8 @@ mod doors;
 mod errors;
 mod escalation;
 mod features;
+mod flight_jdbc;
+mod flight_sql;
 mod grants;
 mod harness;
 mod leaks;

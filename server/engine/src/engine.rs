@@ -16,7 +16,7 @@ use rand::RngCore;
 
 use crate::activity::Seen;
 use crate::error::Error;
-use crate::session::{Session, SessionHandle};
+use crate::session::{Credential, Session, SessionHandle};
 use crate::settings::Settings;
 use crate::tally::{StatementCounts, Tally};
 use crate::template::Templates;
@@ -99,6 +99,12 @@ impl Verifier {
     pub fn verify_password(&self, password: &str) -> bool {
         let fits = self.scram.verify_password(password);
         fits && !self.mock
+    }
+
+    /// What a session of this role is known by: see [`Session::credential`].
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        Credential::of(&self.scram)
     }
 
     /// Checks a SCRAM client proof; answers the server's signature where it fits.

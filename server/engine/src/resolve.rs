@@ -180,6 +180,12 @@ impl Resolver<'_> {
 
     async fn target(&mut self, marked: &TableReference, lookup: Lookup<'_>) -> Result<Target, Error> {
         let (name, mark) = version::unmark(marked)?;
+        if mark == Mark::Client {
+            return match &self.vantage.client {
+                Some(rows) => Ok(Target::System(rows.table(self.vantage))),
+                None => Err(self.unknown(&name, lookup.depth)),
+            };
+        }
         let newest = mark == Mark::At(VersionSelector::Latest);
         if let Some(provider) = self.system_table(&name)? {
             return if newest { Ok(Target::System(provider)) } else { Err(no_versions(name.table())) };
@@ -187,7 +193,7 @@ impl Resolver<'_> {
         match self.relation(&name, lookup)? {
             Some(Relation::Table(table)) => match mark {
                 Mark::At(at) => self.table(table, at, lookup.reader).await,
-                Mark::Target => self.numbered(&table, lookup.reader),
+                Mark::Target | Mark::Client => self.numbered(&table, lookup.reader),
                 Mark::History => self.history(&table, lookup.reader).await,
                 Mark::Changes(from, to) => self.changes(&table, (from, to), lookup.reader).await,
             },

@@ -11,6 +11,7 @@ use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Running;
+use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::session::Session;
@@ -28,6 +29,8 @@ pub(crate) struct Vantage {
     pub(crate) stop: CancellationToken,
     /// Until all who hold it are gone, the session shows as active.
     pub(crate) running: Arc<Running>,
+    /// Rows that the client sends along.
+    pub(crate) client: Option<Arc<ClientRows>>,
 }
 
 impl Vantage {
@@ -65,6 +68,7 @@ impl Vantage {
             privileged,
             stop,
             running: Arc::default(),
+            client: None,
         })
     }
 
