@@ -16,8 +16,9 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::session::Session;
 use crate::stream::Deadline;
+use crate::transaction::ends_implicitly;
 use crate::vantage::Vantage;
-use crate::{execute, resolve};
+use crate::{execute, pending, resolve};
 
 /// Runs one statement of a session. Dropping the future, or the rows it answers, cancels the statement.
 ///
@@ -56,6 +57,19 @@ pub(crate) fn receive(session: &Session) -> Result<Audit<Received>, Error> {
     session.engine().audit().receive(&who).map_err(|error| Error::from_coded(&error))
 }
 
+/// Refuses a statement that is not to be run, with `error`, on record.
+///
+/// # Errors
+/// Always: `error`, or 58030 where it could not be recorded.
+pub fn refuse(session: &Session, sql: &str, error: Error) -> Result<(), Error> {
+    let mut audit = receive(session)?;
+    let (class, normalized) = crate::statement::describe(sql);
+    audit.describe(class, &normalized);
+    audit.deny(error.sqlstate(), session.epoch());
+    session.engine().shared.tally.count(class, error.sqlstate(), 0);
+    Err(error)
+}
+
 /// Stages 2 to 5.
 async fn build(
     session: &Arc<Session>,
@@ -68,7 +82,11 @@ async fn build(
         audit.describe(class, &normalized);
     })?;
     audit.describe(statement.class, &statement.normalized);
-    session.transaction().admit(&statement)?;
+    if ends_implicitly(&statement.kind) {
+        pending::settle(session).await?;
+    }
+    session.admit(&statement)?;
+    session.transaction().settle_modes(&statement);
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     vantage.running = Arc::new(session.begin(&statement));
     let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;

@@ -11,15 +11,17 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
+use lakeward_catalog::{StagedWrite, VersionSelector, WriteMode};
 use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
+use crate::execute::commit_note;
 use crate::policy::Compiler;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
@@ -240,6 +242,20 @@ pub(crate) fn check_policy(
 
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// Writes the files of an INSERT. In a block they stand on the version that the block sees.
+pub(crate) async fn stage(vantage: &Vantage, plan: &InsertPlan, in_block: bool) -> Result<Arc<dyn StagedWrite>, Error> {
+    let (table, source) = (&plan.target.table, &plan.source);
+    let rows = execute_stream(Arc::clone(&source.physical), Arc::clone(&source.task));
+    let rows = rows.map_err(|error| publish::execution(&error))?;
+    let checked = checked(rows, &plan.target.raw.schema(), plan.predicate.clone(), &table.name);
+    let version = plan.target.raw.version();
+    let at = if in_block { VersionSelector::Exact(version) } else { VersionSelector::Latest };
+    let mode = if plan.overwrite { WriteMode::Replace(version) } else { WriteMode::Append };
+    let store = &vantage.session.engine().shared.parts.store;
+    let staged = store.stage(table, at, mode, checked, &commit_note(vantage)).await;
+    staged.map_err(|error| publish::store(&error, &table.name))
 }
 
 /// The schema that a query's result has as a table.
