@@ -32,12 +32,10 @@ pub use model::{
     Schema, Securable, SystemObject, Table, View,
 };
 pub use name::quote_identifier;
-pub use row_change::{
-    ChangeBase, ChangeGuard, ChangeResult, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse,
-};
+pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};
 pub use store::{
-    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, TableDescription, TableStore, VersionSelector,
-    WriteMode, WriteResult,
+    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
+    VersionSelector, WriteMode, WriteResult,
 };

@@ -33,6 +33,7 @@ mod maintain;
 mod mapped;
 mod numbered;
 mod past;
+mod pending;
 mod protocol;
 mod replace;
 mod s3;

@@ -10,6 +10,7 @@ use deltalake::DeltaTable;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::operations::optimize::OptimizeType;
+use deltalake::operations::vacuum::VacuumMode;
 use lakeward_catalog::{CommitNote, Maintenance, StoreError, Table, VersionSelector};
 
 use crate::fault::{Fault, from_delta, input};
@@ -78,7 +79,12 @@ async fn work_on(
             usize::try_from(metrics.num_files_removed).unwrap_or(usize::MAX)
         }
         Maintenance::Vacuum { retain_hours, dry_run } => {
-            let mut vacuum = table.vacuum().with_dry_run(*dry_run).with_commit_properties(commit_properties(note));
+            // Files that no version ever named go too: a server that dies in a transaction block leaves some.
+            let mut vacuum = table
+                .vacuum()
+                .with_mode(VacuumMode::Full)
+                .with_dry_run(*dry_run)
+                .with_commit_properties(commit_properties(note));
             if let Some(hours) = retain_hours {
                 let period = i64::try_from(*hours).ok().and_then(TimeDelta::try_hours);
                 vacuum = vacuum.with_retention_period(period.ok_or_else(|| input("the retention is too long"))?);

@@ -264,7 +264,7 @@ async fn explained(place: &Place, loaded: Result<(), deltalake::DeltaTableError>
 }
 
 /// Builds what a version is read with.
-fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, StoreError> {
+pub(crate) fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, StoreError> {
     let snapshot = table.snapshot().map_err(|e| from_delta(&e))?.snapshot().clone();
     check_readable(snapshot.protocol())?;
     let declared = declared_schema(&snapshot)?;

@@ -83,6 +83,11 @@ impl StagingStore {
         }
     }
 
+    /// Whether a commit of it may stand.
+    pub(crate) fn may_be_committed(&self) -> bool {
+        self.state.lock().commit != Commit::NotBegun
+    }
+
     /// Gives the write up: files that no commit can name are taken away, now and as they are finished.
     pub(crate) fn abandon(&self) -> Vec<Path> {
         let mut state = self.state.lock();

@@ -1,6 +1,6 @@
 //! Stage 5: from a resolved and decided statement to work that can be started, and to what the audit keeps of it.
 
-use lakeward_audit::BeginFacts;
+use lakeward_audit::{BeginFacts, ObjectFacts};
 use lakeward_govern::Decision;
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::sets::Sets;
-use crate::statement::{Kind, Statement};
+use crate::statement::{Kind, Statement, Transaction};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
@@ -30,7 +30,7 @@ pub(crate) struct Planned {
     pub(crate) class: &'static str,
     /// Who does it.
     pub(crate) vantage: Vantage,
-    /// Looks after rows that have not left yet, where there are any.
+    /// Looks after rows that have not left yet, or are not committed, where there are any.
     pub(crate) watch: Option<Watch>,
 }
 
@@ -109,8 +109,14 @@ pub(crate) async fn build(
     facts.objects.extend(resolved.described.iter().cloned());
     // Permissions are not asked of superusers.
     facts.bypass |= vantage.principal.superuser && matches!(statement.kind, Kind::Ddl(_));
-    let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
-    let watched = resolved.touches_data && matches!(work, Work::Rows(..));
+    let written = match &statement.kind {
+        Kind::Transaction(Transaction::Commit) => vantage.session.transaction().written(),
+        _ => None,
+    };
+    let waited =
+        resolved.touches_data || written.is_some() || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
+    facts.objects.extend(written.map(|name| ObjectFacts { name, ..ObjectFacts::default() }));
+    let watched = resolved.touches_data && matches!(work, Work::Rows(..) | Work::Insert(_) | Work::Change(_));
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }

@@ -65,7 +65,7 @@ async fn described(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]
         Box::new((normalized, class, error))
     })?;
     let refused = |error| Box::new((statement.normalized.clone(), statement.class, error));
-    session.transaction().admit(&statement).map_err(refused)?;
+    session.admit(&statement).map_err(refused)?;
     let shape = shape(session, &statement, types).await.map_err(refused)?;
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })
 }

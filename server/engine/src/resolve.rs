@@ -123,8 +123,7 @@ pub(crate) async fn tables(
     }
     if let Some(query) = statement.query() {
         let mut query = query.clone();
-        let time_zone = vantage.session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
-        version::mark(&mut query, Moment { parameters, time_zone: &time_zone })?;
+        version::mark(&mut query, Moment { parameters, time_zone: &vantage.time_zone })?;
         resolver.read(query).await?;
     }
     Ok(resolver.resolved)
@@ -155,7 +154,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
         self.resolved.written = system::rewrite(&mut query);
-        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
         let lookup = Lookup { reader: &reader, path: &path, depth: 0 };
         self.resolved.scope = self.scope(&query, lookup).await?;
         self.resolved.query = Some(query);
@@ -236,7 +235,10 @@ impl Resolver<'_> {
         self.resolved.touches_data = true;
         let version = raw.version();
         let same = |known: &ResolvedTable| {
-            Arc::ptr_eq(&known.table, &table) && known.raw.version() == version && known.reader == *reader
+            Arc::ptr_eq(&known.table, &table)
+                && known.raw.version() == version
+                && known.raw.is_uncommitted() == raw.is_uncommitted()
+                && known.reader == *reader
         };
         if let Some(index) = self.resolved.tables.iter().position(same) {
             return Ok(Target::Table(index));
@@ -259,7 +261,7 @@ impl Resolver<'_> {
             Some(schema) => TableReference::partial(schema.as_str(), name.name.as_str()),
             None => TableReference::bare(name.name.as_str()),
         };
-        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
         let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0 })? {
             Some(Relation::Table(table)) => table,
             Some(Relation::View(view)) => {
@@ -284,8 +286,11 @@ impl Resolver<'_> {
         };
         let (table, reader) = self.named_table(&change.table, &privileges, verb)?;
         let store = &self.vantage.session.engine().shared.parts.store;
-        let numbered = store.open_numbered(&table).await;
+        let pinned = self.vantage.session.transaction().pinned(table.id);
+        let at = pinned.map_or(VersionSelector::Latest, VersionSelector::Exact);
+        let numbered = store.open_numbered(&table, at).await;
         let Numbered { raw, base } = numbered.map_err(|error| crate::publish::store(&error, &table.name))?;
+        self.vantage.session.transaction().pin(table.id, raw.version());
         self.resolved.touches_data = true;
         self.resolved.base = Some(base);
         self.resolved.target = Some(ResolvedTable { table, raw, reader });
@@ -413,8 +418,12 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
     Arc::new(table)
 }
 
-/// Opens a table at the version asked for, or at the one that the transaction block has pinned.
+/// Opens a table at the version asked for, or as the transaction block has pinned it and written to it.
 pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
+    let own = if at == VersionSelector::Latest { session.transaction().own(table.id) } else { None };
+    if let Some(own) = own {
+        return own.open().await.map_err(|error| crate::publish::store(&error, &table.name));
+    }
     let pinned = session.transaction().pinned(table.id);
     let wanted = match (at, pinned) {
         (VersionSelector::Latest, Some(version)) => VersionSelector::Exact(version),

@@ -8,6 +8,7 @@ use lakeward_base::SqlState;
 
 use crate::engine::{Limits, Login};
 use crate::error::Error;
+use crate::statement::{Isolation, serializable};
 
 /// Names, defaults, and how each is checked.
 const KNOWN: &[(&str, &str, Check)] = &[
@@ -16,7 +17,8 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("client_encoding", "UTF8", Check::OneOf(&["utf8", "utf-8", "unicode"])),
     ("client_min_messages", "notice", Check::Any),
     ("datestyle", "ISO, MDY", Check::DateStyle),
-    ("default_transaction_isolation", "read committed", Check::Any),
+    ("default_transaction_deferrable", "off", Check::Bool),
+    ("default_transaction_isolation", "read committed", Check::Isolation),
     ("default_transaction_read_only", "off", Check::Bool),
     ("extra_float_digits", "1", Check::Integer { least: -15, most: 3 }),
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
@@ -51,6 +53,7 @@ enum Check {
     Integer { least: i64, most: i64 },
     OneOf(&'static [&'static str]),
     DateStyle,
+    Isolation,
     Purpose,
     SearchPath,
     TimeZone,
@@ -185,6 +188,21 @@ impl Settings {
         (timeout_ms > 0).then(|| std::time::Duration::from_millis(timeout_ms))
     }
 
+    /// The purpose of use that is stated.
+    pub(crate) fn purpose(&self) -> Option<String> {
+        self.get("purpose_of_use").filter(|purpose| !purpose.is_empty())
+    }
+
+    /// Whether a boolean is on.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.get(name).as_deref() == Some("on")
+    }
+
+    /// The time zone of times that have none of their own.
+    pub(crate) fn time_zone(&self) -> String {
+        self.get("timezone").unwrap_or_else(|| "UTC".to_owned())
+    }
+
     /// The schemas in which unqualified names are looked for.
     pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.get("search_path").unwrap_or_default();
@@ -221,6 +239,10 @@ impl Check {
                 let iso = value.to_ascii_lowercase().split(',').all(|part| matches!(part.trim(), "iso" | "mdy"));
                 if iso { Ok("ISO, MDY".to_owned()) } else { Err(invalid().with_hint("Only ISO, MDY is supported.")) }
             }
+            Self::Isolation => match value.to_ascii_lowercase() {
+                level if level == "serializable" => Err(serializable()),
+                level => Isolation::named(&level).map(|level| level.name().to_owned()).ok_or_else(invalid),
+            },
             Self::Purpose => {
                 let code = value.to_ascii_uppercase();
                 let known = code.is_empty() || PURPOSES.contains(&code.as_str());

@@ -14,16 +14,18 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
+use lakeward_catalog::{StagedWrite, VersionSelector, WriteMode};
 use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
+use crate::execute::{commit_note, with_client};
 use crate::policy::Compiler;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
-use crate::sets::Sets;
+use crate::sets::{self, Sets};
 use crate::statement::Insert;
 use crate::vantage::Vantage;
 
@@ -249,6 +251,21 @@ pub(crate) fn check_policy(
 
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// Writes the files of an INSERT. In a block they stand on the version that the block sees.
+pub(crate) async fn stage(vantage: &Vantage, plan: &InsertPlan, in_block: bool) -> Result<Arc<dyn StagedWrite>, Error> {
+    let table = &plan.target.table;
+    let rows = sets::chained(&plan.source, &plan.further).map_err(|error| publish::execution(&error))?;
+    let checked = checked(rows, &plan.target.raw.schema(), plan.predicate.clone(), &table.name);
+    let version = plan.target.raw.version();
+    let at = if in_block { VersionSelector::Exact(version) } else { VersionSelector::Latest };
+    let mode = if plan.overwrite { WriteMode::Replace(version) } else { WriteMode::Append };
+    let store = &vantage.session.engine().shared.parts.store;
+    let note = commit_note(vantage);
+    let staging = store.stage(table, at, mode, checked, &note);
+    let staging = staging.map(|staged| staged.map_err(|error| publish::store(&error, &table.name)));
+    with_client(vantage, staging).await
 }
 
 /// The schema that a query's result has as a table.

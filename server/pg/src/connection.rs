@@ -50,6 +50,7 @@ impl Connection {
         self.portals.clear();
         self.statements.clear();
         let Self { wire, session, .. } = self;
+        session.abandon();
         drop(session);
         match ended {
             Err(Fault::Fatal(error) | Fault::Failed(error)) => wire.close(Some(&error)).await,
@@ -114,6 +115,9 @@ impl Connection {
         let status = self.session.transaction_status();
         if status != TransactionStatus::InBlock {
             self.portals.clear();
+        }
+        for (name, value) in self.session.take_reports() {
+            reply::parameter_status(&mut self.wire.out, &name, &value)?;
         }
         reply::ready(&mut self.wire.out, status)?;
         self.wire.flush().await?;

@@ -1,5 +1,6 @@
 //! psql and Python, as `scripts/test` has installed them.
 
+use std::io::{Seek, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -38,9 +39,17 @@ impl Psql {
         Self::new(&url, password)
     }
 
-    /// Runs a script and answers whatever comes.
+    /// Runs a script, statement by statement, and answers whatever comes.
     pub fn run(&self, script: &str) -> Answer {
-        let output = self.output(&["-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1", "-c", script]);
+        Self::answer(&self.output(&[], script))
+    }
+
+    /// Sends a script as one text: one transaction.
+    pub fn text(&self, script: &str) -> Answer {
+        Self::answer(&self.output(&["-c", script], ""))
+    }
+
+    fn answer(output: &Output) -> Answer {
         Answer {
             out: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -66,11 +75,14 @@ impl Psql {
         (code.unwrap_or_default(), answer.err)
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    fn output(&self, arguments: &[&str], script: &str) -> Output {
         let psql = std::env::var_os("LAKEWARD_TEST_PSQL").map_or_else(|| PathBuf::from("psql"), PathBuf::from);
+        let mut typed = tempfile::tempfile().expect("a temporary file");
+        typed.write_all(script.as_bytes()).and_then(|()| typed.rewind()).expect("a temporary file takes a script");
         Command::new(psql)
-            .args(["-X", "-q", "-A", "-t", "-d", &self.url])
+            .args(["-X", "-q", "-A", "-t", "-d", &self.url, "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1"])
             .args(arguments)
+            .stdin(typed)
             .env("LC_ALL", "C.UTF-8")
             .env("PGPASSWORD", &self.password)
             .env("PGCONNECT_TIMEOUT", "20")

@@ -86,6 +86,8 @@ const DONE: &[(&[&str], &str)] = &[
     (&["end"], "COMMIT"),
     (&["rollback"], "ROLLBACK"),
     (&["abort"], "ROLLBACK"),
+    (&["savepoint"], "SAVEPOINT"),
+    (&["release"], "RELEASE SAVEPOINT"),
     (&["set"], "SET"),
     (&["show"], "SHOW"),
     (&["reset"], "RESET"),

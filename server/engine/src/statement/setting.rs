@@ -40,8 +40,8 @@ pub(crate) fn set(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
     if cursor.sees(&["constraints"]) {
         return Err(cursor.unsupported("SET CONSTRAINTS", "Leave it out: there are no deferrable constraints."));
     }
-    if cursor.sees(&["transaction"]) || cursor.sees(&["session", "characteristics"]) {
-        return Err(cursor.unsupported("SET TRANSACTION", "Give the modes to BEGIN."));
+    if cursor.accept(&["session", "characteristics", "as", "transaction"]) {
+        return Ok(Setting::Characteristics(super::transaction::modes(cursor)?));
     }
     let local = match cursor.accept_one(&["session", "local"]) {
         Some("local") => true,
