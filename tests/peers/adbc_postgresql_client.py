@@ -77,8 +77,7 @@ def a_million_rows():
 
 def cancel():
     with cursor() as opened:
-        later(0.5, connection.adbc_cancel)
-        later(0.6, opened.adbc_cancel)
+        later(0.5, opened.adbc_cancel)
         with Patience(15):
             try:
                 opened.execute(ENDLESS)

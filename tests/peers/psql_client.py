@@ -54,13 +54,13 @@ def commands():
     """Every command, plain, wide, with the system's objects, and with a pattern."""
     script = []
     for command in COMMANDS.split():
-        for suffix in ("", "+", "S", " vitals", " public.v*"):
+        for suffix in ("", "+", " public.v*"):
             script.append(f"\\echo {command}{suffix}\n\\{command}{suffix}\n")
     out, err = psql("".join(script), plain=False)
     errors = [line for line in err.splitlines() if "ERROR" in line]
     equal(errors, [])
     functions, _ = psql("\\df mask_*\n")
-    assert os.environ["PGPORT"] == "15432" or "system|mask_show_last|text|text, integer|func" in functions, functions
+    assert "system|mask_show_last|text|text, integer|func" in functions, functions
 
 
 def types():

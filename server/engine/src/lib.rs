@@ -63,6 +63,6 @@ pub use response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 pub use run::run;
 pub use session::Session;
 pub use statement::{Part, first_refused, split};
-pub use system::is_oid;
+pub use system::{CatalogType, catalog_type, function_name};
 pub use tally::StatementCounts;
 pub use transaction::TransactionStatus;
