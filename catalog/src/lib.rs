@@ -26,7 +26,7 @@ pub use draft::{
     CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewView, Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
-pub use location::canonical_location;
+pub use location::{canonical_location, overlaps};
 pub use model::{
     Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
     Schema, Securable, SystemObject, Table, View,

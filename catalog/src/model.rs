@@ -149,6 +149,9 @@ pub struct Table {
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Names of columns that it no longer has: in old versions they mean those, whatever is called so today.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub former_columns: BTreeSet<String>,
 }
 
 /// A column of a table, as the catalog knows it.
@@ -166,6 +169,17 @@ pub struct Column {
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The first Delta version in which the name means this column, where it meant another one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+impl Column {
+    /// Whether the column's name meant this column at a version of the table's log.
+    #[must_use]
+    pub fn is_in(&self, version: u64) -> bool {
+        self.since.is_none_or(|since| version >= since)
+    }
 }
 
 /// A masking policy set on a column.

@@ -160,7 +160,8 @@ pub trait TableStore: fmt::Debug + Send + Sync {
     /// where the table needs one that is not implemented.
     async fn describe(&self, location: &str) -> Result<TableDescription, StoreError>;
 
-    /// Pins `table` at a version. Snapshots are cached per location and brought forward incrementally.
+    /// Pins `table` at a version. Snapshots are cached per location and brought forward incrementally. Of an old version
+    /// only those columns are shown whose names mean what they mean in `table` ([`Column::is_in`](crate::Column::is_in)).
     ///
     /// # Errors
     /// [`StoreError::VersionNotFound`] outside the table's history; the others as for [`describe`](Self::describe).
@@ -212,11 +213,12 @@ pub trait TableStore: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("replacing this table".into()))
     }
 
-    /// Adds a nullable column at the end of a table; one that is there already with this type is left.
+    /// Adds a nullable column at the end of a table; one that is there already with this type is left. Answers the newest
+    /// version.
     ///
     /// # Errors
     /// As for [`write`](Self::write).
-    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<(), StoreError> {
+    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
         let _ = (table, column, note);
         Err(StoreError::Unsupported("adding a column to this table".into()))
     }

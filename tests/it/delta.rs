@@ -224,6 +224,32 @@ fn times_and_versions_and_restored_rows() {
 }
 
 #[test]
+fn a_name_that_meant_another_column_is_not_read_as_todays() {
+    let lake = Lake::open(WARD);
+    let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
+    admin.rows(
+        "INSERT OVERWRITE p SELECT id, ward, mrn, 'new ' || name FROM p;
+         CREATE OR REPLACE TABLE p AS SELECT id, ward, mrn FROM p;
+         ALTER TABLE p ADD COLUMN name text;
+         ALTER TABLE p ADD COLUMN extra text;
+         UPDATE p SET name = 'today'",
+    );
+    assert_eq!(nurse.rows("SELECT name FROM p ORDER BY id"), "today\ntoday");
+    assert_eq!(nurse.fails("SELECT name FROM p VERSION AS OF 1").0, "42703", "another column of that name");
+    assert_eq!(
+        nurse.rows("SELECT * FROM p VERSION AS OF 1 ORDER BY id"),
+        "1|1|*-1\n2|1|*-2",
+        "the others are the same"
+    );
+    assert_eq!(admin.fails("RESTORE TABLE p TO VERSION AS OF 1").0, "0A000");
+    admin.rows("ALTER TABLE p ALTER COLUMN name SET MASKING POLICY last1");
+    assert_eq!(nurse.fails("SELECT id FROM p VERSION AS OF 1").0, "42501", "a governed column that it lacks");
+    let history = admin.rows("DESCRIBE HISTORY p");
+    let newest = history.split('|').next().unwrap();
+    assert_eq!(nurse.rows(&format!("SELECT name FROM p VERSION AS OF {newest} LIMIT 1")), "****y");
+}
+
+#[test]
 fn time_outside_of_history_is_refused() {
     let lake = Lake::open("CREATE TABLE t (id int); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
     let admin = lake.psql("admin");

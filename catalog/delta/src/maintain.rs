@@ -2,30 +2,55 @@
 //!
 //! Invariant: none of them brings back other columns than today's: policies are bound to those.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field, Schema};
 use chrono::TimeDelta;
 use deltalake::DeltaTable;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::operations::optimize::OptimizeType;
-use lakeward_catalog::{CommitNote, Maintenance, StoreError, VersionSelector};
+use lakeward_catalog::{CommitNote, Maintenance, StoreError, Table, VersionSelector};
 
 use crate::fault::{Fault, from_delta, input};
+use crate::identity::check_all_in;
 use crate::location::Place;
 use crate::protocol::{check_unmapped, check_writable};
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Pinned, Snapshots};
+use crate::staging::StagingStore;
 use crate::write::{TARGET_FILE_BYTES, commit_properties, session, writer_properties};
 
 /// Works on a table; answers how many files it touched.
 pub(crate) async fn maintain(
     snapshots: &Snapshots,
     place: &Place,
+    known: &Table,
     work: &Maintenance,
     note: &CommitNote,
 ) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
-    let mut table = DeltaTable::new(place.log_store());
+    if let Maintenance::Restore(to) = work {
+        check_all_in(known, snapshots.open(place, *to).await?.raw.version())?;
+    }
+    let staging = StagingStore::new(place.directory());
+    let worked = work_on(snapshots, place, &newest, &staging, work, note).await;
+    if worked.is_err() {
+        staging.delete(staging.abandon()).await;
+    }
+    worked
+}
+
+/// Through `staging`, which finds out about a commit whose answer was lost, and knows what a failure leaves behind.
+async fn work_on(
+    snapshots: &Snapshots,
+    place: &Place,
+    newest: &Pinned,
+    staging: &StagingStore,
+    work: &Maintenance,
+    note: &CommitNote,
+) -> Result<u64, StoreError> {
+    let mut table = DeltaTable::new(place.log_store_over(Arc::new(staging.clone())));
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
     let touched = match work {
         Maintenance::Restore(to) => {
@@ -47,7 +72,7 @@ pub(crate) async fn maintain(
                 .with_type(kind)
                 .with_target_size(TARGET_FILE_BYTES)
                 .with_writer_properties(writer_properties())
-                .with_session_state(std::sync::Arc::new(session()))
+                .with_session_state(Arc::new(session()))
                 .with_commit_properties(commit_properties(note));
             let (_, metrics) = optimize.await.map_err(|error| from_delta(&error))?;
             usize::try_from(metrics.num_files_removed).unwrap_or(usize::MAX)
@@ -65,20 +90,20 @@ pub(crate) async fn maintain(
     Ok(touched as u64)
 }
 
-/// Adds a nullable column at the end.
+/// Adds a nullable column at the end; answers the newest version.
 pub(crate) async fn add_column(
     snapshots: &Snapshots,
     place: &Place,
     column: &Field,
     note: &CommitNote,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
     check_unmapped(&newest)?;
-    let same_name = |field: &&std::sync::Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
+    let same_name = |field: &&Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
     if let Some(known) = newest.declared.fields().iter().find(same_name) {
         let same = known.name() == column.name() && known.data_type() == column.data_type();
-        return if same { Ok(()) } else { Err(StoreError::AlreadyExists) };
+        return if same { Ok(newest.raw.version()) } else { Err(StoreError::AlreadyExists) };
     }
     if matches!(column.data_type(), DataType::Timestamp(_, None))
         && !newest.declared.fields().iter().any(|field| field.data_type() == column.data_type())
@@ -89,7 +114,8 @@ pub(crate) async fn add_column(
     let fields: StructType = (&Schema::new(vec![column.clone().with_nullable(true)]))
         .try_into_kernel()
         .map_err(|_| StoreError::Unsupported("a column's type".into()))?;
-    let mut table = DeltaTable::new(place.log_store());
+    let staging = StagingStore::new(place.directory());
+    let mut table = DeltaTable::new(place.log_store_over(Arc::new(staging)));
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
     let added = table
         .add_columns()
@@ -97,7 +123,7 @@ pub(crate) async fn add_column(
         .with_commit_properties(commit_properties(note))
         .await;
     match added.map_err(|error| from_delta(&error)) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(snapshots.open(place, VersionSelector::Latest).await?.raw.version()),
         Err(StoreError::Corrupt(_)) => Err(Fault("the column could not be added").io()),
         Err(error) => Err(error),
     }

@@ -44,6 +44,17 @@ impl Horizon {
     }
 }
 
+impl Horizon {
+    /// Whether nothing after `offset`, in the order of names, was there yet: then nobody has to be asked.
+    fn ends_at(&self, offset: &Path) -> bool {
+        let Some(mut rest) = offset.prefix_match(&self.log) else { return false };
+        let Some(newest) = self.newest else { return true };
+        let name = rest.next().map(|part| part.as_ref().to_owned()).unwrap_or_default();
+        // Files of one version: its checkpoints' names come before its commit's.
+        name.strip_suffix(".json").and_then(|version| version.parse::<u64>().ok()).is_some_and(|at| at >= newest)
+    }
+}
+
 impl PastStore {
     /// The storage of `place`, whose log ends at `newest`; `None`: there is no log.
     pub(crate) fn new(place: &Place, newest: Option<u64>) -> Self {
@@ -89,6 +100,9 @@ impl ObjectStore for PastStore {
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        if prefix == Some(&self.horizon.log) && self.horizon.ends_at(offset) {
+            return futures::stream::empty().boxed();
+        }
         let horizon = self.horizon.clone();
         let listed = self.inner.list_with_offset(prefix, offset);
         listed.try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location))).boxed()
@@ -123,6 +137,10 @@ mod tests {
         assert!(!hides("a/t/_delta_log/00000000000000000007.json"));
         assert!(!hides("a/t/00000000000000000008.json"));
         assert!(!hides("a/t2/_delta_log/00000000000000000008.json"));
+        let ends = |path: &str| horizon.ends_at(&Path::from(path));
+        assert!(ends("a/t/_delta_log/00000000000000000007.json") && ends("a/t/_delta_log/00000000000000000009.json"));
+        assert!(!ends("a/t/_delta_log/00000000000000000006.json") && !ends("a/t/00000000000000000007.json"));
+        assert!(!ends("a/t/_delta_log/00000000000000000007.checkpoint.parquet"));
         assert!(Horizon { newest: None, ..horizon.clone() }.hides(&Path::from("a/t/_delta_log/_x")));
     }
 }

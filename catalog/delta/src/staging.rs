@@ -142,7 +142,11 @@ impl StagingStore {
                 }
                 None => Err(Error::AlreadyExists { path, source }),
             },
-            other => other,
+            Err(other) => match self.is_own(at, &payload).await {
+                Some(true) => Ok(PutResult { e_tag: None, version: None }),
+                Some(false) | None => Err(other),
+            },
+            made => made,
         };
         if put.is_ok() {
             self.state.lock().commit = Commit::Made(version);

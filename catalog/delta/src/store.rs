@@ -27,7 +27,7 @@ use crate::numbered::NumberedTable;
 use crate::protocol::{check_writable, has_log};
 use crate::snapshots::Snapshots;
 use crate::staging::StagingStore;
-use crate::{change, changes, history, maintain, replace, write};
+use crate::{change, changes, history, identity, maintain, replace, write};
 
 /// Delta tables on the local file system and on the object stores that were added.
 pub struct DeltaStore {
@@ -117,7 +117,12 @@ impl TableStore for DeltaStore {
 
     async fn open(&self, table: &Table, at: VersionSelector) -> Result<RawTable, StoreError> {
         let place = self.roots.place(&table.location)?;
-        Ok(self.snapshots.open(&place, at).await?.raw.clone())
+        let pinned = self.snapshots.open(&place, at).await?;
+        if at == VersionSelector::Latest {
+            return Ok(pinned.raw.clone());
+        }
+        let newest = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        Ok(identity::as_of_today(&pinned, &newest, table))
     }
 
     async fn write(
@@ -164,7 +169,7 @@ impl TableStore for DeltaStore {
         replace::replace(&place, &base, files, rows, note).await
     }
 
-    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<(), StoreError> {
+    async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
         maintain::add_column(&self.snapshots, &self.roots.place(&table.location)?, column, note).await
     }
 
@@ -175,11 +180,12 @@ impl TableStore for DeltaStore {
     }
 
     async fn open_changes(&self, table: &Table, from: u64, to: Option<u64>) -> Result<RawTable, StoreError> {
+        identity::check_all_in(table, from)?;
         changes::open(&self.snapshots, &self.roots.place(&table.location)?, from, to).await
     }
 
     async fn maintain(&self, table: &Table, work: &Maintenance, note: &CommitNote) -> Result<u64, StoreError> {
-        maintain::maintain(&self.snapshots, &self.roots.place(&table.location)?, work, note).await
+        maintain::maintain(&self.snapshots, &self.roots.place(&table.location)?, table, work, note).await
     }
 
     async fn remove(&self, location: &str) -> Result<(), StoreError> {
@@ -204,7 +210,7 @@ async fn remove_all(place: &Place) -> Result<(), StoreError> {
             Err(error) => return Err(from_storage(&error)),
         }
     }
-    if let Ok(directory) = place.url.to_file_path() {
+    if let ("file", Ok(directory)) = (place.url.scheme(), place.url.to_file_path()) {
         // Empty directories are left, and half-written files that listings skip. Best effort.
         let _ = tokio::fs::remove_dir_all(directory).await;
     }

@@ -71,6 +71,7 @@ impl Lake {
             policies: vec![],
             grantable: true,
             comment: None,
+            former_columns: Default::default(),
         }
     }
 

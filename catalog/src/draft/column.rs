@@ -13,12 +13,13 @@ use crate::error::CatalogError;
 use crate::model::{Column, Table};
 
 impl Draft {
-    /// Replaces all columns. Whether row policies still fit is the caller's business.
+    /// Replaces all columns, by a commit that made `version` of the table's log. Whether row policies still fit is the
+    /// caller's business.
     ///
     /// # Errors
     /// 42P01 where the table does not exist, 42701 for a column that stands twice, 2BP01 where a mask is set on a column
     /// that would go or change its type, or reads one.
-    pub fn replace_columns(&mut self, id: TableId, new: &[NewColumn]) -> Result<(), CatalogError> {
+    pub fn replace_columns(&mut self, id: TableId, new: &[NewColumn], version: u64) -> Result<(), CatalogError> {
         let old = Arc::clone(self.existing_table(id)?);
         let mut columns = Vec::with_capacity(new.len());
         for column in new {
@@ -28,7 +29,11 @@ impl Draft {
             let same = |known: &&Column| known.name == column.name && known.sql_type == column.sql_type;
             columns.push(match old.columns.iter().find(same) {
                 Some(known) => known.clone(),
-                None => self.number_column(column.clone())?,
+                None => {
+                    let meant_another = old.former_columns.contains(&column.name)
+                        || old.columns.iter().any(|known| known.name == column.name);
+                    Column { since: meant_another.then_some(version), ..self.number_column(column.clone())? }
+                }
             });
         }
         let gone = |column: &&Column| !columns.iter().any(|kept| kept.id == column.id);
@@ -36,6 +41,7 @@ impl Draft {
             self.check_unmasked(&old, column)?;
         }
         let mut table = Table::clone(&old);
+        table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
         table.columns = columns;
         // What was granted on a column goes with it; its number is never another's.
         let Table { columns, grants, .. } = &mut table;

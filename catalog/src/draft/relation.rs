@@ -90,6 +90,7 @@ impl Draft {
             policies: Vec::new(),
             grantable: new.grantable,
             comment: None,
+            former_columns: BTreeSet::new(),
         };
         self.make(Change::PutTable(Arc::new(table)))?;
         Ok(id)
@@ -109,6 +110,7 @@ impl Draft {
             && table.location == old.location
             && table.managed == old.managed
             && table.columns == old.columns
+            && table.former_columns == old.former_columns
             && table.grants == old.grants
             && table.policies == old.policies
             && table.grantable == old.grantable;
@@ -125,16 +127,17 @@ impl Draft {
         self.make(Change::PutTable(Arc::new(table)))
     }
 
-    /// Adds a column at the end of a table.
+    /// Adds a column at the end of a table, first in `version` of its log.
     ///
     /// # Errors
     /// 42P01 where the table does not exist, 42701 where it has such a column.
-    pub fn add_column(&mut self, id: TableId, new: NewColumn) -> Result<ColumnId, CatalogError> {
+    pub fn add_column(&mut self, id: TableId, new: NewColumn, version: u64) -> Result<ColumnId, CatalogError> {
         let mut table = Table::clone(self.existing_table(id)?);
         if table.columns.iter().any(|column| column.name == new.name) {
             return Err(CatalogError::ColumnExists { column: new.name, relation: table.name });
         }
-        let column = self.number_column(new)?;
+        let mut column = self.number_column(new)?;
+        column.since = table.former_columns.contains(&column.name).then_some(version);
         let number = column.id;
         table.columns.push(column);
         self.make(Change::PutTable(Arc::new(table)))?;
@@ -248,7 +251,7 @@ impl Draft {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
-        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None, comment: None })
+        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None, comment: None, since: None })
     }
 
     /// A mask whose argument is gone would fail every query, or worse, mean another column.

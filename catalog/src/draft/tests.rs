@@ -339,8 +339,8 @@ fn columns_are_distinct_and_keep_their_numbers() {
     refused(h.draft.create_table(new), SqlState::DUPLICATE_COLUMN, "column \"a\" specified more than once");
     let message = "column \"ssn\" of relation \"patients\" already exists";
     let ssn = columns(&["ssn"]).remove(0);
-    refused(h.draft.add_column(h.patients, ssn), SqlState::DUPLICATE_COLUMN, message);
-    let zip = h.draft.add_column(h.patients, columns(&["zip"]).remove(0)).expect("added");
+    refused(h.draft.add_column(h.patients, ssn, 1), SqlState::DUPLICATE_COLUMN, message);
+    let zip = h.draft.add_column(h.patients, columns(&["zip"]).remove(0), 1).expect("added");
     let table = h.draft.table(h.patients).expect("patients");
     let ids: BTreeSet<_> = table.columns.iter().map(|column| column.id).collect();
     assert_eq!((ids.len(), table.columns.last().map(|column| column.id)), (4, Some(zip)));
@@ -561,9 +561,28 @@ fn a_grant_on_a_column_goes_with_the_column() {
         let (privilege, grantor, column) = (Privilege::Select, h.admin, Some(*column));
         h.draft.give(&table, Grant { privilege, grantee, grantor, column, grantable: false }).expect("column");
     }
-    h.draft.replace_columns(h.patients, &columns(&["patient_id", "other"])).expect("replaced");
+    h.draft.replace_columns(h.patients, &columns(&["patient_id", "other"]), 3).expect("replaced");
     let left: Vec<_> = h.draft.table(h.patients).expect("patients").grants.iter().map(|grant| grant.column).collect();
     assert_eq!(left, [Some(ids[0])]);
+}
+
+#[test]
+fn a_column_knows_since_when_its_name_means_it() {
+    let mut h = Hospital::new();
+    let since = |h: &Hospital, name: &str| {
+        let table = h.draft.table(h.patients).expect("patients");
+        table.columns.iter().find(|column| column.name == name).map(|column| column.since)
+    };
+    h.draft.replace_columns(h.patients, &columns(&["patient_id", "other"]), 3).expect("replaced");
+    assert_eq!((since(&h, "patient_id"), since(&h, "other")), (Some(None), Some(None)));
+    h.draft.add_column(h.patients, columns(&["ssn"]).remove(0), 4).expect("added");
+    h.draft.add_column(h.patients, columns(&["unheard_of"]).remove(0), 5).expect("added");
+    assert_eq!((since(&h, "ssn"), since(&h, "unheard_of")), (Some(Some(4)), Some(None)));
+    let number = NewColumn { name: "other".to_owned(), sql_type: "bigint".to_owned() };
+    h.draft.replace_columns(h.patients, &[number], 6).expect("replaced");
+    assert_eq!(since(&h, "other"), Some(Some(6)), "another type makes another column");
+    h.draft.replace_columns(h.patients, &columns(&["ssn"]), 7).expect("replaced");
+    assert_eq!(since(&h, "ssn"), Some(Some(7)));
 }
 
 #[test]

@@ -39,6 +39,8 @@ const FOUND_COLUMNS: usize = 3;
 pub(crate) struct ChangePlan {
     /// Finds the rows.
     pub(crate) source: QueryPlan,
+    /// Finds more of them, with further sets of parameters.
+    further: Vec<QueryPlan>,
     /// What was decided about them.
     pub(crate) decision: ChangeDecision,
     target: ResolvedTable,
@@ -48,17 +50,17 @@ pub(crate) struct ChangePlan {
     command: ChangeCommand,
     /// To plan it again.
     statement: Arc<Statement>,
-    parameters: Vec<ScalarValue>,
+    sets: Vec<Vec<ScalarValue>>,
 }
 
-/// Plans a change.
+/// Plans a change, with each of these sets of parameters.
 ///
 /// # Errors
 /// 42501 for a privilege, a masked column or a governed source, 42703 for a column that is not there.
 pub(crate) async fn plan(
     planner: &QueryPlanner<'_>,
     statement: &Arc<Statement>,
-    parameters: &[ScalarValue],
+    sets: Vec<Vec<ScalarValue>>,
 ) -> Result<ChangePlan, Error> {
     let resolved = planner.resolved;
     let (Kind::Change(change), Some(target), Some(base), Some(query)) =
@@ -90,18 +92,28 @@ pub(crate) async fn plan(
     write::refuse_laundering(planner, target)?;
     refuse_spreading(planner, change, target)?;
     let logical = logical(planner, change, query, Vec::new())?;
-    let source = planner.physical(logical, parameters, query).await?;
-    let guard = Arc::new(Guard::new(vantage, &decision, target, schema, change.command)?);
+    let mut guard = Guard::new(vantage, &decision, target, schema, change.command)?;
+    if sets.len() > 1 {
+        independent(planner, change, query)?;
+        guard.once = change.command == ChangeCommand::Update;
+    }
+    let mut plans = Vec::with_capacity(sets.len());
+    for parameters in &sets {
+        plans.push(planner.physical(logical.clone(), parameters, query).await?);
+    }
+    let further = plans.split_off(1.min(plans.len()));
+    let Some(source) = plans.pop() else { return Err(publish::incident("planning", "change")) };
     Ok(ChangePlan {
         source,
+        further,
         decision,
         target: target.clone(),
         base: base.clone(),
         actions,
-        guard,
+        guard: Arc::new(guard),
         command: change.command,
         statement: Arc::clone(statement),
-        parameters: parameters.to_vec(),
+        sets,
     })
 }
 
@@ -248,8 +260,24 @@ fn refuse_spreading(planner: &QueryPlanner<'_>, change: &Change, target: &Resolv
     Ok(())
 }
 
-/// Whether an expression names a column so, of whatever table.
-fn names(value: &ast::Expr, column: &str) -> bool {
+/// Refuses a change with many sets of parameters where one set could see what another has changed: then all of them at
+/// once is not one after the other.
+fn independent(planner: &QueryPlanner<'_>, change: &Change, query: &ast::Query) -> Result<(), Error> {
+    let target = planner.resolved.target.as_ref().map(|target| target.table.id);
+    let reads = planner.resolved.tables.iter().filter(|read| Some(read.table.id) == target).count();
+    let assigned = change.actions.iter().flat_map(|action| match action {
+        ChangeAction::Update(assignments) => assignments.iter().map(|(column, _)| column.as_str()).collect(),
+        ChangeAction::Delete | ChangeAction::Insert(..) => Vec::new(),
+    });
+    if reads <= 1 && !assigned.into_iter().any(|column| names(query, column)) {
+        return Ok(());
+    }
+    let what = "a change that reads what it changes, with more than one row of parameters,";
+    Err(Error::unsupported(what).with_hint("Execute it once for each row."))
+}
+
+/// Whether a part of a statement names a column so, of whatever table.
+fn names(value: &impl ast::Visit, column: &str) -> bool {
     let same = |ident: &ast::Ident| match ident.quote_style {
         Some(_) => ident.value == column,
         None => ident.value.eq_ignore_ascii_case(column),
@@ -266,7 +294,7 @@ fn names(value: &ast::Expr, column: &str) -> bool {
 pub(crate) async fn run(vantage: &Vantage, mut plan: ChangePlan) -> Result<Done, Error> {
     let store = &vantage.session.engine().shared.parts.store;
     for attempt in 1..=ATTEMPTS {
-        let found = find(&plan.source).await?;
+        let found = find(std::iter::once(&plan.source).chain(&plan.further)).await?;
         let changes = RowChanges {
             found,
             actions: plan.actions.clone(),
@@ -289,27 +317,30 @@ pub(crate) async fn run(vantage: &Vantage, mut plan: ChangePlan) -> Result<Done,
 }
 
 /// What the query finds, in memory that is accounted for.
-async fn find(source: &QueryPlan) -> Result<Vec<RecordBatch>, Error> {
+async fn find(sources: impl Iterator<Item = &QueryPlan>) -> Result<Vec<RecordBatch>, Error> {
     let failed = |error: DataFusionError| publish::execution(&error);
-    let memory = MemoryConsumer::new("rows to be changed").register(source.task.memory_pool());
-    let mut rows = execute_stream(Arc::clone(&source.physical), Arc::clone(&source.task)).map_err(failed)?;
     let mut found = Vec::new();
-    while let Some(batch) = rows.try_next().await.map_err(failed)? {
-        memory.try_grow(batch.get_array_memory_size()).map_err(failed)?;
-        found.push(batch);
+    for source in sources {
+        let memory = MemoryConsumer::new("rows to be changed").register(source.task.memory_pool());
+        let mut rows = execute_stream(Arc::clone(&source.physical), Arc::clone(&source.task)).map_err(failed)?;
+        while let Some(batch) = rows.try_next().await.map_err(failed)? {
+            memory.try_grow(batch.get_array_memory_size()).map_err(failed)?;
+            found.push(batch);
+        }
     }
     Ok(found)
 }
 
 /// The same statement over the newest version, under the policies that it began with.
 async fn again(vantage: &Vantage, plan: &ChangePlan) -> Result<ChangePlan, Error> {
-    let resolved = resolve::tables(vantage, &plan.statement, &plan.parameters).await?;
+    let parameters = plan.sets.first().map(Vec::as_slice).unwrap_or_default();
+    let resolved = resolve::tables(vantage, &plan.statement, parameters).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     let text = plan.statement.text.expose();
     let planner = QueryPlanner { vantage, resolved: &resolved, decision: &decision, text };
-    Box::pin(self::plan(&planner, &plan.statement, &plan.parameters)).await
+    Box::pin(self::plan(&planner, &plan.statement, plan.sets.clone())).await
 }
 
 /// What holds for raw rows that are changed.
@@ -322,6 +353,8 @@ struct Guard {
     insert: Option<Arc<dyn PhysicalExpr>>,
     /// MERGE fails for a row that it may not change, and for one that it meets twice.
     strict: bool,
+    /// So does an UPDATE with many sets of parameters for a row that it meets twice.
+    once: bool,
 }
 
 impl Guard {
@@ -340,6 +373,7 @@ impl Guard {
             updated: compiled(decision.new_rows(RowUse::Update))?,
             insert: compiled(decision.new_rows(RowUse::Insert))?,
             strict: command == ChangeCommand::Merge,
+            once: false,
             schema,
         })
     }
@@ -382,6 +416,11 @@ impl ChangeGuard for Guard {
             Error::new(SqlState::CARDINALITY_VIOLATION, "MERGE command cannot affect row a second time")
                 .with_hint("Ensure that not more than one source row matches any one target row.")
         };
-        self.strict.then(|| write::external(error()))
+        let many = || {
+            Error::new(SqlState::CARDINALITY_VIOLATION, "two rows of parameters change the same row")
+                .with_hint("Execute the statement once for each row of parameters.")
+        };
+        let error = self.strict.then(error).or_else(|| self.once.then(many));
+        error.map(write::external)
     }
 }

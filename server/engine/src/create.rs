@@ -70,7 +70,8 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
         schema: Arc::clone(&schema),
         partition_by: &statement.partition_by,
         location: statement.location.as_deref(),
-        grantable: false,
+        // What the client has sent is nobody's data that policies would have to follow.
+        grantable: vantage.client.is_some(),
         properties: &BTreeMap::new(),
     };
     let table = match ddl::create_table(&context, &creation).await? {
@@ -117,6 +118,7 @@ pub(crate) fn ddl_context<'a>(
         principal: &vantage.principal,
         search_path,
         managed_root_url: &parts.managed_root_url,
+        reserved_urls: &parts.reserved_urls,
         note: commit_note(vantage),
         validator,
     }

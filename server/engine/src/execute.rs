@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use lakeward_audit::{Audit, Begun};
 use lakeward_base::{Coded, SqlState};
@@ -25,7 +24,7 @@ use crate::transaction::{TransactionStatus, Undo};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
-use crate::{change, create, ddl, maintain, publish};
+use crate::{change, create, ddl, maintain, publish, sets};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
@@ -35,15 +34,20 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
     match work {
-        Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline, watch),
+        Work::Rows(plan, further) => start_rows((*plan, further), &vantage, ending, waited, deadline, watch),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
-        Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan, commit_note(&vantage))).await,
+        Work::Insert(plan) => {
+            let inserting = insert(&vantage, *plan, commit_note(&vantage));
+            finish(ending, true, with_client(&vantage, inserting)).await
+        }
         Work::Change(plan) => finish(ending, true, Box::pin(change::run(&vantage, *plan))).await,
         Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
-        Work::CreateTable(plan) => finish(ending, true, create::table_as(&vantage, *plan)).await,
+        Work::CreateTable(plan) => {
+            finish(ending, true, with_client(&vantage, Box::pin(create::table_as(&vantage, *plan)))).await
+        }
         Work::Command(statement) => match &statement.kind {
             Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
                 let (schema, batch) = match shown(&vantage.session, setting) {
@@ -59,17 +63,18 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
 }
 
 fn start_rows(
-    plan: QueryPlan,
+    (plan, further): (QueryPlan, Vec<QueryPlan>),
     vantage: &Vantage,
     ending: Ending,
     waited: bool,
     deadline: Deadline,
     watch: Option<Watch>,
 ) -> Result<Response, Error> {
-    match execute_stream(plan.physical, plan.task) {
+    let schema = Arc::clone(&plan.schema);
+    match sets::chained(plan, further) {
         Ok(rows) => {
             let runtime = &vantage.session.engine().shared.parts.query_runtime;
-            let started = Started { rows, schema: plan.schema, tag: RowTag::Select, waited, watch };
+            let started = Started { rows, schema, tag: RowTag::Select, waited, watch };
             Ok(Response::Rows(stream::start(started, ending, deadline, runtime)))
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
@@ -127,6 +132,14 @@ async fn finish(
     }
 }
 
+/// Does `work` until it is done, or the client fails to send the rows that it promised.
+async fn with_client(vantage: &Vantage, work: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+    match &vantage.client {
+        Some(rows) => rows.watched(work).await,
+        None => work.await,
+    }
+}
+
 /// What a commit made by this statement says of itself.
 pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
     CommitNote { user_name: vantage.principal.session_user.clone(), statement_id: vantage.stamp.statement.to_string() }
@@ -134,7 +147,7 @@ pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
 
 async fn insert(vantage: &Vantage, plan: InsertPlan, note: CommitNote) -> Result<Done, Error> {
     let table = &plan.target.table;
-    let rows = execute_stream(plan.source.physical, plan.source.task).map_err(|error| publish::execution(&error))?;
+    let rows = sets::chained(plan.source, plan.further).map_err(|error| publish::execution(&error))?;
     let checked = write::checked(rows, &plan.target.raw.schema(), plan.predicate, &table.name);
     let store = &vantage.session.engine().shared.parts.store;
     let mode = if plan.overwrite { WriteMode::Replace(plan.target.raw.version()) } else { WriteMode::Append };

@@ -1,9 +1,12 @@
 //! What a session can see, for the metadata commands of the protocols.
 //!
-//! Invariant: a table is listed only for those who hold some privilege on it.
+//! Invariant: a table is listed only for those who hold some privilege on it, a schema for those who hold one on it or
+//! on something in it; every command leaves a record under its own name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use lakeward_base::Coded;
 use lakeward_catalog::{Column, Privilege, Relation, Snapshot};
@@ -28,16 +31,29 @@ pub struct VisibleTable {
     pub columns: SchemaRef,
 }
 
-/// Every table and view that the session's principal holds a privilege on, by schema and name. Recorded in the audit
-/// like any other statement, but not waited for: no row of a table is read.
+/// What a session's principal may know of, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Visible {
+    /// Schemas.
+    pub schemas: Vec<String>,
+    /// Tables and views, by schema and name.
+    pub tables: Vec<VisibleTable>,
+}
+
+/// Answers a metadata command from what the session's principal may know of. Recorded in the audit like any other
+/// statement, as `METADATA` with the command's own name, but not waited for: no row of a table is read.
 ///
 /// # Errors
-/// 28000 where the session's role is gone; 58030 where the audit cannot record it.
-pub fn visible_tables(session: &Arc<Session>) -> Result<Vec<VisibleTable>, Error> {
+/// 28000 where the session's role is gone; 58030 where the audit cannot record it; what `answer` says.
+pub fn metadata(
+    session: &Arc<Session>,
+    command: &str,
+    answer: impl FnOnce(&Visible) -> Result<RecordBatch, Error>,
+) -> Result<RecordBatch, Error> {
     let mut audit = run::receive(session)?;
-    audit.describe("METADATA", "GET TABLES");
-    match listed(session) {
-        Ok(tables) => {
+    audit.describe("METADATA", command);
+    match visible(session).and_then(|visible| answer(&visible)) {
+        Ok(batch) => {
             let facts = lakeward_audit::BeginFacts {
                 objects: Vec::new(),
                 policies: Vec::new(),
@@ -46,23 +62,38 @@ pub fn visible_tables(session: &Arc<Session>) -> Result<Vec<VisibleTable>, Error
             };
             let begun = audit.begin(facts).map_err(|error| Error::from_coded(&error))?;
             let counted = Counted { engine: session.engine().clone(), class: "METADATA", running: None };
-            crate::stream::Ending::new(begun, counted).wrote(tables.len() as u64);
-            Ok(tables)
+            crate::stream::Ending::new(begun, counted).wrote(batch.num_rows() as u64);
+            Ok(batch)
         }
         Err(error) => {
             audit.deny(error.sqlstate(), session.epoch());
+            session.engine().shared.tally.count("METADATA", error.sqlstate(), 0);
             Err(error)
         }
     }
 }
 
-fn listed(session: &Session) -> Result<Vec<VisibleTable>, Error> {
-    let snapshot = session.engine().shared.parts.catalog.snapshot();
+fn visible(session: &Session) -> Result<Visible, Error> {
+    let catalog = &session.engine().shared.parts.catalog;
+    let snapshot = catalog.current().map_err(|error| Error::from_coded(&error))?;
     let principal = session.principal(&snapshot)?;
+    let tables = listed(&snapshot, &principal);
+    let holds = |schema: &lakeward_catalog::Schema, privilege| {
+        snapshot.holds(&principal.effective_roles, schema.owner, &schema.grants, privilege)
+    };
+    let usable = snapshot
+        .schemas()
+        .filter(|schema| principal.superuser || holds(schema, Privilege::Usage) || holds(schema, Privilege::Create));
+    let schemas: BTreeSet<String> =
+        usable.map(|schema| schema.name.clone()).chain(tables.iter().map(|table| table.schema.clone())).collect();
+    Ok(Visible { schemas: schemas.into_iter().collect(), tables })
+}
+
+fn listed(snapshot: &Snapshot, principal: &Principal) -> Vec<VisibleTable> {
     let schema_name = |id| snapshot.schema(id).map(|schema| schema.name.clone()).unwrap_or_default();
     let mut tables = Vec::new();
     for relation in snapshot.relations() {
-        if !sees(&snapshot, &principal, relation) {
+        if !sees(snapshot, principal, relation) {
             continue;
         }
         let (schema, name, kind, columns) = match relation {
@@ -76,9 +107,9 @@ fn listed(session: &Session) -> Result<Vec<VisibleTable>, Error> {
             columns: arrow_schema(columns),
         });
     }
-    tables.extend(system::visible(&principal));
+    tables.extend(system::visible(principal));
     tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
-    Ok(tables)
+    tables
 }
 
 /// Whether a principal may know of a table or view: it owns it, or holds some privilege on it.

@@ -3,7 +3,6 @@
 use lakeward_audit::BeginFacts;
 use lakeward_govern::Decision;
 
-use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
 use crate::change::{self, ChangePlan};
@@ -13,6 +12,7 @@ use crate::explain;
 use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
+use crate::sets::Sets;
 use crate::statement::{Kind, Statement};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
@@ -36,8 +36,8 @@ pub(crate) struct Planned {
 
 /// What a statement does.
 pub(crate) enum Work {
-    /// Return rows.
-    Rows(Box<QueryPlan>),
+    /// Return rows, of one plan after the other.
+    Rows(Box<QueryPlan>, Vec<QueryPlan>),
     /// Show a plan.
     Explain(Box<QueryPlan>, explain::Form),
     /// Append rows.
@@ -58,7 +58,7 @@ pub(crate) async fn build(
     statement: &Arc<Statement>,
     resolved: Resolved,
     decision: Decision,
-    parameters: &[ScalarValue],
+    sets: &Sets,
 ) -> Result<Planned, Error> {
     let planner =
         QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: statement.text.expose() };
@@ -70,17 +70,17 @@ pub(crate) async fn build(
     };
     let work = match &statement.kind {
         Kind::Query(_) => {
-            let plan = plan_query(&planner, parameters).await?;
+            let (plan, further) = plan_queries(&planner, sets).await?;
             facts.objects = planner.objects(&plan.logical);
-            Work::Rows(Box::new(plan))
+            Work::Rows(Box::new(plan), further)
         }
         Kind::Explain { analyze, verbose, json, .. } => {
-            let plan = plan_query(&planner, parameters).await?;
+            let plan = plan_query(&planner, &sets.first).await?;
             facts.objects = planner.objects(&plan.logical);
             Work::Explain(Box::new(plan), explain::Form { analyze: *analyze, verbose: *verbose, json: *json })
         }
         Kind::Insert(insert) => {
-            let plan = write::plan_insert(&planner, insert, parameters).await?;
+            let plan = write::plan_insert(&planner, insert, sets).await?;
             facts.objects = planner.objects(&plan.source.logical);
             facts.objects.push(plan.object(&vantage));
             facts.policies.extend(plan.check.policies.iter().cloned());
@@ -88,7 +88,7 @@ pub(crate) async fn build(
             Work::Insert(Box::new(plan))
         }
         Kind::Change(_) => {
-            let plan = change::plan(&planner, statement, parameters).await?;
+            let plan = change::plan(&planner, statement, sets.all()?).await?;
             facts.objects = planner.objects(&plan.source.logical);
             facts.policies.extend(plan.decision.policies.iter().cloned());
             facts.bypass |= plan.decision.bypass;
@@ -100,7 +100,7 @@ pub(crate) async fn build(
             Work::Maintain(Box::new(plan))
         }
         Kind::CreateTableAs(create) => {
-            let source = plan_query(&planner, parameters).await?;
+            let source = plan_query(&planner, &sets.first).await?;
             facts.objects = planner.objects(&source.logical);
             Work::CreateTable(Box::new(create::plan(create, source, &planner)?))
         }
@@ -110,12 +110,25 @@ pub(crate) async fn build(
     // Permissions are not asked of superusers.
     facts.bypass |= vantage.principal.superuser && matches!(statement.kind, Kind::Ddl(_));
     let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
-    let watched = resolved.touches_data && matches!(work, Work::Rows(_));
-    let watch = watched.then(|| Watch::new(&vantage, statement, parameters, decision));
+    let watched = resolved.touches_data && matches!(work, Work::Rows(..));
+    let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }
 
-async fn plan_query(planner: &QueryPlanner<'_>, parameters: &[ScalarValue]) -> Result<QueryPlan, Error> {
+/// A plan for each set of parameters.
+async fn plan_queries(planner: &QueryPlanner<'_>, sets: &Sets) -> Result<(QueryPlan, Vec<QueryPlan>), Error> {
+    let first = plan_query(planner, &sets.first).await?;
+    let mut further = Vec::new();
+    for parameters in sets.all()?.iter().skip(1) {
+        further.push(plan_query(planner, parameters).await?);
+    }
+    Ok((first, further))
+}
+
+async fn plan_query(
+    planner: &QueryPlanner<'_>,
+    parameters: &[datafusion::common::ScalarValue],
+) -> Result<QueryPlan, Error> {
     let Some(query) = &planner.resolved.query else {
         return Err(crate::publish::incident("planning", "query"));
     };

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::execute_stream;
 use lakeward_base::{Coded, SqlState};
-use lakeward_catalog::{CatalogError, Column, Draft, NewColumn, NewFiles, RowPolicy, Table, VersionSelector};
+use lakeward_catalog::{
+    CatalogError, Column, Draft, NewColumn, NewFiles, RowPolicy, Table, VersionSelector, WriteResult,
+};
 use lakeward_govern::ResolvedTable;
 
 use crate::ddl::{self, DdlValidator};
@@ -52,7 +54,7 @@ pub(crate) async fn table(
         .map(|field| NewColumn { name: field.name().clone(), sql_type: ddl::types::sql_type(field.data_type()) })
         .collect();
     let mut trial = Draft::new(&vantage.snapshot);
-    trial.replace_columns(table.id, &columns).map_err(|error| Error::from_coded(&error))?;
+    trial.replace_columns(table.id, &columns, u64::MAX).map_err(|error| Error::from_coded(&error))?;
     let replaced = trial.table(table.id).cloned().ok_or_else(|| publish::incident("execution", "replace"))?;
     check_policies(validator, &replaced).await?;
     let predicate = check(vantage, table, &schema).await?;
@@ -62,7 +64,7 @@ pub(crate) async fn table(
     let files = NewFiles { schema: Arc::clone(&schema), partition_by, read_version };
     let parts = &vantage.session.engine().shared.parts;
     let written = parts.store.replace(table, files, checked, &commit_note(vantage)).await;
-    let rows = written.map_err(|error| publish::store(&error, &table.name))?.rows;
+    let WriteResult { rows, version } = written.map_err(|error| publish::store(&error, &table.name))?;
     let entered = parts.catalog.change(&vantage.principal.session_user, |draft| {
         let policies = |draft: &Draft| draft.table(table.id).map(|table| table.policies.clone());
         if policies(draft) != Some(replaced.policies.clone()) {
@@ -72,7 +74,7 @@ pub(crate) async fn table(
                 "the table's policies were changed concurrently",
             )));
         }
-        draft.replace_columns(table.id, &columns)
+        draft.replace_columns(table.id, &columns, version)
     });
     if let Err(error) = entered.await {
         tracing::warn!(table = %table.id, sqlstate = %error.sqlstate(), "a table was replaced whose columns were not");

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 
+use crate::client_rows::{ClientRows, Ingest};
 use crate::error::Error;
+use crate::session::Session;
 use crate::statement::Statement;
+
+/// The class of a bulk load that was refused before it was an INSERT or a CREATE TABLE AS.
+const INGEST: &str = "INGEST";
 
 /// One execution of one statement.
 pub struct Request {
@@ -14,6 +20,8 @@ pub struct Request {
     pub source: Source,
     /// Values of `$1`, `$2`, … in order; empty where there are none.
     pub parameters: Vec<ScalarValue>,
+    /// In place of them, any number of sets of values, one a row: the statement is executed for each, as one.
+    pub sets: Vec<RecordBatch>,
 }
 
 /// Where the statement comes from.
@@ -22,6 +30,8 @@ pub enum Source {
     Text(String),
     /// A statement prepared earlier. Names, policies and versions are resolved anew at each execution.
     Prepared(Arc<Prepared>),
+    /// Rows of the client's own for a table.
+    Ingest(Ingest),
 }
 
 /// A prepared statement: its syntax tree, and the shape that it had when it was prepared.
@@ -38,14 +48,29 @@ pub struct Prepared {
 impl Request {
     /// A statement without parameters.
     pub fn text(sql: impl Into<String>) -> Self {
-        Self { source: Source::Text(sql.into()), parameters: Vec::new() }
+        Self { source: Source::Text(sql.into()), parameters: Vec::new(), sets: Vec::new() }
+    }
+
+    /// A bulk load.
+    #[must_use]
+    pub fn ingest(ingest: Ingest) -> Self {
+        Self { source: Source::Ingest(ingest), parameters: Vec::new(), sets: Vec::new() }
+    }
+
+    /// Rows that the client sends along.
+    pub(crate) fn client_rows(&self) -> Option<Arc<ClientRows>> {
+        match &self.source {
+            Source::Ingest(ingest) => Some(Arc::clone(&ingest.rows)),
+            Source::Text(_) | Source::Prepared(_) => None,
+        }
     }
 
     /// The statement, parsed now or before.
-    pub(crate) fn statement(&self) -> Result<Arc<Statement>, Error> {
+    pub(crate) fn statement(&self, session: &Session) -> Result<Arc<Statement>, Error> {
         match &self.source {
             Source::Text(sql) => crate::statement::parse(sql).map(Arc::new),
             Source::Prepared(prepared) => Ok(Arc::clone(&prepared.statement)),
+            Source::Ingest(ingest) => ingest.statement(session).map(Arc::new),
         }
     }
 
@@ -54,6 +79,7 @@ impl Request {
         match &self.source {
             Source::Text(sql) => crate::statement::describe(sql).0,
             Source::Prepared(prepared) => prepared.statement.class,
+            Source::Ingest(_) => INGEST,
         }
     }
 
@@ -62,13 +88,21 @@ impl Request {
         match &self.source {
             Source::Text(sql) => crate::statement::describe(sql),
             Source::Prepared(prepared) => (prepared.statement.class, prepared.statement.normalized.clone()),
+            Source::Ingest(ingest) => (INGEST, format!("INGEST INTO {}", ingest.table)),
         }
     }
 
     /// One execution of a prepared statement.
     #[must_use]
     pub fn prepared(prepared: Arc<Prepared>, parameters: Vec<ScalarValue>) -> Self {
-        Self { source: Source::Prepared(prepared), parameters }
+        Self { source: Source::Prepared(prepared), parameters, sets: Vec::new() }
+    }
+
+    /// One execution of a prepared statement for each row of `sets`, as one statement: all of it is done, or nothing.
+    /// The columns are the parameters, in order; batches without rows are none.
+    #[must_use]
+    pub fn for_each(prepared: Arc<Prepared>, sets: Vec<RecordBatch>) -> Self {
+        Self { source: Source::Prepared(prepared), parameters: Vec::new(), sets }
     }
 }
 

@@ -17,8 +17,8 @@ use futures::future::BoxFuture;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::{ColumnId, SqlState};
 use lakeward_catalog::{
-    ChangeBase, Column, FILE_COLUMN, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot, StoreError, Table,
-    VersionSelector, View,
+    ChangeBase, Column, FILE_COLUMN, Grant, Grantee, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot,
+    StoreError, Table, VersionSelector, View,
 };
 use lakeward_govern::{ResolvedTable, RoleSet};
 
@@ -65,6 +65,20 @@ impl Resolved {
 #[derive(Default)]
 pub(crate) struct Scope {
     pub(crate) targets: HashMap<TableReference, Target>,
+}
+
+impl Scope {
+    /// The queries of the views that are read, and of those that they read.
+    pub(crate) fn views(&self) -> Vec<&ast::Query> {
+        let mut found = Vec::new();
+        for target in self.targets.values() {
+            if let Target::View { query, scope, .. } = target {
+                found.push(query.as_ref());
+                found.extend(scope.views());
+            }
+        }
+        found
+    }
 }
 
 /// What a name stands for.
@@ -166,6 +180,12 @@ impl Resolver<'_> {
 
     async fn target(&mut self, marked: &TableReference, lookup: Lookup<'_>) -> Result<Target, Error> {
         let (name, mark) = version::unmark(marked)?;
+        if mark == Mark::Client {
+            return match &self.vantage.client {
+                Some(rows) => Ok(Target::System(rows.table(self.vantage))),
+                None => Err(self.unknown(&name, lookup.depth)),
+            };
+        }
         let newest = mark == Mark::At(VersionSelector::Latest);
         if let Some(provider) = self.system_table(&name)? {
             return if newest { Ok(Target::System(provider)) } else { Err(no_versions(name.table())) };
@@ -173,7 +193,7 @@ impl Resolver<'_> {
         match self.relation(&name, lookup)? {
             Some(Relation::Table(table)) => match mark {
                 Mark::At(at) => self.table(table, at, lookup.reader).await,
-                Mark::Target => self.numbered(&table, lookup.reader),
+                Mark::Target | Mark::Client => self.numbered(&table, lookup.reader),
                 Mark::History => self.history(&table, lookup.reader).await,
                 Mark::Changes(from, to) => self.changes(&table, (from, to), lookup.reader).await,
             },
@@ -276,7 +296,7 @@ impl Resolver<'_> {
     fn numbered(&mut self, table: &Arc<Table>, reader: &RoleSet) -> Result<Target, Error> {
         let target = self.resolved.target.as_ref().filter(|target| target.table.id == table.id);
         let Some(target) = target else { return Err(crate::publish::incident("resolving", "target")) };
-        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+        if !may_read(&self.vantage.snapshot, reader, table) {
             return Err(Error::denied("table", &table.name));
         }
         let table = extended(table, &[FILE_COLUMN, ROW_COLUMN]);
@@ -291,7 +311,7 @@ impl Resolver<'_> {
         (from, to): (Option<u64>, Option<u64>),
         reader: &RoleSet,
     ) -> Result<Target, Error> {
-        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+        if !may_read(&self.vantage.snapshot, reader, table) {
             return Err(Error::denied("table", &table.name));
         }
         let from = match from {
@@ -368,7 +388,7 @@ fn privilege_for(action: &ChangeAction) -> Privilege {
     }
 }
 
-/// A table with further columns, which no policy is about.
+/// A table with further columns, which no policy is about and which everybody may read who may read any of its own.
 fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
     let mut table = table.clone();
     let last = |index: usize| ColumnId(u32::MAX - u32::try_from(index).unwrap_or_default());
@@ -378,8 +398,18 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         sql_type: "bigint".to_owned(),
         mask: None,
         comment: None,
+        since: None,
     };
     table.columns.extend(columns.iter().enumerate().map(column));
+    let granted = |index: usize| Grant {
+        privilege: Privilege::Select,
+        grantee: Grantee::Public,
+        grantor: table.owner,
+        column: Some(last(index)),
+        grantable: false,
+    };
+    let granted: Vec<_> = (0..columns.len()).map(granted).collect();
+    table.grants.extend(granted);
     Arc::new(table)
 }
 

@@ -15,6 +15,7 @@ use crate::policy::Compiler;
 use crate::request::Request;
 use crate::response::Response;
 use crate::session::Session;
+use crate::sets::Sets;
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::{execute, resolve};
@@ -56,6 +57,20 @@ pub(crate) fn receive(session: &Session) -> Result<Audit<Received>, Error> {
     session.engine().audit().receive(&who).map_err(|error| Error::from_coded(&error))
 }
 
+/// Leaves a record of a statement that a protocol has refused by itself, before there was anything to run: `class` and
+/// `normalized` say which. Answers `error`, or that it could not be recorded (58030).
+pub fn refuse(session: &Session, class: &'static str, normalized: &str, error: Error) -> Error {
+    match receive(session) {
+        Ok(mut audit) => {
+            audit.describe(class, normalized);
+            audit.deny(error.sqlstate(), session.epoch());
+            session.engine().shared.tally.count(class, error.sqlstate(), 0);
+            error
+        }
+        Err(unrecorded) => unrecorded,
+    }
+}
+
 /// Stages 2 to 5.
 async fn build(
     session: &Arc<Session>,
@@ -63,17 +78,20 @@ async fn build(
     audit: &mut Audit<Received>,
     deadline: &Deadline,
 ) -> Result<Planned, Error> {
-    let statement = request.statement().inspect_err(|_| {
+    let statement = request.statement(session).inspect_err(|_| {
         let (class, normalized) = request.refused();
         audit.describe(class, &normalized);
     })?;
     audit.describe(statement.class, &statement.normalized);
     session.transaction().admit(&statement)?;
+    let sets = Sets::of(request)?;
+    sets.admit(&statement)?;
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     vantage.running = Arc::new(session.begin(&statement));
-    let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;
+    vantage.client = request.client_rows();
+    let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
-    plan::build(vantage, &statement, resolved, decision, &request.parameters).await
+    plan::build(vantage, &statement, resolved, decision, &sets).await
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 
 use chrono::{DateTime, Utc};
 use lakeward_audit::Who;
-use lakeward_base::{Epoch, RoleId, SessionId, SqlState};
-use lakeward_catalog::{Role, Snapshot};
+use lakeward_base::{Epoch, Redacted, RoleId, SessionId, SqlState};
+use lakeward_catalog::{Role, ScramVerifier, Snapshot};
 use lakeward_govern::Principal;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,23 @@ use crate::error::Error;
 use crate::settings::Settings;
 use crate::statement::Statement;
 use crate::transaction::{Saved, TransactionState, TransactionStatus};
+
+/// What a role proved itself with. Of two, a protocol can tell whether they are the same, and nothing else.
+#[derive(Clone)]
+pub struct Credential(Redacted<String>);
+
+impl Credential {
+    /// That of a verifier.
+    pub(crate) fn of(verifier: &ScramVerifier) -> Self {
+        Self(Redacted::new(verifier.to_string()))
+    }
+}
+
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
 
 /// One client's session.
 pub struct Session {
@@ -172,6 +189,16 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> &str {
         &self.login.user
+    }
+
+    /// What the session's role would have to prove itself with today; `None` where it could not log in.
+    #[must_use]
+    pub fn credential(&self) -> Option<Credential> {
+        let shared = &self.engine.shared;
+        let (snapshot, now) = (shared.parts.catalog.snapshot(), shared.parts.clock.now());
+        let role = snapshot.role(self.login_role).filter(|role| role.login);
+        let role = role.filter(|role| role.valid_until.is_none_or(|until| now < until))?;
+        role.verifier.as_ref().map(Credential::of)
     }
 
     /// What the protocol reports at start (`ParameterStatus`), name and value.

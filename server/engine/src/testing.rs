@@ -129,6 +129,7 @@ impl TestEngine {
             keys: Arc::new(NoKeys),
             clock: Arc::new(SystemClock),
             managed_root_url: MANAGED_ROOT_URL.to_owned(),
+            reserved_urls: Vec::new(),
             query_runtime: tokio::runtime::Handle::current(),
             limits: Limits { target_partitions: 1, ..Limits::default() },
         };

@@ -11,6 +11,7 @@ use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Running;
+use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::session::Session;
@@ -28,13 +29,15 @@ pub(crate) struct Vantage {
     pub(crate) stop: CancellationToken,
     /// Until all who hold it are gone, the session shows as active.
     pub(crate) running: Arc<Running>,
+    /// Rows that the client sends along.
+    pub(crate) client: Option<Arc<ClientRows>>,
 }
 
 impl Vantage {
     /// Takes the snapshot of this moment for `statement`, under the audit's `id`; `stop` ends it.
     ///
     /// # Errors
-    /// 28000 where the session's role is gone, 42501 where the role of SET ROLE has been revoked.
+    /// 58030 where the catalog is out of date, 28000 where the session's role is gone, 42501 where the role of SET ROLE has been revoked.
     pub(crate) fn take(
         session: &Arc<Session>,
         id: StatementId,
@@ -42,9 +45,14 @@ impl Vantage {
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let shared = &session.engine().shared;
-        let snapshot = shared.parts.catalog.snapshot();
+        let catalog = &shared.parts.catalog;
         // A role or a purpose that was set and then revoked must not stand in the way of being put off.
         let changes_session = matches!(statement.kind, Kind::Setting(_) | Kind::Transaction(_));
+        let snapshot = if changes_session {
+            catalog.snapshot()
+        } else {
+            catalog.current().map_err(|error| Error::from_coded(&error))?
+        };
         let principal =
             if changes_session { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
         let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement: id });
@@ -60,6 +68,7 @@ impl Vantage {
             privileged,
             stop,
             running: Arc::default(),
+            client: None,
         })
     }
 

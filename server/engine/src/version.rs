@@ -30,6 +30,9 @@ pub(crate) const TARGET_MARK: &str = "\u{1}#";
 /// Ends the name of a table whose history is described.
 pub(crate) const HISTORY_MARK: &str = "\u{1}?";
 
+/// Ends the name of the rows that a client sends along.
+pub(crate) const CLIENT_MARK: &str = "\u{1}<";
+
 /// The function over a table's change feed.
 pub(crate) const CHANGES_FUNCTION: &str = "table_changes";
 
@@ -42,6 +45,8 @@ pub(crate) enum Mark {
     Target,
     /// The commits.
     History,
+    /// The rows that the client sends along.
+    Client,
     /// What changed from a version to another, both included; `None` is the newest.
     Changes(Option<u64>, Option<u64>),
 }
@@ -272,7 +277,7 @@ fn not_a_time() -> Error {
 
 /// Only the parser makes marked names.
 fn refuse_forged(name: &ObjectName) -> ControlFlow<Box<Error>> {
-    let own = |value: &str| value.ends_with(TARGET_MARK) || value.ends_with(HISTORY_MARK);
+    let own = |value: &str| [TARGET_MARK, HISTORY_MARK, CLIENT_MARK].iter().any(|mark| value.ends_with(mark));
     let mut names = name.0.iter().filter_map(ObjectNamePart::as_ident);
     if names.any(|ident| ident.value.contains(SEPARATOR) && !own(&ident.value)) {
         let error = Error::new(SqlState::INVALID_NAME, "names cannot hold control characters");
@@ -307,6 +312,7 @@ pub(crate) fn unmark(marked: &TableReference) -> Result<(TableReference, Mark), 
     let mark = match (mark.chars().next(), mark.get(1..).unwrap_or_default()) {
         (Some('#'), _) => Mark::Target,
         (Some('?'), _) => Mark::History,
+        (Some('<'), _) => Mark::Client,
         (Some('@'), micros) => {
             let at = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(not_a_time)?;
             Mark::At(VersionSelector::AsOf(at))

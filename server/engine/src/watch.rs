@@ -55,10 +55,11 @@ impl Watch {
     /// Compares with the catalog of this moment, where it has changed.
     ///
     /// # Errors
-    /// 42501 where the statement would be decided otherwise today.
+    /// 42501 where the statement would be decided otherwise today, 58030 where that cannot be told.
     pub(crate) async fn check(&mut self) -> Result<(), Error> {
         let parts = &self.session.engine().shared.parts;
-        if parts.catalog.snapshot().epoch() == self.holds_at {
+        let current = parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
+        if current.epoch() == self.holds_at {
             return Ok(());
         }
         let (session, statement) = (Arc::clone(&self.session), Arc::clone(&self.statement));
@@ -86,6 +87,9 @@ async fn decide_again(
         keyed::check(&vantage.principal, &vantage.snapshot, query)?;
     }
     let resolved = resolve::tables(&vantage, statement, parameters).await?;
+    for view in resolved.scope.views() {
+        keyed::check(&vantage.principal, &vantage.snapshot, view)?;
+    }
     let compiler = Compiler(&vantage.state);
     lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::policy::Compiler;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
+use crate::sets::Sets;
 use crate::statement::Insert;
 use crate::vantage::Vantage;
 
@@ -30,6 +31,8 @@ use crate::vantage::Vantage;
 pub(crate) struct InsertPlan {
     /// Rows in the target's columns and types.
     pub(crate) source: QueryPlan,
+    /// More of them, after those.
+    pub(crate) further: Vec<QueryPlan>,
     /// Where they go.
     pub(crate) target: ResolvedTable,
     /// What each of them must satisfy.
@@ -48,11 +51,7 @@ impl InsertPlan {
 }
 
 /// Plans an INSERT: decides, types the source by the target, and adds what the statement leaves out as NULL.
-pub(crate) async fn plan_insert(
-    planner: &QueryPlanner<'_>,
-    insert: &Insert,
-    parameters: &[ScalarValue],
-) -> Result<InsertPlan, Error> {
+pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, sets: &Sets) -> Result<InsertPlan, Error> {
     let (Some(target), Some(query)) = (&planner.resolved.target, &planner.resolved.query) else {
         return Err(publish::incident("planning", "insert"));
     };
@@ -70,9 +69,19 @@ pub(crate) async fn plan_insert(
         return Err(error.with_hint("DELETE and INSERT change only the rows that you see."));
     }
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
-    let source = planner.physical(logical, parameters, query).await?;
+    let at_once = sets.as_table(vantage, query, &logical).map_err(|error| publish::planning(&error, None))?;
+    let mut further = Vec::new();
+    let source = match at_once {
+        Some(logical) => planner.physical(logical, &[], query).await?,
+        None => {
+            for parameters in sets.all()?.iter().skip(1) {
+                further.push(planner.physical(logical.clone(), parameters, query).await?);
+            }
+            planner.physical(logical, &sets.first, query).await?
+        }
+    };
     let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
-    Ok(InsertPlan { source, target: target.clone(), check, predicate, overwrite: insert.overwrite })
+    Ok(InsertPlan { source, further, target: target.clone(), check, predicate, overwrite: insert.overwrite })
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into

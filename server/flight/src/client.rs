@@ -1,7 +1,8 @@
 //! Who is connected: bearer tokens and the sessions behind them.
 //!
 //! Flight SQL has no connection of its own, so a session lives as long as its token is used. Invariant: tokens are 256
-//! random bits, kept only as hashes; their number is bounded, and an idle one expires.
+//! random bits, kept only as hashes; their number is bounded, an idle one expires, and one whose role could not log in
+//! again with what it logged in with is no longer good.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use lakeward_base::{Redacted, SqlState};
-use lakeward_engine::{Error, Session};
+use lakeward_engine::{Credential, Error, Session};
 use parking_lot::Mutex;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pub(crate) session: Arc<Session>,
     /// The session's name in tickets: session numbers come back, this does not.
     name: [u8; 16],
+    /// What it logged in with.
+    credential: Credential,
     /// Statements described and not fetched yet.
     pub(crate) pending: PendingStatements,
     /// Prepared statements.
@@ -39,10 +42,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(session: Arc<Session>) -> Self {
+    fn new(session: Arc<Session>, credential: Credential) -> Self {
         let mut name = [0; 16];
         rand::rng().fill_bytes(&mut name);
-        Self { session, name, pending: PendingStatements::default(), prepared: PreparedStatements::default() }
+        Self {
+            session,
+            name,
+            credential,
+            pending: PendingStatements::default(),
+            prepared: PreparedStatements::default(),
+        }
+    }
+
+    /// Whether its role could still log in with what it logged in with: the password may have changed, or expired.
+    pub(crate) fn is_current(&self) -> bool {
+        self.session.credential().as_ref() == Some(&self.credential)
     }
 
     /// To whom its tickets belong.
@@ -93,13 +107,14 @@ impl Clients {
     pub(crate) fn add(
         &self,
         session: Arc<Session>,
+        credential: Credential,
         basic: Option<BasicKey>,
         now: Instant,
     ) -> Result<(Arc<Client>, Redacted<String>), Error> {
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
         let token = Redacted::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
-        let client = Arc::new(Client::new(session));
+        let client = Arc::new(Client::new(session, credential));
         let mut entries = self.by_token.lock();
         if entries.len() >= MAX_CLIENTS && !make_room(&mut entries, now) {
             return Err(Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
@@ -117,6 +132,7 @@ impl Clients {
     pub(crate) fn sweep(&self, now: Instant) {
         self.by_token.lock().retain(|_, entry| {
             entry.client.pending.sweep(now);
+            entry.client.prepared.sweep(now);
             now.saturating_duration_since(entry.last_used) < IDLE_TIMEOUT
         });
     }

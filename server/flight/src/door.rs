@@ -1,6 +1,7 @@
 //! What the calls do, once it is known who makes them.
 //!
-//! Invariant: every statement goes through [`lakeward_engine::run`]; an error fails the session's open transaction.
+//! Invariant: every statement goes through [`lakeward_engine::run`]; one that is refused before leaves a record too; an
+//! error fails the session's open transaction.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,18 +12,25 @@ use arrow_flight::{FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Tic
 use bytes::Bytes;
 use futures::TryStreamExt;
 use lakeward_base::{Clock, SqlState};
-use lakeward_engine::{Error, Prepared, Request, Response, prepare, run};
+use lakeward_engine::statement::describe;
+use lakeward_engine::{Error, Prepared, Response, prepare, refuse, run};
 use prost::Message;
 
 use crate::client::Client;
-use crate::encode::{FlightStream, decode, metadata, nothing, schema_bytes, stream, wire_schema};
-use crate::metadata::{answer, not_served, schema};
-use crate::prepared::{Bound, parameters, values};
+use crate::encode::{FlightStream, metadata, nothing, schema_bytes, stream, wire_schema};
+use crate::metadata::{answer, schema};
+use crate::prepared::Bound;
+use crate::received::{Messages, parameters};
 use crate::status::{internal, malformed, unsupported};
 use crate::ticket::{NOTHING, TicketKey};
 
 /// Longest statement.
-const MAX_STATEMENT_BYTES: usize = 1 << 20;
+pub(crate) const MAX_STATEMENT_BYTES: usize = 1 << 20;
+
+/// What the audit calls a statement that is known by its handle only.
+const PREPARED: &str = "PREPARED STATEMENT";
+/// The same, by its ticket only.
+const TICKET: &str = "TICKET";
 
 /// What a command will yield.
 struct Offer {
@@ -30,6 +38,15 @@ struct Offer {
     ticket: Bytes,
     /// Rows that a statement has changed: ADBC shows them as the cursor's row count.
     rows: Option<i64>,
+}
+
+/// What can be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It waited or ran, and has ended.
+    Now,
+    /// It ran when it was described, and is over.
+    TooLate,
 }
 
 /// The calls' work.
@@ -52,12 +69,12 @@ impl Door {
         let any = Any::decode(descriptor.cmd.clone()).map_err(|_| malformed("the command"))?;
         let Offer { schema, ticket, rows } = match command(any)? {
             Command::CommandStatementQuery(query) => {
-                no_transaction(query.transaction_id.as_ref())?;
+                no_transaction(client, &query.query, query.transaction_id.as_ref())?;
                 let prepared = prepare_text(client, &query.query).await?;
-                self.offer(client, Bound { prepared, parameters: Vec::new() }.complete()?).await?
+                self.offer(client, Bound::plain(prepared)).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
-                let bound = client.prepared.find(&query.prepared_statement_handle)?.complete()?;
+                let bound = find(client, &query.prepared_statement_handle)?;
                 self.offer(client, bound).await?
             }
             // The command itself is the ticket: it names nothing but patterns, and is answered as the caller.
@@ -74,11 +91,14 @@ impl Door {
     /// A statement that returns rows waits to be fetched. One that returns none is run now, since clients do not fetch
     /// nothing; its ticket stands for no statement, and to redeem it does nothing.
     async fn offer(&self, client: &Arc<Client>, bound: Bound) -> Result<Offer, Error> {
+        bound.check().map_err(|error| refused(client, &bound.prepared, error))?;
         let schema = columns(&bound.prepared);
         let (handle, rows) = if bound.prepared.columns.is_some() {
-            (client.pending.add(bound, Instant::now())?, None)
+            let prepared = Arc::clone(&bound.prepared);
+            let kept = client.pending.add(bound, Instant::now());
+            (kept.map_err(|error| refused(client, &prepared, error))?, None)
         } else {
-            (NOTHING.to_vec(), done(run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await?)?)
+            (NOTHING.to_vec(), done(run(&client.session, bound.request()).await?)?)
         };
         let signed = self.tickets.issue(client.holder(), &handle, self.clock.now().timestamp_millis())?;
         let ticket = TicketStatementQuery { statement_handle: signed };
@@ -91,7 +111,7 @@ impl Door {
         let schema = match command(any)? {
             Command::CommandStatementQuery(query) => columns(prepare_text(client, &query.query).await?.as_ref()),
             Command::CommandPreparedStatementQuery(query) => {
-                columns(&client.prepared.find(&query.prepared_statement_handle)?.prepared)
+                columns(&find(client, &query.prepared_statement_handle)?.prepared)
             }
             listing => schema(listing)?.as_ref().clone(),
         };
@@ -104,13 +124,18 @@ impl Door {
         match command(any)? {
             Command::TicketStatementQuery(ticket) => {
                 let now_ms = self.clock.now().timestamp_millis();
-                let handle = self.tickets.redeem(&ticket.statement_handle, client.holder(), now_ms)?;
+                let unredeemed = |error| refuse(&client.session, TICKET, "REDEEM TICKET", error);
+                let handle = self.tickets.redeem(&ticket.statement_handle, client.holder(), now_ms);
+                let handle = handle.map_err(unredeemed)?;
                 if handle == NOTHING {
                     return Ok(nothing());
                 }
-                let bound = client.pending.take(&handle, Instant::now())?;
-                match run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await? {
-                    Response::Rows(rows) => Ok(stream(&Arc::clone(rows.schema()), on_error(client, rows))),
+                let (bound, running) = client.pending.take(&handle, Instant::now()).map_err(unredeemed)?;
+                match running.watched(run(&client.session, bound.request())).await? {
+                    Response::Rows(rows) => {
+                        let schema = Arc::clone(rows.schema());
+                        Ok(stream(&schema, on_error(client, running.rows(rows))))
+                    }
                     Response::Command(_) | Response::Empty => Ok(nothing()),
                 }
             }
@@ -119,50 +144,83 @@ impl Door {
         }
     }
 
+    /// CancelFlightInfo: every statement whose ticket is among the endpoints.
+    ///
+    /// # Errors
+    /// 42501 for a ticket that is another's, 42704 where there is no such statement any more.
+    pub(crate) fn cancel(&self, client: &Arc<Client>, info: &FlightInfo) -> Result<Cancelled, Error> {
+        let mut outcome = Cancelled::TooLate;
+        for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
+            let any = Any::decode(ticket.ticket.clone()).map_err(|_| malformed("the ticket"))?;
+            let Command::TicketStatementQuery(ticket) = command(any)? else { continue };
+            let handle = self.tickets.verify(&ticket.statement_handle, client.holder());
+            let handle = handle.map_err(|error| refuse(&client.session, TICKET, "CANCEL", error))?;
+            if handle == NOTHING {
+                continue;
+            }
+            if !client.pending.cancel(&handle) {
+                let error = Error::new(SqlState::UNDEFINED_OBJECT, "the statement is over, or was never given out");
+                return Err(refuse(&client.session, TICKET, "CANCEL", error));
+            }
+            outcome = Cancelled::Now;
+        }
+        Ok(outcome)
+    }
+
     /// DoPut of an update: how many rows it changed.
-    pub(crate) async fn update(&self, client: &Arc<Client>, sql: String) -> Result<i64, Error> {
-        let prepared = prepare_text(client, &sql).await?;
-        let bound = Bound { prepared, parameters: Vec::new() }.complete()?;
-        self.change(client, bound).await
+    pub(crate) async fn update(&self, client: &Arc<Client>, sql: &str) -> Result<i64, Error> {
+        let prepared = prepare_text(client, sql).await?;
+        self.change(client, Bound::plain(prepared)).await
     }
 
     /// Runs a statement that returns no rows.
     async fn change(&self, client: &Arc<Client>, bound: Bound) -> Result<i64, Error> {
         if bound.prepared.columns.is_some() {
             let message = "the statement returns rows, and was sent as one that does not";
-            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message)
-                .with_hint("Send it as a query: CommandStatementQuery or CommandPreparedStatementQuery."));
+            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, message)
+                .with_hint("Send it as a query: CommandStatementQuery or CommandPreparedStatementQuery.");
+            return Err(refused(client, &bound.prepared, error));
         }
-        let response = run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await?;
-        Ok(done(response)?.unwrap_or(0))
+        Ok(done(run(&client.session, bound.request()).await?)?.unwrap_or(0))
     }
 
-    /// DoPut of a prepared update: once for each row of parameters that the data holds, one after the other.
+    /// DoPut of a prepared update: for all rows of parameters that the data holds as one statement. Without data, for
+    /// what was bound before.
     pub(crate) async fn update_prepared(
         &self,
         client: &Arc<Client>,
         handle: &[u8],
-        data: Vec<FlightData>,
+        first: FlightData,
+        rest: Messages,
     ) -> Result<i64, Error> {
-        let sent = decode(data).await?;
-        let bound = client.prepared.find(handle)?;
-        if sent.iter().all(|batch| batch.num_columns() == 0) {
-            return self.change(client, bound.complete()?).await;
-        }
-        let mut changed = 0;
-        for batch in &sent {
-            for row in 0..batch.num_rows() {
-                let prepared = Arc::clone(&bound.prepared);
-                let parameters = values(batch, row)?;
-                changed += self.change(client, Bound { prepared, parameters }.complete()?).await?;
+        let mut bound = find(client, handle)?;
+        let sets = parameters(first, rest).await.map_err(|error| refused(client, &bound.prepared, error))?;
+        if let Some(sets) = sets {
+            if sets.iter().all(|batch| batch.num_rows() == 0) {
+                // To be done for each of no rows.
+                return Ok(0);
             }
+            bound.sets = sets;
         }
-        Ok(changed)
+        self.change(client, bound).await
     }
 
     /// DoPut of a prepared query: binds its parameters.
-    pub(crate) async fn bind(&self, client: &Arc<Client>, handle: &[u8], data: Vec<FlightData>) -> Result<(), Error> {
-        client.prepared.bind(handle, parameters(&decode(data).await?)?)
+    pub(crate) async fn bind(
+        &self,
+        client: &Arc<Client>,
+        handle: &[u8],
+        first: FlightData,
+        rest: Messages,
+    ) -> Result<(), Error> {
+        let bound = find(client, handle)?;
+        let sets = parameters(first, rest).await.map_err(|error| refused(client, &bound.prepared, error))?;
+        let sets = sets.unwrap_or_default();
+        let rebound = Bound { prepared: Arc::clone(&bound.prepared), sets: sets.clone() };
+        if sets.iter().any(|batch| batch.num_rows() > 0) {
+            rebound.check().map_err(|error| refused(client, &bound.prepared, error))?;
+        }
+        client.prepared.bind(handle, sets, Instant::now())
     }
 
     /// The action CreatePreparedStatement.
@@ -181,7 +239,8 @@ impl Door {
         let fields: Vec<Field> = prepared.parameter_types.iter().enumerate().map(numbered).collect();
         let parameter_schema =
             if fields.is_empty() { Bytes::new() } else { schema_bytes(&wire_schema(&Schema::new(fields)))? };
-        let prepared_statement_handle = client.prepared.add(prepared)?.into();
+        let kept = client.prepared.add(Arc::clone(&prepared), Instant::now());
+        let prepared_statement_handle = kept.map_err(|error| refused(client, &prepared, error))?.into();
         Ok(ActionCreatePreparedStatementResult { prepared_statement_handle, dataset_schema, parameter_schema })
     }
 }
@@ -192,28 +251,38 @@ pub(crate) fn command(any: Any) -> Result<Command, Error> {
 }
 
 /// Flight SQL's own transactions are not served; `BEGIN` is.
-pub(crate) fn no_transaction(id: Option<&Bytes>) -> Result<(), Error> {
-    match id {
-        None => Ok(()),
-        Some(_) => Err(unsupported("a transaction by its id").with_hint("Send BEGIN and COMMIT as statements.")),
+pub(crate) fn no_transaction(client: &Arc<Client>, sql: &str, id: Option<&Bytes>) -> Result<(), Error> {
+    if id.is_none() {
+        return Ok(());
     }
+    let (class, normalized) = describe(sql);
+    Err(refuse(&client.session, class, &normalized, transaction_by_id()))
 }
 
-/// A command that comes by DoPut and is not served.
-pub(crate) fn refuse_put(command: &Command) -> Error {
-    not_served(command)
+/// Why a transaction by its id is refused.
+pub(crate) fn transaction_by_id() -> Error {
+    unsupported("a transaction by its id").with_hint("Send BEGIN and COMMIT as statements.")
+}
+
+/// Records that a prepared statement was refused before it ran.
+fn refused(client: &Arc<Client>, prepared: &Prepared, error: Error) -> Error {
+    refuse(&client.session, prepared.statement.class, &prepared.statement.normalized, error)
+}
+
+/// The prepared statement of a handle.
+fn find(client: &Arc<Client>, handle: &[u8]) -> Result<Bound, Error> {
+    let found = client.prepared.find(handle, Instant::now());
+    found.map_err(|error| refuse(&client.session, PREPARED, "EXECUTE", error))
 }
 
 async fn prepare_text(client: &Arc<Client>, sql: &str) -> Result<Arc<Prepared>, Error> {
-    check_length(sql)?;
-    prepare(&client.session, sql, &[]).await
-}
-
-fn check_length(sql: &str) -> Result<(), Error> {
-    if sql.len() <= MAX_STATEMENT_BYTES {
-        return Ok(());
+    if sql.len() > MAX_STATEMENT_BYTES {
+        let message = format!("a statement has at most {MAX_STATEMENT_BYTES} bytes");
+        let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message);
+        let (class, normalized) = describe(sql);
+        return Err(refuse(&client.session, class, &normalized, error));
     }
-    Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a statement has at most {MAX_STATEMENT_BYTES} bytes")))
+    prepare(&client.session, sql, &[]).await
 }
 
 fn columns(prepared: &Prepared) -> Schema {
@@ -231,7 +300,7 @@ where
 }
 
 /// How many rows a statement that returns none has changed, where its tag says so.
-fn done(response: Response) -> Result<Option<i64>, Error> {
+pub(crate) fn done(response: Response) -> Result<Option<i64>, Error> {
     match response {
         Response::Command(command) => Ok(rows_in_tag(&command.tag)),
         Response::Empty => Ok(None),

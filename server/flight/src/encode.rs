@@ -10,7 +10,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -99,16 +98,6 @@ pub(crate) fn schema_bytes(schema: &Schema) -> Result<Bytes, Error> {
     message.map(|IpcMessage(bytes)| bytes).map_err(|_| internal())
 }
 
-/// What the client has sent, as batches.
-///
-/// # Errors
-/// 08P01 where it is not Flight data.
-pub(crate) async fn decode(data: Vec<FlightData>) -> Result<Vec<RecordBatch>, Error> {
-    let data = futures::stream::iter(data.into_iter().map(Ok::<_, FlightError>));
-    let batches = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data);
-    batches.try_collect().await.map_err(|_| crate::status::malformed("the data"))
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, AsArray, DictionaryArray, Int32Array, StringViewArray};
@@ -125,7 +114,9 @@ mod tests {
             RecordBatch::try_from_iter([("v", views), ("d", Arc::new(words) as ArrayRef), ("n", numbers)]).unwrap();
         let rows = stream(&batch.schema(), futures::stream::iter([Ok(batch.clone())]));
         let data: Vec<FlightData> = rows.try_collect().await.unwrap();
-        let received = decode(data).await.unwrap();
+        let data = futures::stream::iter(data.into_iter().map(Ok::<_, arrow_flight::error::FlightError>));
+        let received = arrow_flight::decode::FlightRecordBatchStream::new_from_flight_data(data);
+        let received: Vec<RecordBatch> = received.try_collect().await.unwrap();
         assert_eq!(received.len(), 1);
         let text: Vec<_> = received[0].column(0).as_string::<i32>().iter().collect();
         assert_eq!(text, vec![Some("longer than twelve bytes"), None]);

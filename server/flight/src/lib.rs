@@ -5,21 +5,28 @@
 //! without a session; a ticket holds no SQL, and only the session that it was given to can redeem it, once, within a
 //! minute; an error holds a SQLSTATE (trailer `sqlstate`) and nothing of a library's; a panic ends one call.
 
+mod actions;
 mod authorization;
 mod client;
 mod connection;
 mod door;
 mod encode;
 mod error;
+mod ingest;
+mod keys;
 mod login;
 mod metadata;
 mod prepared;
+mod received;
 mod serve;
 mod service;
+mod session_options;
+mod sql_info;
 mod statement;
 mod status;
 mod ticket;
 mod trailer;
+mod types;
 
 pub use error::FlightError;
 pub use serve::serve;

@@ -1,14 +1,14 @@
 //! Authentication: a password once, then a token.
 //!
 //! Invariant: names that exist and names that do not are answered alike, in wording and in time; every failure is
-//! recorded in the audit.
+//! recorded in the audit; a token is good only as long as its role could log in again with the same password.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use lakeward_base::{Coded, Redacted, SqlState};
-use lakeward_engine::{Engine, Error, Login, Protocol};
+use lakeward_engine::{Credential, Engine, Error, Login, Protocol};
 use tokio::sync::Semaphore;
 use tonic::metadata::MetadataMap;
 
@@ -57,15 +57,20 @@ impl Gate {
                     let message = "the token is unknown or has expired";
                     Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint("Log in again.")
                 })?;
+                self.still_good(&client, metadata, peer)?;
                 Ok(Admitted { client, token: None })
             }
             Authorization::Basic { user, password } => {
                 let login = describe(user, metadata, peer);
-                self.check(&login, password).await?;
+                let credential = self.check(&login, password).await?;
                 let key = (login.user.clone(), login.client_addr.clone());
                 match self.clients.find_basic(&key, Instant::now()) {
-                    Some(client) => Ok(Admitted { client, token: None }),
-                    None => self.open(login, Some(key)),
+                    Some(client) if client.is_current() => Ok(Admitted { client, token: None }),
+                    Some(outdated) => {
+                        self.clients.remove(&outdated);
+                        self.open(login, credential, Some(key))
+                    }
+                    None => self.open(login, credential, Some(key)),
                 }
             }
             Authorization::Missing => Err(missing()),
@@ -83,26 +88,40 @@ impl Gate {
     ) -> Result<Redacted<String>, Error> {
         let Authorization::Basic { user, password } = Authorization::read(metadata)? else { return Err(missing()) };
         let login = describe(user, metadata, peer);
-        self.check(&login, password).await?;
-        self.open(login, None)?.token.ok_or_else(internal)
+        let credential = self.check(&login, password).await?;
+        self.open(login, credential, None)?.token.ok_or_else(internal)
     }
 
-    async fn check(&self, login: &Login, password: Redacted<String>) -> Result<(), Error> {
+    /// Refuses a token whose role has another password by now, or may no longer log in; it is forgotten.
+    fn still_good(&self, client: &Arc<Client>, metadata: &MetadataMap, peer: Option<SocketAddr>) -> Result<(), Error> {
+        if client.is_current() {
+            return Ok(());
+        }
+        self.clients.remove(client);
+        let login = describe(client.session.user().to_owned(), metadata, peer);
+        self.engine.login_failed(&login, SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+        let message = "the token is no longer good: the role's password has changed, or it may no longer log in";
+        Err(Error::new(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message).with_hint("Log in again."))
+    }
+
+    /// Answers what the client has proved itself with.
+    async fn check(&self, login: &Login, password: Redacted<String>) -> Result<Credential, Error> {
         let permit = Arc::clone(&self.checks).acquire_owned().await.map_err(|_| internal())?;
         let verifier = self.engine.verifier(&login.user);
+        let credential = verifier.credential();
         let fits = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             verifier.verify_password(password.expose())
         });
         if fits.await.map_err(|_| internal())? {
-            return Ok(());
+            return Ok(credential);
         }
         self.engine.login_failed(login, SqlState::INVALID_PASSWORD);
         let message = format!("password authentication failed for user \"{}\"", login.user);
         Err(Error::new(SqlState::INVALID_PASSWORD, message))
     }
 
-    fn open(&self, login: Login, basic: Option<BasicKey>) -> Result<Admitted, Error> {
+    fn open(&self, login: Login, credential: Credential, basic: Option<BasicKey>) -> Result<Admitted, Error> {
         let session = match self.engine.login(login.clone()) {
             // Clients seldom say goodbye: one that has been idle makes room.
             Err(error)
@@ -112,7 +131,7 @@ impl Gate {
             }
             outcome => outcome?,
         };
-        let (client, token) = self.clients.add(session, basic, Instant::now())?;
+        let (client, token) = self.clients.add(session, credential, basic, Instant::now())?;
         Ok(Admitted { client, token: Some(token) })
     }
 }

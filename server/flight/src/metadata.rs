@@ -1,21 +1,22 @@
-//! Flight SQL's metadata commands: catalogs, schemas, tables, table types, what the server can do.
+//! Flight SQL's metadata commands: catalogs, schemas, tables, types, keys, and what the server can do.
 //!
-//! Invariant: what is listed comes from [`lakeward_engine::visible_tables`], which knows who may see what and records
-//! the call; the answers have the Flight SQL specification's own schemas.
+//! Invariant: what is listed comes from [`lakeward_engine::metadata`], which knows who may see what and records each
+//! command under its own name; the answers have the Flight SQL specification's own schemas, nullability included.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
-use arrow_flight::sql::{Command, SqlInfo, SqlSupportedTransaction};
-use lakeward_engine::{Error, Session, visible_tables};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_flight::sql::{Command, CommandGetDbSchemas, CommandGetTables};
+use lakeward_engine::{Error, Session, Visible, VisibleTable};
 
 use crate::encode::wire_schema;
 use crate::status::{internal, unsupported};
+use crate::{keys, sql_info, types};
 
 /// The one database.
-const CATALOG: &str = "lakeward";
+pub(crate) const CATALOG: &str = "lakeward";
 /// Kinds of table, as GetTables says them.
 const TABLE_TYPES: [&str; 3] = ["SYSTEM TABLE", "TABLE", "VIEW"];
 
@@ -29,7 +30,12 @@ pub(crate) fn schema(command: Command) -> Result<SchemaRef, Error> {
         Command::CommandGetDbSchemas(command) => Ok(command.into_builder().schema()),
         Command::CommandGetTables(command) => Ok(command.into_builder().schema()),
         Command::CommandGetTableTypes(command) => Ok(command.into_builder().schema()),
-        Command::CommandGetSqlInfo(command) => Ok(command.into_builder(sql_info()?).schema()),
+        Command::CommandGetSqlInfo(command) => Ok(command.into_builder(sql_info::all()?).schema()),
+        Command::CommandGetXdbcTypeInfo(command) => Ok(command.into_builder(types::all()?).schema()),
+        Command::CommandGetPrimaryKeys(_) => Ok(keys::primary()),
+        Command::CommandGetExportedKeys(_)
+        | Command::CommandGetImportedKeys(_)
+        | Command::CommandGetCrossReference(_) => Ok(keys::foreign()),
         other => Err(not_served(&other)),
     }
 }
@@ -39,61 +45,87 @@ pub(crate) fn schema(command: Command) -> Result<SchemaRef, Error> {
 /// # Errors
 /// 0A000 where the command is none that is served; what the engine says.
 pub(crate) fn answer(session: &Arc<Session>, command: Command) -> Result<RecordBatch, Error> {
-    let built = match command {
+    let Some(name) = recorded_as(&command) else { return Err(not_served(&command)) };
+    lakeward_engine::metadata(session, name, |visible| match command {
         Command::CommandGetCatalogs(command) => {
             let mut catalogs = command.into_builder();
             catalogs.append(CATALOG);
-            catalogs.build()
+            catalogs.build().map_err(|_| internal())
         }
-        Command::CommandGetDbSchemas(command) => {
-            let mut schemas = command.into_builder();
-            let mut names: Vec<String> = visible_tables(session)?.into_iter().map(|table| table.schema).collect();
-            names.sort();
-            names.dedup();
-            names.iter().for_each(|name| schemas.append(CATALOG, name));
-            schemas.build()
-        }
-        Command::CommandGetTables(command) => {
-            let mut tables = command.into_builder();
-            for table in visible_tables(session)? {
-                let columns = wire_schema(&table.columns);
-                tables.append(CATALOG, &table.schema, &table.name, table.kind, &columns).map_err(|_| internal())?;
-            }
-            tables.build()
-        }
+        Command::CommandGetDbSchemas(command) => schemas(command, visible),
+        Command::CommandGetTables(command) => tables(command, visible),
         Command::CommandGetTableTypes(command) => {
             let mut types = command.into_builder();
             TABLE_TYPES.iter().for_each(|name| types.append(name));
-            types.build()
+            types.build().map_err(|_| internal())
         }
-        Command::CommandGetSqlInfo(command) => command.into_builder(sql_info()?).build(),
-        other => return Err(not_served(&other)),
-    };
-    built.map_err(|_| internal())
+        Command::CommandGetSqlInfo(command) => command.into_builder(sql_info::all()?).build().map_err(|_| internal()),
+        Command::CommandGetXdbcTypeInfo(command) => command.into_builder(types::all()?).build().map_err(|_| internal()),
+        // Tables have no keys that are enforced, and none that only say so.
+        Command::CommandGetPrimaryKeys(_) => Ok(RecordBatch::new_empty(keys::primary())),
+        Command::CommandGetExportedKeys(_)
+        | Command::CommandGetImportedKeys(_)
+        | Command::CommandGetCrossReference(_) => Ok(RecordBatch::new_empty(keys::foreign())),
+        other => Err(not_served(&other)),
+    })
 }
 
-/// What the server says of itself.
-fn sql_info() -> Result<&'static SqlInfoData, Error> {
-    static INFO: OnceLock<Option<SqlInfoData>> = OnceLock::new();
-    INFO.get_or_init(|| {
-        let mut info = SqlInfoDataBuilder::new();
-        info.append(SqlInfo::FlightSqlServerName, "Lakeward");
-        info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
-        info.append(SqlInfo::FlightSqlServerArrowVersion, "59");
-        info.append(SqlInfo::FlightSqlServerReadOnly, false);
-        info.append(SqlInfo::FlightSqlServerSql, true);
-        info.append(SqlInfo::FlightSqlServerSubstrait, false);
-        info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
-        info.append(SqlInfo::FlightSqlServerCancel, false);
-        info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
-        info.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
-        info.append(SqlInfo::SqlDdlCatalog, false);
-        info.append(SqlInfo::SqlDdlSchema, true);
-        info.append(SqlInfo::SqlDdlTable, true);
-        info.build().ok()
+/// What the audit calls a metadata command; `None` for any other.
+fn recorded_as(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::CommandGetCatalogs(_) => "GET CATALOGS",
+        Command::CommandGetDbSchemas(_) => "GET DB SCHEMAS",
+        Command::CommandGetTables(_) => "GET TABLES",
+        Command::CommandGetTableTypes(_) => "GET TABLE TYPES",
+        Command::CommandGetSqlInfo(_) => "GET SQL INFO",
+        Command::CommandGetXdbcTypeInfo(_) => "GET XDBC TYPE INFO",
+        Command::CommandGetPrimaryKeys(_) => "GET PRIMARY KEYS",
+        Command::CommandGetExportedKeys(_) => "GET EXPORTED KEYS",
+        Command::CommandGetImportedKeys(_) => "GET IMPORTED KEYS",
+        Command::CommandGetCrossReference(_) => "GET CROSS REFERENCE",
+        _ => return None,
     })
-    .as_ref()
-    .ok_or_else(internal)
+}
+
+fn schemas(command: CommandGetDbSchemas, visible: &Visible) -> Result<RecordBatch, Error> {
+    let mut schemas = command.into_builder();
+    visible.schemas.iter().for_each(|name| schemas.append(CATALOG, name));
+    schemas.build().map_err(|_| internal())
+}
+
+fn tables(command: CommandGetTables, visible: &Visible) -> Result<RecordBatch, Error> {
+    let mut tables = command.into_builder();
+    for table in &visible.tables {
+        let columns = described(table);
+        tables.append(CATALOG, &table.schema, &table.name, table.kind, &columns).map_err(|_| internal())?;
+    }
+    tables.build().map_err(|_| internal())
+}
+
+/// A table's columns, with what the specification has said of each in its metadata.
+fn described(table: &VisibleTable) -> Schema {
+    let field = |field: &Arc<Field>| {
+        let said = types::of(field.data_type());
+        let mut facts = HashMap::from([
+            ("CATALOG_NAME", CATALOG.to_owned()),
+            ("DB_SCHEMA_NAME", table.schema.clone()),
+            ("TABLE_NAME", table.name.clone()),
+            ("TYPE_NAME", said.name),
+            ("IS_AUTO_INCREMENT", "0".to_owned()),
+            ("IS_CASE_SENSITIVE", u8::from(is_text(field.data_type())).to_string()),
+            ("IS_READ_ONLY", u8::from(table.kind != "TABLE").to_string()),
+            ("IS_SEARCHABLE", "1".to_owned()),
+        ]);
+        facts.extend(said.precision.map(|precision| ("PRECISION", precision.to_string())));
+        facts.extend(said.scale.map(|scale| ("SCALE", scale.to_string())));
+        let facts = facts.into_iter().map(|(name, value)| (format!("ARROW:FLIGHT:SQL:{name}"), value));
+        field.as_ref().clone().with_metadata(facts.collect())
+    };
+    Schema::new(wire_schema(&table.columns).fields().iter().map(field).collect::<Vec<_>>())
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8)
 }
 
 /// A command by its name, where Flight SQL knows it; never text of the client's own.
@@ -106,7 +138,7 @@ pub(crate) fn not_served(command: &Command) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use arrow_flight::sql::{CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTables};
+    use arrow_flight::sql::{CommandGetTables, CommandStatementSubstraitPlan};
     use lakeward_base::{Coded, SqlState};
 
     use super::*;
@@ -127,15 +159,29 @@ mod tests {
     }
 
     #[test]
-    fn asked_for_one_fact_the_server_tells_one() {
-        let one = CommandGetSqlInfo { info: vec![SqlInfo::FlightSqlServerName as u32] };
-        assert_eq!(one.into_builder(sql_info().unwrap()).build().unwrap().num_rows(), 1);
+    fn columns_say_their_types_names() {
+        let columns = Schema::new(vec![
+            Field::new("price", DataType::Decimal128(10, 2), true),
+            Field::new("name", DataType::Utf8View, true),
+        ]);
+        let (schema, name) = ("public".to_owned(), "t".to_owned());
+        let described = described(&VisibleTable { schema, name, kind: "TABLE", columns: Arc::new(columns) });
+        let says = |column: usize, what: &str| {
+            described.field(column).metadata().get(&format!("ARROW:FLIGHT:SQL:{what}")).map(String::as_str)
+        };
+        assert_eq!(
+            [says(0, "TYPE_NAME"), says(0, "PRECISION"), says(0, "SCALE")],
+            [Some("numeric"), Some("10"), Some("2")]
+        );
+        assert_eq!([says(1, "TYPE_NAME"), says(1, "SCALE"), says(1, "TABLE_NAME")], [Some("text"), None, Some("t")]);
+        assert_eq!([says(0, "IS_CASE_SENSITIVE"), says(1, "IS_CASE_SENSITIVE")], [Some("0"), Some("1")]);
     }
 
     #[test]
     fn what_is_not_served_is_refused_by_name() {
-        let error = schema(Command::CommandGetPrimaryKeys(CommandGetPrimaryKeys::default())).unwrap_err();
+        let command = Command::CommandStatementSubstraitPlan(CommandStatementSubstraitPlan::default());
+        let error = schema(command).unwrap_err();
         assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
-        assert_eq!(error.message(), "Flight SQL: CommandGetPrimaryKeys is not supported");
+        assert_eq!(error.message(), "Flight SQL: CommandStatementSubstraitPlan is not supported");
     }
 }

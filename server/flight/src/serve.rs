@@ -25,7 +25,8 @@ use crate::trailer::WithSqlState;
 
 const MAX_CALLS_PER_CONNECTION: u32 = 100;
 const MAX_HEADER_BYTES: u32 = 16 << 10;
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// A batch of a bulk load; what clients of other languages take by default.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const MAX_RESET_STREAMS: usize = 20;

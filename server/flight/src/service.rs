@@ -7,10 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, Command,
-    DoPutPreparedStatementResult, DoPutUpdateResult, ProstMessageExt,
-};
+use arrow_flight::sql::{Any, Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket,
@@ -18,24 +15,22 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lakeward_base::{Redacted, SqlState};
+use lakeward_base::Redacted;
 use lakeward_engine::Error;
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::actions::{ACTIONS, act};
 use crate::authorization::AUTHORIZATION;
 use crate::client::Client;
 use crate::connection::Peer;
-use crate::door::{Door, command, no_transaction, refuse_put};
+use crate::door::{Door, command, no_transaction};
 use crate::encode::FlightStream;
+use crate::ingest::ingest;
 use crate::login::Gate;
+use crate::metadata::not_served;
 use crate::status::{guard, internal, malformed, status, unsupported};
-
-/// Messages of one DoPut that are looked at: a schema, dictionaries and a row of parameters.
-const MAX_PUT_MESSAGES: usize = 64;
-/// `CloseSessionResult` with its status CLOSED (`Flight.proto`), which arrow-flight does not know.
-const SESSION_CLOSED: &[u8] = &[0x08, 0x01];
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -82,65 +77,27 @@ impl Service {
             stream.next().await.ok_or_else(|| malformed("an empty stream"))?.map_err(|_| malformed("the data"))?;
         let descriptor = first.flight_descriptor.clone().ok_or_else(|| malformed("data without a descriptor"))?;
         let any = Any::decode(descriptor.cmd).map_err(|_| malformed("the command"))?;
-        match command(any)? {
+        let rest = stream.boxed();
+        let record_count = match command(any)? {
             Command::CommandStatementUpdate(update) => {
-                no_transaction(update.transaction_id.as_ref())?;
-                let record_count = self.door.update(&client, update.query).await?;
-                Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
+                no_transaction(&client, &update.query, update.transaction_id.as_ref())?;
+                self.door.update(&client, &update.query).await?
             }
             Command::CommandPreparedStatementUpdate(update) => {
-                let data = rest(first, stream).await?;
-                let record_count = self.door.update_prepared(&client, &update.prepared_statement_handle, data).await?;
-                Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
+                self.door.update_prepared(&client, &update.prepared_statement_handle, first, rest).await?
             }
+            Command::CommandStatementIngest(load) => ingest(&client, load, first, rest).await?,
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = query.prepared_statement_handle;
-                self.door.bind(&client, &handle, rest(first, stream).await?).await?;
-                Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) }.encode_to_vec().into())
+                self.door.bind(&client, &handle, first, rest).await?;
+                return Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) }
+                    .encode_to_vec()
+                    .into());
             }
-            other => Err(refuse_put(&other)),
-        }
+            other => return Err(not_served(&other)),
+        };
+        Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
     }
-
-    async fn act(&self, client: Arc<Client>, action: Action) -> Result<Option<Bytes>, Error> {
-        match action.r#type.as_str() {
-            "CreatePreparedStatement" => {
-                let request: ActionCreatePreparedStatementRequest = unpack(&action.body)?;
-                no_transaction(request.transaction_id.as_ref())?;
-                let result = self.door.prepare(&client, &request.query).await?;
-                Ok(Some(result.as_any().encode_to_vec().into()))
-            }
-            "ClosePreparedStatement" => {
-                let request: ActionClosePreparedStatementRequest = unpack(&action.body)?;
-                client.prepared.close(&request.prepared_statement_handle);
-                Ok(None)
-            }
-            "CloseSession" => {
-                self.gate.clients().remove(&client);
-                Ok(Some(Bytes::from_static(SESSION_CLOSED)))
-            }
-            _ => Err(unsupported("this action")),
-        }
-    }
-}
-
-/// All that a DoPut sends, within bounds.
-async fn rest(first: FlightData, mut stream: Streaming<FlightData>) -> Result<Vec<FlightData>, Error> {
-    let mut data = vec![first];
-    while let Some(next) = stream.next().await {
-        if data.len() >= MAX_PUT_MESSAGES {
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many rows of parameters"));
-        }
-        data.push(next.map_err(|_| malformed("the data"))?);
-    }
-    // A client without parameters sends the descriptor alone, without a schema.
-    data.retain(|message| !message.data_header.is_empty());
-    Ok(data)
-}
-
-fn unpack<M: ProstMessageExt>(body: &Bytes) -> Result<M, Error> {
-    let any = Any::decode(body.clone()).map_err(|_| malformed("the action"))?;
-    any.unpack().ok().flatten().ok_or_else(|| malformed("the action"))
 }
 
 fn bearer(token: &Redacted<String>) -> Result<MetadataValue<tonic::metadata::Ascii>, Error> {
@@ -207,7 +164,9 @@ impl FlightService for Service {
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let (metadata, peer, action) = opened(request);
         let work = |client| async move {
-            let results = self.act(client, action).await?.map(|body| Ok(arrow_flight::Result { body }));
+            let results = act(&self.door, self.gate.clients(), client, action)
+                .await?
+                .map(|body| Ok(arrow_flight::Result { body }));
             Ok(futures::stream::iter(results).boxed())
         };
         self.call(&metadata, peer, work).await
@@ -215,14 +174,9 @@ impl FlightService for Service {
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         let (metadata, peer, _) = opened(request);
-        let actions = [
-            ("CreatePreparedStatement", "Prepares a statement."),
-            ("ClosePreparedStatement", "Forgets a prepared statement."),
-            ("CloseSession", "Ends the session; its token is no longer good."),
-        ];
         let describe =
             |(name, text): (&str, &str)| Ok(ActionType { r#type: name.to_owned(), description: text.to_owned() });
-        self.call(&metadata, peer, |_| async move { Ok(futures::stream::iter(actions.map(describe)).boxed()) }).await
+        self.call(&metadata, peer, |_| async move { Ok(futures::stream::iter(ACTIONS.map(describe)).boxed()) }).await
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
@@ -231,8 +185,13 @@ impl FlightService for Service {
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let (metadata, peer, _) = opened(request);
-        self.call(&metadata, peer, |_| async { Err(unsupported("PollFlightInfo")) }).await
+        let (metadata, peer, descriptor) = opened(request);
+        // Whatever GetFlightInfo answers is complete: a statement without rows has run, one with rows runs when fetched.
+        let work = |client| async move {
+            let info = self.door.describe(&client, descriptor).await?;
+            Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() })
+        };
+        self.call(&metadata, peer, work).await
     }
 
     async fn do_exchange(

@@ -60,6 +60,23 @@ impl TicketKey {
     /// # Errors
     /// 42501 where the ticket is not one of ours or another's, 22023 where it has expired.
     pub(crate) fn redeem(&self, bytes: &[u8], holder: Holder<'_>, now_ms: i64) -> Result<Vec<u8>, Error> {
+        let ticket = self.verified(bytes, holder)?;
+        // Whoever comes late for nothing must not be told to ask again: that would run the statement again.
+        if now_ms >= ticket.expires_at_ms && ticket.statement_handle != NOTHING {
+            return Err(spent("the ticket has expired"));
+        }
+        Ok(ticket.statement_handle)
+    }
+
+    /// The handle of the statement that `bytes` is or was a ticket for.
+    ///
+    /// # Errors
+    /// 42501 where the ticket is not one of ours or another's.
+    pub(crate) fn verify(&self, bytes: &[u8], holder: Holder<'_>) -> Result<Vec<u8>, Error> {
+        Ok(self.verified(bytes, holder)?.statement_handle)
+    }
+
+    fn verified(&self, bytes: &[u8], holder: Holder<'_>) -> Result<Ticket, Error> {
         if bytes.len() > MAX_BYTES {
             return Err(forged());
         }
@@ -70,11 +87,7 @@ impl TicketKey {
         if ticket.kind != KIND || ticket.session_user != holder.session_user || ticket.session_id != holder.session_id {
             return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "the ticket belongs to another session"));
         }
-        // Whoever comes late for nothing must not be told to ask again: that would run the statement again.
-        if now_ms >= ticket.expires_at_ms && ticket.statement_handle != NOTHING {
-            return Err(spent("the ticket has expired"));
-        }
-        Ok(ticket.statement_handle)
+        Ok(ticket)
     }
 
     fn mac(&self, ticket: &[u8]) -> Result<Hmac<Sha256>, Error> {
@@ -114,6 +127,7 @@ mod tests {
         assert_eq!(key().redeem(&ticket, ALICE, NOW + LIFETIME_MS - 1).unwrap(), b"handle");
         let late = key().redeem(&ticket, ALICE, NOW + LIFETIME_MS).unwrap_err();
         assert_eq!(late.sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
+        assert_eq!(key().verify(&ticket, ALICE).unwrap(), b"handle", "it can still be cancelled");
     }
 
     #[test]

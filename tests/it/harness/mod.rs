@@ -8,6 +8,7 @@ mod lab;
 mod leash;
 mod peers;
 mod postgres;
+pub mod s3;
 mod server;
 pub mod tls;
 

@@ -11,8 +11,9 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Decimal256Type, Float32Type, Float64Type, i256};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use lakeward_base::SqlState;
 
@@ -44,26 +45,65 @@ impl Operation {
     }
 }
 
-/// All of them.
+/// All of them, one operation each.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     use Operation::{Add, Divide, Multiply, Remainder, Subtract};
-    [Add, Subtract, Multiply, Divide, Remainder].into_iter().map(function).collect()
+    let one = |operation: Operation| Arithmetic::new(vec![operation], DataType::Null);
+    [Add, Subtract, Multiply, Divide, Remainder].into_iter().map(|operation| Arc::new(one(operation).into())).collect()
 }
 
-/// One of them.
-pub(super) fn function(operation: Operation) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(Arithmetic { operation, signature: Signature::any(2, Volatility::Immutable) }))
+/// `left operation right`. A chain on the left, `a + b - c …`, grows instead of nesting: the planner asks for the type
+/// and the name of every part of every part, which takes the third power of the depth.
+pub(super) fn planned(operation: Operation, left: Expr, right: Expr, returns: DataType) -> Expr {
+    let (operations, arguments) = match left {
+        Expr::ScalarFunction(call) if chain(&call).is_some() => {
+            let mut operations = chain(&call).map(|chain| chain.operations.clone()).unwrap_or_default();
+            operations.push(operation);
+            (operations, call.args.into_iter().chain([right]).collect())
+        }
+        left => (vec![operation], vec![left, right]),
+    };
+    let function = Arc::new(ScalarUDF::from(Arithmetic::new(operations, returns)));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// The type that a chain was planned with, known without asking its operands.
+pub(super) fn known_type(expr: &Expr) -> Option<DataType> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    chain(call).map(|chain| chain.returns.clone()).filter(|returns| *returns != DataType::Null)
+}
+
+fn chain(call: &ScalarFunction) -> Option<&Arithmetic> {
+    call.func.inner().downcast_ref::<Arithmetic>()
+}
+
+/// Operations over n + 1 operands, from left to right.
+#[derive(Debug)]
 struct Arithmetic {
-    operation: Operation,
+    operations: Vec<Operation>,
+    /// As planned; `Null` where it is not known yet.
+    returns: DataType,
     signature: Signature,
 }
 
+impl Arithmetic {
+    fn new(operations: Vec<Operation>, returns: DataType) -> Self {
+        let signature = Signature::any(operations.len() + 1, Volatility::Immutable);
+        Self { operations, returns, signature }
+    }
+}
+
+impl PartialEq for Arithmetic {
+    fn eq(&self, other: &Self) -> bool {
+        self.operations == other.operations
+    }
+}
+
+impl Eq for Arithmetic {}
+
 impl Hash for Arithmetic {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.operation.hash(state);
+        self.operations.hash(state);
     }
 }
 
@@ -133,7 +173,10 @@ pub(super) fn is_number(data_type: &DataType) -> bool {
 
 impl ScalarUDFImpl for Arithmetic {
     fn name(&self) -> &str {
-        self.operation.name()
+        match self.operations.as_slice() {
+            [operation] => operation.name(),
+            _ => "lakeward_arithmetic",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -141,8 +184,10 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        let [left, right] = arguments else { return internal_err!("an operator takes two operands") };
-        result_type(self.operation, left, right).ok_or_else(|| super::call::no_function(self.name(), arguments))
+        let Some((first, others)) = arguments.split_first() else { return internal_err!("no operands") };
+        let one = |left: DataType, (operation, right): (&Operation, &DataType)| result_type(*operation, &left, right);
+        let returns = self.operations.iter().zip(others).try_fold(first.clone(), one);
+        returns.ok_or_else(|| super::call::no_function(self.name(), arguments))
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<arrow::datatypes::FieldRef> {
@@ -152,20 +197,14 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let returns = arguments.return_field.data_type();
-        let [left, right] = arguments.args.as_slice() else { return internal_err!("an operator takes two operands") };
-        let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { arguments.number_rows };
-        let result = if returns.is_decimal() && self.operation == Operation::Divide {
-            quotients(&left.to_array(rows)?, &right.to_array(rows)?, returns)?
-        } else {
-            let (left, right) = (operand(left, returns, self.operation)?, operand(right, returns, self.operation)?);
-            self.compute(left.as_ref(), right.as_ref(), returns)?
-        };
-        if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
-        }
-        Ok(ColumnarValue::Array(result))
+        let rows = arguments.number_rows;
+        let mut operands = arguments.args.into_iter();
+        let Some(first) = operands.next() else { return internal_err!("no operands") };
+        self.operations.iter().zip(operands).try_fold(first, |left, (operation, right)| {
+            let returns = result_type(*operation, &left.data_type(), &right.data_type());
+            let Some(returns) = returns else { return internal_err!("operands that are no numbers") };
+            operation.apply(&left, &right, &returns, rows)
+        })
     }
 }
 
@@ -200,17 +239,39 @@ fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     cast_with_options(array, to, &options).map_err(|_| beyond(to))
 }
 
-impl Arithmetic {
-    fn compute(&self, left: &dyn Datum, right: &dyn Datum, returns: &DataType) -> Result<ArrayRef> {
-        if returns.is_floating() && matches!(self.operation, Operation::Divide | Operation::Remainder) {
+impl Operation {
+    /// Of two constants one value, else a column.
+    fn apply(
+        self,
+        left: &ColumnarValue,
+        right: &ColumnarValue,
+        returns: &DataType,
+        rows: usize,
+    ) -> Result<ColumnarValue> {
+        let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { rows };
+        let result = if returns.is_decimal() && self == Self::Divide {
+            quotients(&left.to_array(rows)?, &right.to_array(rows)?, returns)?
+        } else {
+            let (left, right) = (operand(left, returns, self)?, operand(right, returns, self)?);
+            self.compute(left.as_ref(), right.as_ref(), returns)?
+        };
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+
+    fn compute(self, left: &dyn Datum, right: &dyn Datum, returns: &DataType) -> Result<ArrayRef> {
+        if returns.is_floating() && matches!(self, Self::Divide | Self::Remainder) {
             refuse_zero(right)?;
         }
-        let result = match self.operation {
-            Operation::Add => numeric::add(left, right),
-            Operation::Subtract => numeric::sub(left, right),
-            Operation::Multiply => numeric::mul(left, right),
-            Operation::Divide => numeric::div(left, right),
-            Operation::Remainder => numeric::rem(left, right),
+        let result = match self {
+            Self::Add => numeric::add(left, right),
+            Self::Subtract => numeric::sub(left, right),
+            Self::Multiply => numeric::mul(left, right),
+            Self::Divide => numeric::div(left, right),
+            Self::Remainder => numeric::rem(left, right),
         };
         let result = result.map_err(|error| match error {
             ArrowError::DivideByZero => by_zero(),

@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, wanted: &DataType, zone: Tz) -> Read {
         DataType::Float32 | DataType::Float64 => floating(text, wanted),
         DataType::Decimal128(_, scale) => {
             let (digits, given) = exact(trimmed, text)?;
-            let digits = super::math::rescale(digits, given, *scale).ok_or_else(|| numeric_overflow())?;
+            let digits = super::math::rescale(digits, given, *scale).ok_or_else(numeric_overflow)?;
             fitted(digits, wanted)
         }
         DataType::Date32 => {

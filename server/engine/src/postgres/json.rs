@@ -125,9 +125,11 @@ pub(super) fn marked(name: &str, constants: &[Option<&ScalarValue>], field: Fiel
 /// The operators over JSON; `None`: no such.
 pub(super) fn operator(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<Option<Expr>> {
     let is_json = |side: &Expr| {
-        side.to_field(schema).is_ok_and(|(_, field)| {
-            field.metadata().contains_key(MARK) || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..))
-        })
+        super::arithmetic::known_type(side).is_none()
+            && side.to_field(schema).is_ok_and(|(_, field)| {
+                field.metadata().contains_key(MARK)
+                    || matches!(field.data_type(), DataType::Struct(_) | DataType::Map(..))
+            })
     };
     let name = match &expr.op {
         BinaryOperator::Arrow => "lakeward_json_get",
@@ -308,7 +310,7 @@ fn without(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fa
 
 fn build_object(arguments: &[ScalarValue], call: &Call<'_>, normal: bool) -> Result<ScalarValue, Fault> {
     let wrong = |message: &str| Fault::new(SqlState::INVALID_PARAMETER_VALUE, message);
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(wrong("argument list must have even number of elements"));
     }
     let member = |pair: &[ScalarValue]| match pair {

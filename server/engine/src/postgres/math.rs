@@ -174,7 +174,7 @@ pub(super) fn rescale(digits: i128, from: i8, to: i8) -> Option<i128> {
 
 fn sign(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
     let value = arguments.first().and_then(float).ok_or_else(out)?;
-    let sign = if value > 0.0 { 1 } else { i128::from(value < 0.0) * -1 };
+    let sign = if value > 0.0 { 1 } else { -i128::from(value < 0.0) };
     match call.returns {
         DataType::Decimal128(_, scale) => rescale(sign, 0, *scale).map(|sign| numeric(sign, *scale)).ok_or_else(out),
         DataType::Float32 => Ok(ScalarValue::Float32(Some(if sign == 0 {

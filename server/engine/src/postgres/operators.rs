@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use lakeward_base::SqlState;
 
-use super::arithmetic::{Operation, function, is_number, result_type};
+use super::arithmetic::{Operation, is_number, known_type, planned, result_type};
 use super::call::{Fault, Function, external};
 use super::value::{INTERVAL, TIMESTAMP, is_text, normal_type, type_name};
 use super::{interval, json};
@@ -28,7 +28,7 @@ impl ExprPlanner for Operators {
             return Ok(PlannerResult::Planned(planned));
         }
         typed_parameters(&mut expr, schema);
-        let (Ok(left), Ok(right)) = (expr.left.get_type(schema), expr.right.get_type(schema)) else {
+        let (Some(left), Some(right)) = (type_of(&expr.left, schema), type_of(&expr.right, schema)) else {
             return Ok(PlannerResult::Original(expr));
         };
         if untyped_parameter(&expr.left) || untyped_parameter(&expr.right) {
@@ -43,12 +43,17 @@ impl ExprPlanner for Operators {
     }
 }
 
+/// An operand's type, where it is known yet.
+fn type_of(operand: &Expr, schema: &DFSchema) -> Option<DataType> {
+    known_type(operand).or_else(|| operand.get_type(schema).ok())
+}
+
 /// A parameter takes the type of the number beside it: within a function the planner would not tell it.
 fn typed_parameters(expr: &mut RawBinaryExpr, schema: &DFSchema) {
     if operation(&expr.op).is_none() {
         return;
     }
-    let number = |side: &Expr| side.get_type(schema).ok().filter(|known| is_number(known) && *known != DataType::Null);
+    let number = |side: &Expr| type_of(side, schema).filter(|known| is_number(known) && *known != DataType::Null);
     let (left, right) = (number(&expr.left), number(&expr.right));
     for (side, beside) in [(&mut expr.left, right), (&mut expr.right, left)] {
         if let (Expr::Placeholder(parameter), Some(beside)) = (side, beside)
@@ -156,9 +161,8 @@ fn of_interval(name: &str, arguments: Vec<Expr>) -> Result<Expr> {
 
 fn arithmetic(operation: Operation, expr: RawBinaryExpr, left: &DataType, right: &DataType) -> Planned {
     use Operation::{Add, Divide, Multiply, Subtract};
-    if result_type(operation, left, right).is_some() {
-        let call = ScalarFunction::new_udf(function(operation), vec![expr.left, expr.right]);
-        return Ok(PlannerResult::Planned(Expr::ScalarFunction(call)));
+    if let Some(returns) = result_type(operation, left, right) {
+        return Ok(PlannerResult::Planned(planned(operation, expr.left, expr.right, returns)));
     }
     let (normal_left, normal_right) = (normal_type(left), normal_type(right));
     let is_interval = |data_type: &DataType| *data_type == INTERVAL;

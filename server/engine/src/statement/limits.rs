@@ -24,6 +24,9 @@ pub(crate) const RECURSION: usize = 100;
 pub(crate) const STACK_BYTES: usize = 32 << 20;
 /// How many operators may stand in one row, without parentheses or commas between them.
 pub(crate) const OPERATORS: usize = 1_500;
+/// How many operators that are planned as calls (casts, `->`, `~`, subscripts and the like) may stand in one row: within
+/// each other, the planner's time grows with the third power of their number.
+pub(crate) const CALLS: usize = 200;
 /// How many UNION, EXCEPT, INTERSECT may stand in one row.
 pub(crate) const SET_OPERATIONS: usize = 200;
 
@@ -52,8 +55,8 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
     let mut prefixes = 0;
     for (index, lexeme) in lexed.lexemes.iter().enumerate() {
         match &lexeme.token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                levels.last_mut().map(Level::operator);
+            token @ (Token::LParen | Token::LBracket | Token::LBrace) => {
+                levels.last_mut().map(|level| level.next(token)).unwrap_or_default();
                 let outer = levels.last().copied().unwrap_or_default();
                 levels.push(outer.within(&lexed.lexemes, index));
             }
@@ -63,7 +66,7 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
             Token::Comma => levels.last_mut().map(Level::comma).unwrap_or_default(),
             Token::SemiColon => levels = vec![Level::default()],
             token if is_set_operator(token) => levels.last_mut().map(Level::set_operation).unwrap_or_default(),
-            token if is_operator(token) => levels.last_mut().map(Level::operator).unwrap_or_default(),
+            token if is_operator(token) => levels.last_mut().map(|level| level.next(token)).unwrap_or_default(),
             _ => {}
         }
         if let Some(level) = levels.last_mut() {
@@ -78,9 +81,11 @@ pub(crate) fn check_shape(lexed: &Lexed<'_>) -> Result<(), Error> {
         {
             return Err(nested_too_deeply().with_position(lexeme.position));
         }
-        if level.operators > OPERATORS {
+        if level.operators > OPERATORS || level.calls > CALLS {
             return Err(too_complex("the expression is too long")
-                .with_detail(format!("The limit is {OPERATORS} operators in a row."))
+                .with_detail(format!(
+                    "The limit is {OPERATORS} operators in a row, {CALLS} of them casts and the like."
+                ))
                 .with_hint("Use IN (…) or a join with VALUES instead of many conditions.")
                 .with_position(lexeme.position));
         }
@@ -109,6 +114,8 @@ fn too_complex(message: &str) -> Error {
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
     operators: usize,
+    /// Operators that are planned as calls, since the last comparison, AND or OR.
+    calls: usize,
     set_operations: usize,
     /// Subqueries of expressions, this level and those around it together.
     subqueries: usize,
@@ -119,12 +126,17 @@ struct Level {
 }
 
 impl Level {
-    fn operator(&mut self) {
+    fn next(&mut self, operator: &Token) {
         self.operators += 1;
+        if is_planned_as_call(operator) {
+            self.calls += 1;
+        } else if binds_loosely(operator) {
+            self.calls = 0;
+        }
     }
 
     fn comma(&mut self) {
-        self.operators = 0;
+        (self.operators, self.calls) = (0, 0);
     }
 
     fn set_operation(&mut self) {
@@ -171,6 +183,22 @@ fn is_prefix(token: &Token) -> bool {
 
 fn is_set_operator(token: &Token) -> bool {
     matches!(keyword_of(token), Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS)
+}
+
+/// Operators that never stand within one that is planned as a call, but for parentheses.
+fn binds_loosely(token: &Token) -> bool {
+    matches!(token, Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq)
+        || matches!(keyword_of(token), Keyword::AND | Keyword::OR | Keyword::JOIN)
+}
+
+/// Whatever is not a node of the planner's own; a parenthesis may be a call's, but nests elsewhere.
+fn is_planned_as_call(token: &Token) -> bool {
+    let own = matches!(
+        token,
+        Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat | Token::LParen
+    );
+    let word = matches!(token, Token::Word(_)) && keyword_of(token) != Keyword::AT;
+    !own && !word && !binds_loosely(token)
 }
 
 /// Everything that is neither operand nor separator, and every word that sqlparser reads as an operator.

@@ -32,12 +32,12 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
     }
     let field = Field::new(&column.name, column.arrow_type.clone(), true);
     let added = context.store.add_column(&table, &field, &context.note).await;
-    added.map_err(|error| crate::publish::store(&error, &table.name))?;
+    let version = added.map_err(|error| crate::publish::store(&error, &table.name))?;
     let (_, _) = context
         .change(|draft, actor| {
             actor.must_own(table.owner, "table", &table.name)?;
             let new = NewColumn { name: column.name.clone(), sql_type: column.sql_type.clone() };
-            draft.add_column(table.id, new)
+            draft.add_column(table.id, new, version)
         })
         .await?;
     Ok(command(TAG, notices))

@@ -49,6 +49,8 @@ pub(crate) struct DdlContext<'a> {
     pub(crate) search_path: &'a [String],
     /// Below which managed tables lie: an absolute URL.
     pub(crate) managed_root_url: &'a str,
+    /// Where no table may be: absolute URLs that end with a slash.
+    pub(crate) reserved_urls: &'a [String],
     /// What commits of Delta say.
     pub(crate) note: CommitNote,
     /// The planner's judgement of views and expressions.

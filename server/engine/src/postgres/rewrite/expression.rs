@@ -160,10 +160,10 @@ fn rewrite_syntax(expression: &mut Expr) {
             arguments.extend(substring_for.as_mut().map(|length| taken(length)));
             *expression = call("substring", arguments);
         }
-        Expr::CompoundFieldAccess { root, access_chain } => {
-            if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) {
-                *expression = access_chain.iter_mut().fold(taken(root), subscript);
-            }
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) =>
+        {
+            *expression = access_chain.iter_mut().fold(taken(root), subscript);
         }
         Expr::Function(function) if function_name(function).is_some_and(|name| name == "localtimestamp") => {
             *expression = local_time();

@@ -27,11 +27,7 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor) -> Result<(), Error> {
             refuse_columns(&arguments.args)?;
             name_column(alias, &function);
         }
-        TableFactor::Function { name, args, .. } => {
-            if single(name).is_some() {
-                refuse_columns(args)?;
-            }
-        }
+        TableFactor::Function { name, args, .. } if single(name).is_some() => refuse_columns(args)?,
         TableFactor::UNNEST { alias, array_exprs, .. } => {
             if array_exprs.iter().any(has_column) {
                 return Err(over_columns());

@@ -43,10 +43,9 @@ pub(super) fn type_spec(data_type: &DataType) -> Result<Option<String>, Error> {
         DataType::Interval { fields: None, precision: None } => plain("interval"),
         DataType::JSON => plain("json"),
         DataType::JSONB => plain("jsonb"),
-        DataType::Array(element) => match element {
-            ArrayElemTypeDef::SquareBracket(inner, _) => Ok(type_spec(inner)?.map(|inner| format!("{inner}[]"))),
-            _ => Ok(None),
-        },
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) => {
+            Ok(type_spec(inner)?.map(|inner| format!("{inner}[]")))
+        }
         DataType::Custom(name, modifiers) if modifiers.is_empty() => match single(name).as_deref() {
             Some("timestamptz") => plain("timestamptz"),
             Some("bpchar" | "name") => plain("text"),

@@ -54,7 +54,7 @@ fn what_the_limits_let_through_does_not_overflow() {
     let operators = crate::statement::limits::OPERATORS - 2;
     let shapes = [
         format!("SELECT 1{}", "+1".repeat(operators)),
-        format!("SELECT 1{}", "::int".repeat(operators)),
+        format!("SELECT 1{}", "::int".repeat(crate::statement::limits::CALLS)),
         format!("SELECT a{}", " IS NULL".repeat(operators)),
         format!("SELECT 1{}", " UNION SELECT 1, 2".repeat(crate::statement::limits::SET_OPERATIONS)),
         format!("SELECT {}1{}", "(".repeat(80), ")".repeat(80)),
@@ -63,6 +63,19 @@ fn what_the_limits_let_through_does_not_overflow() {
     ];
     for sql in shapes {
         on_a_small_stack(move || drop(accepted(&sql)));
+    }
+}
+
+#[test]
+fn calls_in_a_row_are_counted_apart() {
+    let calls = crate::statement::limits::CALLS;
+    for operator in ["::int", " -> 'a'", "[1]", " AT TIME ZONE 'UTC'", " ^ 2", " -> 'a' + 1"] {
+        accepted(&format!("SELECT a{} FROM t", operator.repeat(calls)));
+        let (code, _, message) = refusal(&format!("SELECT a{} FROM t", operator.repeat(calls + 1)));
+        assert_eq!((code.as_str(), message.as_str()), ("54000", "the expression is too long"), "{operator}");
+    }
+    for joint in [" AND ", " OR ", " = ", ", "] {
+        accepted(&format!("SELECT {} FROM t", vec!["a::int"; calls * 3].join(joint)));
     }
 }
 
