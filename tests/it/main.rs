@@ -21,6 +21,7 @@ mod leaks;
 mod lifecycle;
 mod limits;
 mod non_interference;
+mod peers;
 mod policies;
 mod protocol;
 mod roles;

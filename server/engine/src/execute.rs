@@ -218,6 +218,16 @@ async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Er
     ddl::execute(&context, change).await
 }
 
+/// `set_config(…)`: SET as a function. What changes who one is, or what a client has been told, is for SET alone.
+pub(crate) fn configure(session: &Session, name: &str, value: Option<&str>, local: bool) -> Result<String, Error> {
+    if crate::settings::is_for_set_alone(name) {
+        return Err(Error::unsupported("set_config of this setting").with_hint("Use SET."));
+    }
+    let value = value.map(str::to_owned);
+    set(session, &Setting::Set { name: name.to_owned(), value, local })?;
+    session.show(name)
+}
+
 fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
     let mut command = Command { tag: "SET".to_owned(), ..Command::default() };
     if let Setting::Set { name, value: Some(value), .. } = setting {
@@ -283,6 +293,7 @@ fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
             command.tag = "DEALLOCATE ALL".to_owned();
             command.forgotten = Forgotten::All;
         }
+        Setting::Unlisten => "UNLISTEN".clone_into(&mut command.tag),
         Setting::Show(_) | Setting::ShowAll => {}
     }
     Ok(command)

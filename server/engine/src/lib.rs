@@ -68,6 +68,6 @@ pub use response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 pub use run::{refuse, refuse_text, run};
 pub use session::{Credential, Session};
 pub use statement::{Part, first_refused, second_write, split};
-pub use system::is_oid;
+pub use system::{CatalogType, catalog_type, function_name};
 pub use tally::StatementCounts;
 pub use transaction::TransactionStatus;

@@ -23,6 +23,8 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("extra_float_digits", "1", Check::Integer { least: -15, most: 3 }),
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
     ("intervalstyle", "postgres", Check::OneOf(&["postgres"])),
+    // Nothing is compiled: a setting that drivers put off while they read the catalog.
+    ("jit", "off", Check::Bool),
     ("lock_timeout", "0", Check::Duration),
     ("password_encryption", "scram-sha-256", Check::OneOf(&["scram-sha-256"])),
     ("purpose_of_use", "", Check::Purpose),
@@ -34,6 +36,7 @@ const KNOWN: &[(&str, &str, Check)] = &[
 
 /// Settings that can be shown but not set. What is a fact about the session, the session says itself.
 const FIXED: &[(&str, &str)] = &[
+    ("default_table_access_method", "delta"),
     ("integer_datetimes", "on"),
     ("is_superuser", "off"),
     ("max_identifier_length", "63"),
@@ -279,6 +282,12 @@ pub(crate) fn known(name: &str) -> Result<String, Error> {
 }
 
 /// PostgreSQL reports these under these spellings.
+/// Whether only SET changes a setting: what clients are told of, and what one's rights follow from.
+pub(crate) fn is_for_set_alone(name: &str) -> bool {
+    let folded = name.to_ascii_lowercase();
+    reported_name(&folded).is_some() || ["purpose_of_use", "role", "session_authorization"].contains(&folded.as_str())
+}
+
 fn reported_name(name: &str) -> Option<&'static str> {
     Some(match name {
         "application_name" => "application_name",

@@ -70,7 +70,8 @@ impl Connection {
     async fn send_all(&mut self, stream: RowStream, ends: bool) -> Result<(), Fault> {
         let formats = Formats::default();
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
-        let mut rows = Rows::new(stream, RowEncoder::new(formats, self.zone()));
+        let encoder = RowEncoder::new(formats, self.zone()).described(stream.schema());
+        let mut rows = Rows::new(stream, encoder);
         let sent = rows.send(&mut self.wire, 0).await?;
         let tag = tag_text(rows.tag(), sent.rows);
         drop(rows);

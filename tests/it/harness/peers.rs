@@ -1,7 +1,7 @@
-//! psql and Python, as `scripts/test` has installed them.
+//! psql, Python, Node and Java, as `scripts/test` has installed them.
 
 use std::io::{Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// psql with one connection string.
@@ -100,4 +100,43 @@ pub fn python(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python).arg(path).args(arguments).output().expect("python runs");
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// How a client of `tests/peers` is started.
+pub enum Client<'a> {
+    /// A Python script.
+    Python(&'a str),
+    /// A script for Node.
+    Node(&'a str),
+    /// A Java class, run from its source with pgjdbc.
+    Java(&'a str),
+}
+
+/// Runs a client, told about the server in libpq's variables; all its deeds must be done.
+pub fn deeds(client: &Client<'_>, variables: &[(&str, String)]) {
+    let (program, before, script) = match client {
+        Client::Python(script) => (named("LAKEWARD_TEST_PYTHON"), Vec::new(), script),
+        Client::Node(script) => (PathBuf::from("node"), Vec::new(), script),
+        Client::Java(script) => {
+            let driver = named("LAKEWARD_TEST_PGJDBC");
+            assert!(driver.is_file(), "{} is missing (scripts/setup fetches it)", driver.display());
+            (PathBuf::from("java"), vec!["-cp".into(), driver.into_os_string()], script)
+        }
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+    // A client that waits for ever fails too.
+    let mut command = Command::new("timeout");
+    command.arg("300").arg(program).args(before).arg(path);
+    command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
+    if matches!(client, Client::Node(_)) {
+        command.env("NODE_PATH", named("LAKEWARD_TEST_NODE_PATH"));
+    }
+    let output = command.env("LC_ALL", "C.UTF-8").output().expect("timeout runs");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script}: {}\n{}", said(&output.stdout), said(&output.stderr));
+}
+
+fn named(variable: &str) -> PathBuf {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    found.unwrap_or_else(|| panic!("{variable} names what scripts/test sets up"))
 }

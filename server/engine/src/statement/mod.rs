@@ -160,6 +160,8 @@ pub enum Setting {
     Discard,
     /// `DEALLOCATE name`; `None` is ALL. The protocol holds prepared statements, so it forgets them.
     Deallocate(Option<String>),
+    /// `UNLISTEN`: there is nothing to listen to, and connection pools say it.
+    Unlisten,
 }
 
 /// A statement about the transaction block.

@@ -38,7 +38,6 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["do"], "DO", "Run the statements themselves."),
     (&["lock"], "LOCK", "Leave it out: readers see one version of a table."),
     (&["listen"], "LISTEN", "Poll with a query."),
-    (&["unlisten"], "UNLISTEN", "Poll with a query."),
     (&["notify"], "NOTIFY", "Poll with a query."),
     (&["security", "label"], "SECURITY LABEL", "Use masking policies."),
     (&["cluster"], "CLUSTER", "Leave it out."),

@@ -1,4 +1,4 @@
-//! SET, SHOW, RESET, DISCARD.
+//! SET, SHOW, RESET, DISCARD, UNLISTEN.
 //!
 //! Invariant: a SET that is accepted changes exactly what it names; which names there are is the session's business.
 
@@ -24,6 +24,12 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<(Setting, &'static
             return Err(cursor.unsupported("DISCARD of a part", "Use DISCARD ALL."));
         }
         return Ok(Some((Setting::Discard, "DISCARD")));
+    }
+    if cursor.accept(&["unlisten"]) {
+        if !cursor.accept_sign(&Token::Mul) {
+            let _ = cursor.identifier()?;
+        }
+        return Ok(Some((Setting::Unlisten, "UNLISTEN")));
     }
     if cursor.accept(&["deallocate"]) {
         let _ = cursor.accept(&["prepare"]);

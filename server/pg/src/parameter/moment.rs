@@ -1,6 +1,6 @@
 //! Dates, times and timestamps in ISO 8601, as PostgreSQL prints and reads them.
 //!
-//! `2026-01-27`, `20260127`, `2026-01-27 10:00:00.5+01`, `2026-01-27T10:00:00Z`, `0044-03-15 BC`. PostgreSQL's many
+//! `2026-01-27`, `20260127`, `2026-01-27 +01`, `2026-01-27 10:00:00.5+01`, `2026-01-27T10:00:00Z`, `0044-03-15 BC`. PostgreSQL's many
 //! other notations are refused rather than guessed at.
 
 use chrono::{Datelike, NaiveDate};
@@ -43,7 +43,10 @@ pub(super) fn parse(text: &str) -> Option<Moment> {
         return Some(moment);
     }
     rest = rest.strip_prefix([' ', 'T', 't'])?;
-    moment.time_us = time(&mut rest)?;
+    // A date may have an offset alone: Java's driver sends one.
+    if !rest.starts_with(['+', '-']) {
+        moment.time_us = time(&mut rest)?;
+    }
     moment.offset_s = offset(&mut rest)?;
     rest.is_empty().then_some(moment)
 }

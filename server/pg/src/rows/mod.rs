@@ -15,7 +15,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Schema};
 use bytes::{BufMut, BytesMut};
-use lakeward_engine::is_oid;
+use lakeward_engine::{CatalogType, catalog_type};
 
 use crate::error::PgError;
 use crate::types::Formats;
@@ -35,8 +35,8 @@ const MISMATCH: PgError = PgError::Internal("a column's data does not match its 
 pub(crate) struct RowEncoder {
     formats: Formats,
     zone: Zone,
-    /// Columns that were described as OIDs, which have a binary form of their own.
-    oids: Vec<bool>,
+    /// The columns' types of the catalog, which have forms of their own.
+    catalog_types: Vec<Option<CatalogType>>,
 }
 
 /// One column of a batch, ready to be written.
@@ -48,12 +48,12 @@ struct Column<'a> {
 impl RowEncoder {
     /// An encoder for these formats, showing `timestamptz` in `zone`.
     pub(crate) fn new(formats: Formats, zone: Zone) -> Self {
-        Self { formats, zone, oids: Vec::new() }
+        Self { formats, zone, catalog_types: Vec::new() }
     }
 
     /// The same for rows that were described by `schema`.
     pub(crate) fn described(self, schema: &Schema) -> Self {
-        Self { oids: schema.fields().iter().map(|field| is_oid(field)).collect(), ..self }
+        Self { catalog_types: schema.fields().iter().map(|field| catalog_type(field)).collect(), ..self }
     }
 
     /// Encodes rows from `first` to before `end` until the buffer holds `enough_bytes`; answers the first row that is
@@ -81,13 +81,15 @@ impl RowEncoder {
         let schema = batch.schema_ref();
         let column = |(index, array): (usize, &'a arrow::array::ArrayRef)| {
             let name = || schema.fields().get(index).map(|field| field.name().clone()).unwrap_or_default();
-            let is_oid = self.oids.get(index).copied().unwrap_or(false);
-            let write = if is_oid && self.formats.is_binary(index) {
-                binary::oid(array.as_ref())?
-            } else if self.formats.is_binary(index) {
-                binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?
-            } else {
-                text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
+            let catalog_type = self.catalog_types.get(index).copied().flatten();
+            let write = match (catalog_type, self.formats.is_binary(index)) {
+                (Some(CatalogType::Oid | CatalogType::Function), true) => binary::oid(array.as_ref())?,
+                (Some(CatalogType::Function), false) => text::function(array.as_ref())?,
+                (Some(CatalogType::Char), true) => binary::char(array.as_ref())?,
+                (_, true) => binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?,
+                (_, false) => {
+                    text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
+                }
             };
             Ok(Column { nulls: array.logical_nulls(), write })
         };

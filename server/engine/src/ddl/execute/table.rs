@@ -14,7 +14,7 @@ use lakeward_catalog::{
 use uuid::Uuid;
 
 use super::actor::{self, Actor};
-use super::{DdlContext, coded, command, notice, refused, skip_missing};
+use super::{DdlContext, coded, command, missed_as, notice, refused, skip_missing};
 use crate::ddl::{CreateTable, Drop, RegisterTable, types};
 use crate::error::Error;
 use crate::response::{Command, Notice};
@@ -237,7 +237,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<
         .change(|draft, actor| {
             let (mut notices, mut dropped) = (Vec::new(), Vec::new());
             for name in &drop.names {
-                let found = actor::table(draft, context.search_path, name);
+                let found = missed_as(actor::table(draft, context.search_path, name), ObjectKind::Table, name);
                 let Some(table) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
                 actor.must_own(table.owner, "table", &table.name)?;
                 draft.drop_table(table.id)?;

@@ -286,8 +286,8 @@ async fn notices_are_those_of_postgresql() {
     let table = [
         ("CREATE TABLE IF NOT EXISTS s.t (a int)", "relation \"t\" already exists, skipping"),
         ("CREATE SCHEMA IF NOT EXISTS s", "schema \"s\" already exists, skipping"),
-        ("DROP TABLE IF EXISTS s.x", "relation \"s.x\" does not exist, skipping"),
-        ("DROP VIEW IF EXISTS x", "relation \"x\" does not exist, skipping"),
+        ("DROP TABLE IF EXISTS s.x", "table \"x\" does not exist, skipping"),
+        ("DROP VIEW IF EXISTS x", "view \"x\" does not exist, skipping"),
         ("DROP ROLE IF EXISTS x", "role \"x\" does not exist, skipping"),
         ("DROP SCHEMA IF EXISTS x", "schema \"x\" does not exist, skipping"),
         ("DROP POLICY IF EXISTS p ON s.t", "policy \"p\" for table \"t\" does not exist, skipping"),
