@@ -113,7 +113,7 @@ impl Sides {
 fn main() {
     let [hundredths, rounds] = numbers([100, 3]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let lake = runtime.block_on(Lake::open(&runtime, hundredths as f64 / 100.0));
+    let lake = Lake::open(&runtime, hundredths as f64 / 100.0);
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     init(&data, PASSWORD);

@@ -93,11 +93,13 @@ pub struct Lake(LocalEngine);
 
 impl Lake {
     /// Makes and fills the tables.
-    pub async fn open(runtime: &Runtime, scale: f64) -> Self {
+    pub fn open(runtime: &Runtime, scale: f64) -> Self {
         let lake = Self(LocalEngine::on_disk(runtime, Limits::default()));
-        execute(&lake.0.login(ADMIN), SETUP).await;
-        lake.fill_small(scale).await;
-        lake.fill_large(scale).await;
+        runtime.block_on(async {
+            execute(&lake.0.login(ADMIN), SETUP).await;
+            lake.fill_small(scale).await;
+            lake.fill_large(scale).await;
+        });
         lake
     }
 

@@ -40,6 +40,7 @@ const FIXED: &[(&str, &str)] = &[
     ("integer_datetimes", "on"),
     ("is_superuser", "off"),
     ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
     ("role", "none"),
     ("server_encoding", "UTF8"),
     ("server_version", "15.0"),

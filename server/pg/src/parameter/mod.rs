@@ -15,7 +15,7 @@ use postgres_types::Type;
 use crate::error::PgError;
 use crate::message::Bind;
 use crate::rows::Zone;
-use crate::types::{Formats, of_arrow};
+use crate::types::{Formats, of_parameter};
 
 /// Which parameter is read, for errors, and what is wanted of it.
 pub(crate) struct Wanted<'a> {
@@ -96,7 +96,7 @@ pub(crate) fn hint(oid: u32) -> Option<DataType> {
 pub(crate) fn oids(declared: &[u32], types: &[DataType]) -> Vec<u32> {
     let own = |(index, data_type): (usize, &DataType)| {
         let declared = declared.get(index).copied().filter(|oid| *oid != 0 && *oid != Type::UNKNOWN.oid());
-        declared.unwrap_or_else(|| of_arrow(data_type).unwrap_or(Type::TEXT).oid())
+        declared.unwrap_or_else(|| of_parameter(data_type).unwrap_or(Type::TEXT).oid())
     };
     types.iter().enumerate().map(own).collect()
 }
