@@ -6,6 +6,7 @@
 mod catalog_views;
 mod compatibility;
 mod contract;
+mod copy;
 mod crash;
 mod delta;
 mod doors;

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::explain;
 use crate::plan::{Planned, Work};
 use crate::query::QueryPlan;
-use crate::response::{Command, Forgotten, Notice, Response, RowTag};
+use crate::response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending, Started};
@@ -25,7 +25,7 @@ use crate::transaction::{TransactionStatus, Undo};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
-use crate::{change, create, ddl, maintain, publish};
+use crate::{change, copy, create, ddl, maintain, publish};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
@@ -35,12 +35,19 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
     match work {
-        Work::Rows(plan) => start_rows(*plan, &vantage, ending, waited, deadline, watch),
+        Work::Rows(plan) => {
+            start_rows(*plan, RowTag::Select, &vantage, ending, waited, deadline, watch).map(Response::Rows)
+        }
+        Work::CopyOut(plan, options) => {
+            let rows = start_rows(*plan, RowTag::Copy, &vantage, ending, waited, deadline, watch)?;
+            Ok(Response::CopyOut(rows, options))
+        }
+        Work::CopyIn(plan) => copy::start(vantage, *plan, ending, deadline).await,
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
-        Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan, commit_note(&vantage))).await,
+        Work::Insert(plan) => finish(ending, true, insert(&vantage, *plan)).await,
         Work::Change(plan) => finish(ending, true, Box::pin(change::run(&vantage, *plan))).await,
         Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
         Work::CreateTable(plan) => finish(ending, true, create::table_as(&vantage, *plan)).await,
@@ -60,17 +67,18 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
 
 fn start_rows(
     plan: QueryPlan,
+    tag: RowTag,
     vantage: &Vantage,
     ending: Ending,
     waited: bool,
     deadline: Deadline,
     watch: Option<Watch>,
-) -> Result<Response, Error> {
+) -> Result<RowStream, Error> {
     match execute_stream(plan.physical, plan.task) {
         Ok(rows) => {
             let runtime = &vantage.session.engine().shared.parts.query_runtime;
-            let started = Started { rows, schema: plan.schema, tag: RowTag::Select, waited, watch };
-            Ok(Response::Rows(stream::start(started, ending, deadline, runtime)))
+            let started = Started { rows, schema: plan.schema, tag, waited, watch };
+            Ok(stream::start(started, ending, deadline, runtime))
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
@@ -132,16 +140,14 @@ pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
     CommitNote { user_name: vantage.principal.session_user.clone(), statement_id: vantage.stamp.statement.to_string() }
 }
 
-async fn insert(vantage: &Vantage, plan: InsertPlan, note: CommitNote) -> Result<Done, Error> {
+async fn insert(vantage: &Vantage, plan: InsertPlan) -> Result<Done, Error> {
     let table = &plan.target.table;
     let rows = execute_stream(plan.source.physical, plan.source.task).map_err(|error| publish::execution(&error))?;
     let checked = write::checked(rows, &plan.target.raw.schema(), plan.predicate, &table.name);
-    let store = &vantage.session.engine().shared.parts.store;
     let mode = if plan.overwrite { WriteMode::Replace(plan.target.raw.version()) } else { WriteMode::Append };
-    let written = store.write(table, mode, checked, &note).await;
-    let written = written.map_err(|error| publish::store(&error, &table.name))?;
-    let command = Command { tag: format!("INSERT 0 {}", written.rows), ..Command::default() };
-    Ok(Done { command, rows: written.rows })
+    let rows = write::stored(vantage, table, mode, checked).await?;
+    let command = Command { tag: format!("INSERT 0 {rows}"), ..Command::default() };
+    Ok(Done { command, rows })
 }
 
 async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, Error> {
@@ -154,6 +160,8 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         | Kind::Query(_)
         | Kind::Explain { .. }
         | Kind::Insert(_)
+        | Kind::CopyOut(_)
+        | Kind::CopyIn(_)
         | Kind::CreateTableAs(_)
         | Kind::Change(_)
         | Kind::Maintain(_) => Command::default(),

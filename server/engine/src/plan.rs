@@ -7,13 +7,14 @@ use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
 use crate::change::{self, ChangePlan};
+use crate::copy::{self, CopyPlan};
 use crate::create::{self, CreatePlan};
 use crate::error::Error;
 use crate::explain;
 use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
-use crate::statement::{Kind, Statement};
+use crate::statement::{CopyOptions, Kind, Statement};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
@@ -40,6 +41,10 @@ pub(crate) enum Work {
     Rows(Box<QueryPlan>),
     /// Show a plan.
     Explain(Box<QueryPlan>, explain::Form),
+    /// Return rows in a form of COPY's.
+    CopyOut(Box<QueryPlan>, Arc<CopyOptions>),
+    /// Append rows that the client sends.
+    CopyIn(Box<CopyPlan>),
     /// Append rows.
     Insert(Box<InsertPlan>),
     /// Change rows.
@@ -73,6 +78,19 @@ pub(crate) async fn build(
             let plan = plan_query(&planner, parameters).await?;
             facts.objects = planner.objects(&plan.logical);
             Work::Rows(Box::new(plan))
+        }
+        Kind::CopyOut(copy) => {
+            let plan = plan_query(&planner, parameters).await?;
+            copy::check_forced(&plan.schema, &resolved, copy)?;
+            facts.objects = planner.objects(&plan.logical);
+            Work::CopyOut(Box::new(plan), Arc::clone(&copy.options))
+        }
+        Kind::CopyIn(copy) => {
+            let plan = copy::plan(&planner, copy)?;
+            facts.objects.push(plan.object(&vantage));
+            facts.policies.extend(plan.check.policies.iter().cloned());
+            facts.bypass |= plan.check.bypass;
+            Work::CopyIn(Box::new(plan))
         }
         Kind::Explain { analyze, verbose, json, .. } => {
             let plan = plan_query(&planner, parameters).await?;
@@ -110,7 +128,7 @@ pub(crate) async fn build(
     // Permissions are not asked of superusers.
     facts.bypass |= vantage.principal.superuser && matches!(statement.kind, Kind::Ddl(_));
     let waited = resolved.touches_data || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
-    let watched = resolved.touches_data && matches!(work, Work::Rows(_));
+    let watched = resolved.touches_data && matches!(work, Work::Rows(_) | Work::CopyOut(..));
     let watch = watched.then(|| Watch::new(&vantage, statement, parameters, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }

@@ -68,7 +68,7 @@ async fn build(
         audit.describe(class, &normalized);
     })?;
     audit.describe(statement.class, &statement.normalized);
-    session.transaction().admit(&statement)?;
+    session.admit(&statement)?;
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     vantage.running = Arc::new(session.begin(&statement));
     let resolved = resolve::tables(&vantage, &statement, &request.parameters).await?;

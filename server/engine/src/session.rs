@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, Running, Seen};
-use crate::engine::{Engine, Login};
+use crate::engine::{Engine, Login, Protocol};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::statement::Statement;
+use crate::statement::{Kind, Statement};
 use crate::transaction::{Saved, TransactionState, TransactionStatus};
 
 /// One client's session.
@@ -128,6 +128,15 @@ impl Session {
     /// A statement begins.
     pub(crate) fn begin(&self, statement: &Statement) -> Running {
         self.activity.lock().begin(statement, self.engine.shared.parts.clock.now())
+    }
+
+    /// Refuses what the transaction block's state or the session's protocol does not allow.
+    pub(crate) fn admit(&self, statement: &Statement) -> Result<(), Error> {
+        let copies = matches!(statement.kind, Kind::CopyOut(_) | Kind::CopyIn(_));
+        if copies && self.login.protocol != Protocol::Pg {
+            return Err(Error::unsupported("COPY on Flight SQL").with_hint("Run the query itself, or INSERT."));
+        }
+        self.transaction().admit(statement)
     }
 
     /// What the session is doing.

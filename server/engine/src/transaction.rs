@@ -167,7 +167,7 @@ impl Block {
 
 fn admit_in_block(statement: &Statement) -> Result<(), Error> {
     match &statement.kind {
-        Kind::Insert(_) | Kind::CreateTableAs(_) | Kind::Change(_) | Kind::Maintain(_) => {
+        Kind::Insert(_) | Kind::CreateTableAs(_) | Kind::Change(_) | Kind::CopyIn(_) | Kind::Maintain(_) => {
             Err(Error::unsupported(format!("{} inside a transaction block", statement.class))
                 .with_hint("Commit first, or switch the client to autocommit."))
         }
@@ -175,6 +175,11 @@ fn admit_in_block(statement: &Statement) -> Result<(), Error> {
             let message = format!("{} cannot run inside a transaction block", statement.class);
             Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
         }
-        Kind::Empty | Kind::Query(_) | Kind::Explain { .. } | Kind::Setting(_) | Kind::Transaction(_) => Ok(()),
+        Kind::Empty
+        | Kind::Query(_)
+        | Kind::CopyOut(_)
+        | Kind::Explain { .. }
+        | Kind::Setting(_)
+        | Kind::Transaction(_) => Ok(()),
     }
 }

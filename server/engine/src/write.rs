@@ -17,9 +17,11 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
+use lakeward_catalog::{Table, WriteMode};
 use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
+use crate::execute::commit_note;
 use crate::policy::Compiler;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
@@ -59,10 +61,7 @@ pub(crate) async fn plan_insert(
     let vantage = planner.vantage;
     let schema = target.raw.schema();
     let columns = written_columns(&schema, insert)?;
-    let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
-    let compiler = Compiler(&vantage.state);
-    let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
-        .map_err(|error| Error::from_coded(&error))?;
+    let (check, predicate) = decided(vantage, target, &columns)?;
     refuse_laundering(planner, target)?;
     if insert.overwrite && lakeward_govern::hides_rows(&vantage.principal, &target.table) {
         let message = format!("permission denied for table {}: its policies hide rows from you", target.table.name);
@@ -71,8 +70,37 @@ pub(crate) async fn plan_insert(
     }
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
     let source = planner.physical(logical, parameters, query).await?;
-    let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
     Ok(InsertPlan { source, target: target.clone(), check, predicate, overwrite: insert.overwrite })
+}
+
+/// What holds for new rows of `target` in which these columns are written: decided, and compiled.
+///
+/// # Errors
+/// 42501 for a column that is masked for the principal.
+pub(crate) fn decided(
+    vantage: &Vantage,
+    target: &ResolvedTable,
+    columns: &[usize],
+) -> Result<(WriteDecision, Option<Arc<dyn PhysicalExpr>>), Error> {
+    let schema = target.raw.schema();
+    let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
+    let compiler = Compiler(&vantage.state);
+    let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
+        .map_err(|error| Error::from_coded(&error))?;
+    let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
+    Ok((check, predicate))
+}
+
+/// Hands rows that were checked to the store, as one commit; answers how many there were.
+pub(crate) async fn stored(
+    vantage: &Vantage,
+    table: &Table,
+    mode: WriteMode,
+    rows: SendableRecordBatchStream,
+) -> Result<u64, Error> {
+    let store = &vantage.session.engine().shared.parts.store;
+    let written = store.write(table, mode, rows, &commit_note(vantage)).await;
+    Ok(written.map_err(|error| publish::store(&error, &table.name))?.rows)
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
@@ -138,10 +166,18 @@ pub(crate) fn written_columns(schema: &SchemaRef, insert: &Insert) -> Result<Vec
     if insert.columns.is_empty() {
         return Ok((0..schema.fields().len()).collect());
     }
-    let mut indices = Vec::with_capacity(insert.columns.len());
-    for name in &insert.columns {
+    places(schema, &insert.columns, &insert.table.name)
+}
+
+/// Where columns stand in a relation.
+///
+/// # Errors
+/// 42703 for one that is not there, 42701 for one that is named twice.
+pub(crate) fn places(schema: &SchemaRef, columns: &[String], relation: &str) -> Result<Vec<usize>, Error> {
+    let mut indices = Vec::with_capacity(columns.len());
+    for name in columns {
         let missing = || {
-            let message = format!("column \"{name}\" of relation \"{}\" does not exist", insert.table.name);
+            let message = format!("column \"{name}\" of relation \"{relation}\" does not exist");
             Error::new(SqlState::UNDEFINED_COLUMN, message)
         };
         let index = schema.index_of(name).map_err(|_| missing())?;

@@ -112,6 +112,8 @@ impl Door {
                 match run(&client.session, Request::prepared(bound.prepared, bound.parameters)).await? {
                     Response::Rows(rows) => Ok(stream(&Arc::clone(rows.schema()), on_error(client, rows))),
                     Response::Command(_) | Response::Empty => Ok(nothing()),
+                    // The engine refuses COPY to this protocol.
+                    Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
                 }
             }
             Command::Unknown(_) => Err(malformed("the ticket")),
@@ -236,7 +238,7 @@ fn done(response: Response) -> Result<Option<i64>, Error> {
         Response::Command(command) => Ok(rows_in_tag(&command.tag)),
         Response::Empty => Ok(None),
         // Whether it does is known when it is prepared.
-        Response::Rows(_) => Err(internal()),
+        Response::Rows(_) | Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
     }
 }
 

@@ -6,7 +6,7 @@ use lakeward_base::Coded;
 use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, first_refused, run, split};
 
 use crate::connection::Connection;
-use crate::portal::{Rows, tag_text};
+use crate::portal::{Encoder, Rows, tag_text};
 use crate::reply;
 use crate::rows::RowEncoder;
 use crate::types::{Formats, describe};
@@ -37,6 +37,8 @@ impl Connection {
         let running = Box::pin(run(&self.session, Request::text(statement)));
         match self.wire.watch(running).await?? {
             Response::Rows(stream) => self.send_all(stream).await,
+            Response::CopyOut(stream, options) => self.copy_out(stream, &options).await,
+            Response::CopyIn(writer) => self.copy_in(*writer).await,
             Response::Command(command) => self.report(&command),
             Response::Empty => Ok(reply::empty_query(&mut self.wire.out)?),
         }
@@ -45,7 +47,7 @@ impl Connection {
     async fn send_all(&mut self, stream: RowStream) -> Result<(), Fault> {
         let formats = Formats::default();
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
-        let mut rows = Rows::new(stream, RowEncoder::new(formats, self.zone()));
+        let mut rows = Rows::new(stream, Encoder::Rows(RowEncoder::new(formats, self.zone())));
         let sent = rows.send(&mut self.wire, 0).await?;
         reply::command_complete(&mut self.wire.out, &tag_text(rows.tag(), sent.rows))?;
         Ok(())
