@@ -7,6 +7,7 @@ mod blocks;
 mod catalog_views;
 mod compatibility;
 mod contract;
+mod copy;
 mod crash;
 mod delta;
 mod doors;

@@ -6,6 +6,7 @@
 
 mod allow;
 mod change;
+mod copy;
 pub(crate) mod cursor;
 mod dialect;
 mod explain;
@@ -36,6 +37,7 @@ use crate::error::Error;
 pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
+pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
 pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 
@@ -76,6 +78,10 @@ pub enum Kind {
     CreateTableAs(Box<CreateTableAs>),
     /// UPDATE, DELETE, MERGE.
     Change(Box<Change>),
+    /// COPY … TO STDOUT.
+    CopyOut(Box<CopyOut>),
+    /// COPY … FROM STDIN.
+    CopyIn(Box<CopyIn>),
     /// RESTORE, OPTIMIZE, VACUUM.
     Maintain(Box<Maintain>),
     /// A change of the catalog.
