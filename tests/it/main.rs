@@ -17,6 +17,7 @@ mod harness;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod login;
 mod non_interference;
 mod policies;
 mod protocol;
