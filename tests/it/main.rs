@@ -21,6 +21,7 @@ mod harness;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod login;
 mod non_interference;
 mod peers;
 mod policies;

@@ -39,6 +39,9 @@ pub enum PgError {
     /// A plaintext connection where TLS is configured.
     #[error("this server accepts encrypted connections only")]
     TlsRequired,
+    /// A login that is bound to another channel, or that somebody has kept from being bound.
+    #[error("{0}")]
+    ChannelBinding(&'static str),
     /// No user in the startup packet.
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
@@ -149,7 +152,7 @@ impl Coded for PgError {
             | Self::NoBinaryForm(_)
             | Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
             Self::InvalidUtf8 => SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            Self::TlsRequired | Self::NoUser => SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            Self::TlsRequired | Self::NoUser | Self::ChannelBinding(_) => SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             Self::PasswordFailed(_) => SqlState::INVALID_PASSWORD,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,
             Self::InvalidSetting { .. } | Self::UnknownFormat(_) => SqlState::INVALID_PARAMETER_VALUE,

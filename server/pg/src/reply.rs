@@ -158,8 +158,8 @@ pub(crate) fn row_description(out: &mut BytesMut, fields: Vec<FieldDescription>)
 }
 
 /// The SASL mechanisms on offer.
-pub(crate) fn sasl(out: &mut BytesMut, mechanism: &str) -> Result<(), PgError> {
-    put(out, &Authentication::SASL(vec![mechanism.to_owned()]))
+pub(crate) fn sasl(out: &mut BytesMut, mechanisms: Vec<String>) -> Result<(), PgError> {
+    put(out, &Authentication::SASL(mechanisms))
 }
 
 /// The server's part of the exchange.

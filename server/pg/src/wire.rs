@@ -51,6 +51,7 @@ impl From<PgError> for Fault {
             | PgError::UnsupportedProtocol { .. }
             | PgError::TlsRequired
             | PgError::NoUser
+            | PgError::ChannelBinding(_)
             | PgError::PasswordFailed(_)
             | PgError::UnknownDatabase(_)
             | PgError::InvalidSetting { .. }
