@@ -96,7 +96,6 @@ async def cursor_left_early():
     async with connection.transaction():
         cursor = await connection.cursor("SELECT heart_rate FROM vitals")
         equal(len(await cursor.fetch(10)), 10)
-        equal(await cursor.forward(5), 5)
         equal(len(await cursor.fetch(10)), 10)
     equal(await connection.fetchval("SELECT 1"), 1)
 
