@@ -158,7 +158,17 @@ async fn blocks_and_several_statements() {
     let admin = lab.connect("admin").await;
     admin.batch_execute("BEGIN").await.unwrap();
     assert_eq!(copied(&admin, "COPY p (id) TO STDOUT").await.unwrap(), b"1\n2\n3\n");
-    assert_eq!(refused(&admin, "COPY p FROM STDIN").await, "0A000");
+    assert_eq!(copy(&admin, "COPY p (id, ward) FROM STDIN", b"7\t1\n8\t1\n", 100).await.unwrap(), 2);
+    assert_eq!(copied(&admin, "COPY (SELECT id FROM p ORDER BY id) TO STDOUT").await.unwrap(), b"1\n2\n3\n7\n8\n");
+    assert_eq!(refused(&admin, "COPY p FROM STDIN").await, "0A000", "a second write");
+    admin.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(copied(&admin, "COPY p (id) TO STDOUT").await.unwrap(), b"1\n2\n3\n", "nothing of it is left");
+    admin.batch_execute("BEGIN").await.unwrap();
+    copy(&admin, "COPY p (id, ward) FROM STDIN", b"9\t1\n", 100).await.unwrap();
+    admin.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(copied(&admin, "COPY (SELECT count(*) FROM p) TO STDOUT").await.unwrap(), b"4\n");
+    admin.batch_execute("BEGIN READ ONLY").await.unwrap();
+    assert_eq!(refused(&admin, "COPY p FROM STDIN").await, "25006");
     admin.batch_execute("ROLLBACK").await.unwrap();
     let error = admin.simple_query("EXPLAIN COPY p TO STDOUT").await.unwrap_err();
     assert_eq!(told(&error).code().code(), "0A000");
