@@ -58,6 +58,7 @@ impl LocalEngine {
             keys: Arc::new(FixedKeys),
             clock: Arc::new(SystemClock),
             managed_root_url: root,
+            reserved_urls: Vec::new(),
             query_runtime: runtime.handle().clone(),
             limits,
         })

@@ -70,16 +70,22 @@ states! {
     INVALID_TEXT_REPRESENTATION = "22P02",
     /// `invalid_binary_representation`
     INVALID_BINARY_REPRESENTATION = "22P03",
+    /// `bad_copy_file_format`
+    BAD_COPY_FILE_FORMAT = "22P04",
     /// `not_null_violation`
     NOT_NULL_VIOLATION = "23502",
     /// `invalid_cursor_state`
     INVALID_CURSOR_STATE = "24000",
     /// `active_sql_transaction`
     ACTIVE_SQL_TRANSACTION = "25001",
+    /// `read_only_sql_transaction`
+    READ_ONLY_SQL_TRANSACTION = "25006",
     /// `no_active_sql_transaction`
     NO_ACTIVE_SQL_TRANSACTION = "25P01",
     /// `in_failed_sql_transaction`
     IN_FAILED_SQL_TRANSACTION = "25P02",
+    /// `idle_in_transaction_session_timeout`
+    IDLE_IN_TRANSACTION_SESSION_TIMEOUT = "25P03",
     /// `invalid_sql_statement_name`
     INVALID_SQL_STATEMENT_NAME = "26000",
     /// `invalid_authorization_specification`
@@ -92,8 +98,12 @@ states! {
     INVALID_CURSOR_NAME = "34000",
     /// `invalid_catalog_name`
     INVALID_CATALOG_NAME = "3D000",
+    /// `invalid_savepoint_specification`
+    INVALID_SAVEPOINT_SPECIFICATION = "3B001",
     /// `invalid_schema_name`
     INVALID_SCHEMA_NAME = "3F000",
+    /// `transaction_rollback`
+    TRANSACTION_ROLLBACK = "40000",
     /// `serialization_failure`
     SERIALIZATION_FAILURE = "40001",
     /// `insufficient_privilege`
@@ -158,6 +168,8 @@ states! {
     PROGRAM_LIMIT_EXCEEDED = "54000",
     /// `object_not_in_prerequisite_state`
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000",
+    /// `object_in_use`
+    OBJECT_IN_USE = "55006",
     /// `cant_change_runtime_param`
     CANT_CHANGE_RUNTIME_PARAM = "55P02",
     /// `query_canceled`: by the user, or by a time-out
@@ -166,6 +178,8 @@ states! {
     ADMIN_SHUTDOWN = "57P01",
     /// `cannot_connect_now`
     CANNOT_CONNECT_NOW = "57P03",
+    /// `idle_session_timeout`
+    IDLE_SESSION_TIMEOUT = "57P05",
     /// `io_error`: the audit log or the storage is unavailable
     IO_ERROR = "58030",
     /// `internal_error`
@@ -175,7 +189,7 @@ states! {
 }
 
 /// The classes of SQLSTATE that tell of a malformed or wrong request.
-const INVALID_ARGUMENT: &[&str] = &["0L", "22", "42", "21", "23", "24", "25", "26", "2B", "34", "3D", "3F", "08"];
+const INVALID_ARGUMENT: &[&str] = &["0L", "22", "42", "21", "23", "24", "25", "26", "2B", "34", "3B", "3D", "3F", "08"];
 
 impl SqlState {
     /// The five characters.
@@ -192,7 +206,7 @@ impl SqlState {
             "42P01" => GrpcCode::NotFound,
             "40001" => GrpcCode::Aborted,
             "57014" => GrpcCode::Cancelled,
-            "58030" | "57P01" | "57P03" => GrpcCode::Unavailable,
+            "58030" | "57P01" | "57P03" | "57P05" => GrpcCode::Unavailable,
             code if code.starts_with("28") => GrpcCode::Unauthenticated,
             code if code.starts_with("0A") => GrpcCode::Unimplemented,
             code if code.starts_with("53") => GrpcCode::ResourceExhausted,
@@ -273,6 +287,11 @@ pub trait Coded: std::error::Error {
 
     /// Where in the statement, in characters from 1.
     fn position(&self) -> Option<usize> {
+        None
+    }
+
+    /// What the server was doing: a line of COPY's data, a parameter. Names and numbers, never a value.
+    fn context(&self) -> Option<String> {
         None
     }
 }

@@ -3,10 +3,11 @@
 //! Invariants: a change is in force on this node as soon as it is durable, even if who asked for it went away meanwhile;
 //! an edit is only ever written on top of the very snapshot that it was checked against; readers never wait for writers.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use lakeward_base::{Clock, Epoch};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -44,6 +45,28 @@ struct Shared {
     log: Log,
     clock: Arc<dyn Clock>,
     current: ArcSwap<Snapshot>,
+    /// When the current snapshot was last known to be the newest.
+    confirmed: ArcSwap<Moment>,
+    /// For how long after that it may be relied on.
+    patience: OnceLock<Duration>,
+}
+
+/// A moment by two clocks: the one of this machine stands still while it sleeps, the other may be set back.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    ticks: Instant,
+    at: DateTime<Utc>,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { ticks: Instant::now(), at: clock.now() }
+    }
+
+    /// How long ago it was, by the clock that makes more of it.
+    fn age(&self, clock: &dyn Clock) -> Duration {
+        self.ticks.elapsed().max((clock.now() - self.at).to_std().unwrap_or_default())
+    }
 }
 
 /// Holding it is the right to move the current snapshot.
@@ -100,11 +123,13 @@ impl Catalog {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, CatalogError> {
         let log = Log::new(store, prefix);
+        let confirmed = ArcSwap::from_pointee(Moment::now(clock.as_ref()));
         let Some(newest) = log.newest_checked().await? else {
             return Err(CatalogError::NotInitialised { prefix: log.prefix() });
         };
         let snapshot = log.load(newest).await?;
-        let shared = Shared { log, clock, current: ArcSwap::from_pointee(snapshot) };
+        let current = ArcSwap::from_pointee(snapshot);
+        let shared = Shared { log, clock, current, confirmed, patience: OnceLock::new() };
         Ok(Arc::new(Self { shared: Arc::new(shared), turn: Arc::default() }))
     }
 
@@ -112,6 +137,22 @@ impl Catalog {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.current.load_full()
+    }
+
+    /// The catalog as this node knows it, for deciding by: where others change it too, what they have revoked must not
+    /// be relied on for long.
+    ///
+    /// # Errors
+    /// 58030 where the log could not be read for longer than [`follow_shared`](Self::follow_shared) was told to bear.
+    pub fn current(&self) -> Result<Arc<Snapshot>, CatalogError> {
+        if let Some(patience) = self.shared.patience.get() {
+            // Before the snapshot is taken, so that the snapshot is at least as new as what was confirmed.
+            let confirmed = self.shared.confirmed.load();
+            if confirmed.age(self.shared.clock.as_ref()) > *patience {
+                return Err(CatalogError::OutOfDate);
+            }
+        }
+        Ok(self.snapshot())
     }
 
     /// Edits the catalog. `edit` works on the newest state and runs again where another writer came first, so it must
@@ -174,6 +215,13 @@ impl Catalog {
         self.shared.log.load(epoch.0).await.map(Arc::new)
     }
 
+    /// [`follow`](Self::follow), for a catalog that other nodes change: once its log could not be read for `patience`,
+    /// [`current`](Self::current) refuses.
+    pub fn follow_shared(self: &Arc<Self>, period: Duration, patience: Duration) -> tokio::task::JoinHandle<()> {
+        self.shared.patience.get_or_init(|| patience);
+        self.follow(period)
+    }
+
     /// Looks for what other nodes have changed, again and again, until the catalog is dropped. What cannot be read is
     /// tried again; meanwhile the snapshot stays as it was, and the operator is told once.
     #[expect(clippy::disallowed_methods, reason = "the task ends with the catalog, which it does not keep alive")]
@@ -184,7 +232,7 @@ impl Catalog {
             loop {
                 tokio::time::sleep(period).await;
                 let Some(catalog) = catalog.upgrade() else { return };
-                let failed = catalog.catch_up().await.err();
+                let failed = catalog.catch_up_in_time().await.err();
                 if let Some(error) = failed.as_ref().filter(|_| !failing) {
                     tracing::error!(%error, "the catalog cannot be read: changes made by other nodes are not seen");
                 } else if failing && failed.is_none() {
@@ -195,11 +243,25 @@ impl Catalog {
         })
     }
 
+    /// A look that takes longer than the catalog may be relied on is given up, and the next one begun.
+    async fn catch_up_in_time(&self) -> Result<(), CatalogError> {
+        match self.shared.patience.get() {
+            None => self.catch_up().await,
+            Some(patience) => match tokio::time::timeout(*patience, self.catch_up()).await {
+                Ok(caught_up) => caught_up,
+                Err(elapsed) => Err(CatalogError::unavailable(elapsed)),
+            },
+        }
+    }
+
     /// [`refresh`](Self::refresh), where there is something new.
     async fn catch_up(&self) -> Result<(), CatalogError> {
+        let asked = Moment::now(self.shared.clock.as_ref());
         let next = self.snapshot().epoch.saturating_add(1);
         if self.shared.log.has(next).await? {
             self.refresh().await?;
+        } else {
+            self.shared.confirmed.store(Arc::new(asked));
         }
         Ok(())
     }
@@ -243,17 +305,20 @@ impl Shared {
     }
 
     async fn advance(&self, _turn: &Turn) -> Result<Arc<Snapshot>, CatalogError> {
+        let asked = Moment::now(self.clock.as_ref());
         let current = self.current.load_full();
         // The listing starts at the current version, so that a log that was cut short is noticed.
         let Some(newest) = self.log.newest(current.epoch).await? else {
             return Err(CatalogError::Missing { epoch: current.epoch() });
         };
         if newest == current.epoch {
+            self.confirmed.store(Arc::new(asked));
             return Ok(current);
         }
         let next = self.log.replay(Snapshot::clone(&current), current.epoch.saturating_add(1), newest).await?;
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
+        self.confirmed.store(Arc::new(asked));
         Ok(next)
     }
 }

@@ -7,6 +7,9 @@ use std::fmt;
 use lakeward_base::{Coded, Epoch, SqlState};
 use thiserror::Error;
 
+/// What to do where storage fails.
+const STORAGE_HINT: &str = "Try again later. If it goes on, ask the operator: the server's log says what is wrong.";
+
 /// An error of a table store. `Display` never prints the source.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -58,6 +61,21 @@ impl Coded for StoreError {
             Self::Corrupt(_) => SqlState::DATA_CORRUPTED,
             Self::Conflict(_) => SqlState::SERIALIZATION_FAILURE,
             Self::Input(_) => SqlState::INTERNAL_ERROR,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io(_) => Some(STORAGE_HINT.to_owned()),
+            Self::NotFound
+            | Self::AlreadyExists
+            | Self::VersionNotFound { .. }
+            | Self::TimeNotFound
+            | Self::NoChangeFeed
+            | Self::Unsupported(_)
+            | Self::Corrupt(_)
+            | Self::Conflict(_)
+            | Self::Input(_) => None,
         }
     }
 }
@@ -262,6 +280,9 @@ pub enum CatalogError {
         /// The other table, qualified.
         table: String,
     },
+    /// A table would share files with the server.
+    #[error("the location overlaps files of the server's own")]
+    LocationReserved,
     /// The location is not a usable URL.
     #[error("the location is not usable: {0}")]
     InvalidLocation(&'static str),
@@ -331,6 +352,9 @@ pub enum CatalogError {
     /// A change contradicts the snapshot that it was made for: a fault of Lakeward's own.
     #[error("the catalog refused an inconsistent change: {0}")]
     Inconsistent(&'static str),
+    /// What other nodes have changed cannot be seen any more.
+    #[error("the catalog could not be read for too long to rely on it")]
+    OutOfDate,
     /// Storage failed.
     #[error("the catalog's storage is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -365,6 +389,10 @@ impl CatalogError {
             Self::Missing { .. } | Self::Damaged { .. } => (None, Some("Restore the catalog's log from a backup.")),
             Self::Contended => (None, Some("Try again.")),
             Self::DependentPrivileges => (None, Some("Use CASCADE to revoke them too.")),
+            Self::OutOfDate => {
+                (None, Some("Statements are refused until the catalog's storage answers again. Try again later."))
+            }
+            Self::Unavailable(_) => (None, Some(STORAGE_HINT)),
             Self::AlreadyExists { .. }
             | Self::PolicyExists { .. }
             | Self::NotFound { .. }
@@ -378,6 +406,7 @@ impl CatalogError {
             | Self::MembershipCycle { .. }
             | Self::InvalidGrant { .. }
             | Self::GrantOption(_)
+            | Self::LocationReserved
             | Self::InvalidLocation(_)
             | Self::PolicyClauses(_)
             | Self::InvalidDefinition(_)
@@ -388,8 +417,7 @@ impl CatalogError {
             | Self::AlreadyInitialised { .. }
             | Self::NewerFormat { .. }
             | Self::EpochNotFound { .. }
-            | Self::Inconsistent(_)
-            | Self::Unavailable(_) => (None, None),
+            | Self::Inconsistent(_) => (None, None),
         }
     }
 
@@ -403,9 +431,10 @@ impl Coded for CatalogError {
         match self {
             Self::AlreadyExists { kind, .. } => kind.duplicate(),
             Self::NotFound { kind, .. } | Self::Vanished { kind, .. } => kind.undefined(),
-            Self::PolicyExists { .. } | Self::LocationOverlaps { .. } | Self::AlreadyInitialised { .. } => {
-                SqlState::DUPLICATE_OBJECT
-            }
+            Self::PolicyExists { .. }
+            | Self::LocationOverlaps { .. }
+            | Self::LocationReserved
+            | Self::AlreadyInitialised { .. } => SqlState::DUPLICATE_OBJECT,
             Self::PolicyNotFound { .. } => SqlState::UNDEFINED_OBJECT,
             Self::ColumnNotFound { .. } => SqlState::UNDEFINED_COLUMN,
             Self::ColumnTwice { .. } | Self::ColumnExists { .. } => SqlState::DUPLICATE_COLUMN,
@@ -428,7 +457,7 @@ impl Coded for CatalogError {
             Self::Missing { .. } | Self::Damaged { .. } => SqlState::DATA_CORRUPTED,
             Self::Contended => SqlState::SERIALIZATION_FAILURE,
             Self::Inconsistent(_) => SqlState::INTERNAL_ERROR,
-            Self::NotInitialised { .. } | Self::Unavailable(_) => SqlState::IO_ERROR,
+            Self::NotInitialised { .. } | Self::OutOfDate | Self::Unavailable(_) => SqlState::IO_ERROR,
         }
     }
 

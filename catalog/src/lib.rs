@@ -26,18 +26,16 @@ pub use draft::{
     CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewView, Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
-pub use location::canonical_location;
+pub use location::{canonical_location, overlaps};
 pub use model::{
     Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
     Schema, Securable, SystemObject, Table, View,
 };
 pub use name::quote_identifier;
-pub use row_change::{
-    ChangeBase, ChangeGuard, ChangeResult, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse,
-};
+pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};
 pub use store::{
-    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, TableDescription, TableStore, VersionSelector,
-    WriteMode, WriteResult,
+    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
+    VersionSelector, WriteMode, WriteResult,
 };

@@ -32,7 +32,8 @@ pub fn canonical_location(location: &str) -> Result<String, CatalogError> {
 }
 
 /// Whether two canonical locations are equal, or one is above the other.
-pub(crate) fn overlaps(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn overlaps(a: &str, b: &str) -> bool {
     a.starts_with(b) || b.starts_with(a)
 }
 
@@ -68,10 +69,11 @@ fn canonical_object_prefix(url: &Url) -> Result<String, CatalogError> {
     };
     let scheme =
         SCHEME_ALIASES.iter().find(|(alias, _)| *alias == url.scheme()).map_or(url.scheme(), |(_, name)| *name);
-    let base = match url.port() {
-        Some(port) => format!("{scheme}://{}:{port}/", host.to_ascii_lowercase()),
-        None => format!("{scheme}://{}/", host.to_ascii_lowercase()),
-    };
+    // A second spelling of one bucket, if it were taken: storage is found by the bucket's name.
+    if url.port().is_some() {
+        return Err(CatalogError::InvalidLocation("it names a port"));
+    }
+    let base = format!("{scheme}://{}/", host.to_ascii_lowercase());
     let mut canonical = Url::parse(&base).map_err(|_| CatalogError::InvalidLocation("it is not an absolute URL"))?;
     let mut segments = canonical
         .path_segments_mut()
@@ -143,6 +145,7 @@ mod tests {
             "s3://key:secret@bucket/p",
             "s3://bucket/p?version=1",
             "s3://bucket/p#x",
+            "s3://bucket:9000/p",
             "s3://bucket/a%2Fb",
             "mailto:a@b",
             "file://elsewhere/data",

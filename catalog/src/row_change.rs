@@ -110,16 +110,3 @@ impl fmt::Debug for RowChanges {
         f.debug_struct("RowChanges").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
-
-/// What a change did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ChangeResult {
-    /// The version that it made; `None` where no row was changed.
-    pub version: Option<u64>,
-    /// Rows with new values.
-    pub updated: u64,
-    /// Rows that are gone.
-    pub deleted: u64,
-    /// New rows.
-    pub inserted: u64,
-}

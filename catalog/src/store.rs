@@ -17,7 +17,7 @@ use datafusion_physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
 use crate::error::StoreError;
 use crate::model::Table;
-use crate::row_change::{ChangeResult, Numbered, RowChanges};
+use crate::row_change::{Numbered, RowChanges};
 
 /// Which version of a table to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,6 +119,26 @@ pub struct WriteResult {
     pub rows: u64,
 }
 
+/// A write whose files stand where they belong, and that no version of the table names yet. Dropped, its files are taken
+/// away.
+#[async_trait]
+pub trait StagedWrite: Send + Sync {
+    /// Rows written, or changed.
+    fn rows(&self) -> u64;
+
+    /// The table with this write, as nobody else sees it, under the version that it was made on.
+    ///
+    /// # Errors
+    /// As for [`TableStore::open`].
+    async fn preview(&self) -> Result<RawTable, StoreError>;
+
+    /// Commits; answers the version that it became. The future must not be dropped before it ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where a concurrent writer won: nothing is committed then, and the files are gone.
+    async fn commit(&self) -> Result<u64, StoreError>;
+}
+
 /// Reads and writes Delta tables. The one implementation is `lakeward_delta::DeltaStore`.
 #[async_trait]
 pub trait TableStore: fmt::Debug + Send + Sync {
@@ -167,6 +187,22 @@ pub trait TableStore: fmt::Debug + Send + Sync {
     /// [`StoreError::VersionNotFound`] outside the table's history; the others as for [`describe`](Self::describe).
     async fn open(&self, table: &Table, at: VersionSelector) -> Result<RawTable, StoreError>;
 
+    /// Writes the files for `rows` on top of the version that `at` selects; a [`WriteMode::Replace`] names its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Input`] carries the stream's own error.
+    async fn stage(
+        &self,
+        table: &Table,
+        at: VersionSelector,
+        mode: WriteMode,
+        rows: SendableRecordBatchStream,
+        note: &CommitNote,
+    ) -> Result<Arc<dyn StagedWrite>, StoreError> {
+        let _ = (table, at, mode, rows, note);
+        Err(StoreError::Unsupported("writing to this table".into()))
+    }
+
     /// Writes `rows` in one commit. Nothing is committed if the stream fails or is dropped.
     ///
     /// # Errors
@@ -177,23 +213,30 @@ pub trait TableStore: fmt::Debug + Send + Sync {
         mode: WriteMode,
         rows: SendableRecordBatchStream,
         note: &CommitNote,
-    ) -> Result<WriteResult, StoreError>;
+    ) -> Result<WriteResult, StoreError> {
+        let staged = self.stage(table, VersionSelector::Latest, mode, rows, note).await?;
+        Ok(WriteResult { version: staged.commit().await?, rows: staged.rows() })
+    }
 
-    /// Pins `table` at its newest version with its rows numbered, for changing them.
+    /// Pins `table` at a version with its rows numbered, for changing them.
     ///
     /// # Errors
     /// As for [`open`](Self::open); [`StoreError::Unsupported`] where the table cannot be changed.
-    async fn open_numbered(&self, table: &Table) -> Result<Numbered, StoreError> {
-        let _ = table;
+    async fn open_numbered(&self, table: &Table, at: VersionSelector) -> Result<Numbered, StoreError> {
+        let _ = (table, at);
         Err(StoreError::Unsupported("changing rows of this table".into()))
     }
 
-    /// Changes rows in one commit. Nothing is committed where anything fails.
+    /// Writes the files that change rows; `None` where no row is changed.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where one of the rows was changed since it was found; [`StoreError::Input`] carries the
-    /// guard's own error.
-    async fn change(&self, table: &Table, changes: RowChanges, note: &CommitNote) -> Result<ChangeResult, StoreError> {
+    /// [`StoreError::Input`] carries the guard's own error.
+    async fn stage_change(
+        &self,
+        table: &Table,
+        changes: RowChanges,
+        note: &CommitNote,
+    ) -> Result<Option<Arc<dyn StagedWrite>>, StoreError> {
         let _ = (table, changes, note);
         Err(StoreError::Unsupported("changing rows of this table".into()))
     }
@@ -265,6 +308,7 @@ pub struct RawTable {
     rows: Precision<usize>,
     total_bytes: Precision<usize>,
     files: usize,
+    uncommitted: bool,
     provider: Arc<dyn TableProvider>,
 }
 
@@ -278,13 +322,25 @@ impl RawTable {
         files: usize,
         provider: Arc<dyn TableProvider>,
     ) -> Self {
-        Self { version, rows, total_bytes, files, provider }
+        Self { version, rows, total_bytes, files, uncommitted: false, provider }
     }
 
     /// The pinned version.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The same, as a write on top of `version` that is not committed.
+    #[must_use]
+    pub fn uncommitted_on(self, version: u64) -> Self {
+        Self { version, uncommitted: true, ..self }
+    }
+
+    /// Whether it holds what only its own transaction has written.
+    #[must_use]
+    pub fn is_uncommitted(&self) -> bool {
+        self.uncommitted
     }
 
     /// How many rows the version holds.

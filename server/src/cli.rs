@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -48,11 +49,20 @@ struct InitArguments {
     #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
     /// The first role, which may do everything.
-    #[arg(long, value_name = "NAME")]
-    superuser: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "join", conflicts_with = "join")]
+    superuser: Option<String>,
     /// A file with its password; else LAKEWARD_PASSWORD, else a prompt.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// A configuration to begin with, which may name stores; else the commented defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Make one more server of the catalog that the configuration names, which is there.
+    #[arg(long, requires_all = ["config", "keys"])]
+    join: bool,
+    /// The keys' directory of another server of that catalog.
+    #[arg(long, value_name = "DIR", requires = "join")]
+    keys: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -159,22 +169,34 @@ fn one_line(message: &str) -> String {
 
 fn make(arguments: &InitArguments) -> Result<(), ServerError> {
     let data = DataDirectory::new(&arguments.data_dir);
-    let password = init::read_password(arguments.password_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| ServerError::System { what: "the async runtime", reason: error.kind() })?;
-    runtime.block_on(init::initialise(&data, &arguments.superuser, &password, &SystemClock))?;
+    runtime.block_on(make_in(&data, arguments))?;
     let root = data.root().display();
     tell(&format!("{root} is ready. Start the server with: lakeward serve --data-dir {root}"));
     emit(&json!({"event": "initialised", "data_dir": data.root(), "ca": data.ca()}));
     Ok(())
 }
 
+async fn make_in(data: &DataDirectory, arguments: &InitArguments) -> Result<(), ServerError> {
+    if let (true, Some(file), Some(keys)) = (arguments.join, &arguments.config, &arguments.keys) {
+        return init::join(data, file, keys, Arc::new(SystemClock)).await;
+    }
+    let superuser = arguments.superuser.as_deref().unwrap_or_default();
+    let password = init::read_password(arguments.password_file.as_deref())?;
+    match &arguments.config {
+        Some(file) => init::initialise_with(data, file, superuser, &password, &SystemClock).await,
+        None => init::initialise(data, superuser, &password, &SystemClock).await,
+    }
+}
+
 fn check(overrides: &Overrides) -> Result<(), ServerError> {
     let config = Config::load(overrides)?;
     config.data.require_initialised()?;
     tls::load(&config.tls)?;
+    config.storage.read_files()?;
     let listen = config.listen;
     emit(&json!({
         "event": "config",

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::error::ServerError;
 use crate::layout::DataDirectory;
+use crate::storage::{Storage, StorageSection};
 
 /// The commented file that `lakeward init` writes. Parsed by a test, so that it stays true.
 pub const TEMPLATE: &str = include_str!("lakeward.toml");
@@ -32,6 +33,8 @@ pub struct ConfigFile {
     pub limits: LimitsSection,
     /// The audit log.
     pub audit: AuditSection,
+    /// Where tables and the catalog lie.
+    pub storage: StorageSection,
     /// The process.
     pub server: ServerSection,
 }
@@ -250,6 +253,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// The audit log.
     pub audit: AuditSection,
+    /// Where tables and the catalog lie.
+    pub storage: Storage,
     /// The process.
     pub server: ServerSection,
 }
@@ -308,8 +313,9 @@ impl Config {
             private_key: data.root().join(&file.tls.private_key),
             ..file.tls
         };
-        let ConfigFile { connections, limits, audit, server, .. } = file;
-        Ok(Self { data, listen, tls, connections, limits, audit, server })
+        let ConfigFile { connections, limits, audit, storage, server, .. } = file;
+        let storage = storage.check(&data)?;
+        Ok(Self { data, listen, tls, connections, limits, audit, storage, server })
     }
 }
 
@@ -377,7 +383,7 @@ mod tests {
         ),
         (
             "[limit]\n",
-            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `connections`, `limits`, `audit`, `server`",
+            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `connections`, `limits`, `audit`, `storage`, `server`",
         ),
         (
             "\n[listen]\n# comment\npg = \"5432\"\n",
@@ -399,6 +405,14 @@ mod tests {
         ),
         ("[listen\n", "bad.toml:1: listen: unclosed table, expected `]`"),
         ("[tls]\nenabled = true\nenabled = false\n", "bad.toml:3: tls.enabled: duplicate key"),
+        (
+            "[storage.s3.lake]\nbuckets = [\"b\"]\nregion = \"r\"\nsecret_access_key = \"s\"\n",
+            "bad.toml:4: storage.s3.lake.secret_access_key: unknown field `secret_access_key`, expected one of `buckets`, `region`, `endpoint`, `path_style`, `allow_http`, `ca_certificate`, `credentials`, `credentials_file`, `credentials_profile`, `sse_kms_key_id`, `classification_tag`, `connect_timeout_ms`, `request_timeout_ms`, `max_retries`, `retry_timeout_ms`",
+        ),
+        (
+            "[storage.s3.lake]\ncredentials = \"static\"\n",
+            "bad.toml:2: storage.s3.lake.credentials: unknown variant `static`, expected one of `file`, `environment`, `role`",
+        ),
         ("data_dir = 3\n", "bad.toml:1: data_dir: invalid type: integer `3`, expected path string"),
     ];
 

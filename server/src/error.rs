@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lakeward_base::{Coded, SqlState};
+use lakeward_delta::StorageProblem;
 use thiserror::Error;
 
 /// Why the server did not start, or stopped.
@@ -37,6 +38,16 @@ pub enum ServerError {
         /// The operating system's word for it.
         reason: std::io::ErrorKind,
     },
+    /// A bucket cannot be used.
+    #[error("storage.s3.{store}: bucket {bucket}: {problem}{}", hint_of(problem))]
+    Storage {
+        /// The store's name in the configuration.
+        store: String,
+        /// The bucket.
+        bucket: String,
+        /// What is wrong.
+        problem: StorageProblem,
+    },
     /// A part of the server failed.
     #[error("{what}: {message} (SQLSTATE {sqlstate})")]
     Part {
@@ -60,7 +71,16 @@ pub enum ServerError {
     },
 }
 
+fn hint_of(problem: &StorageProblem) -> String {
+    problem.hint().map(|hint| format!("; {hint}")).unwrap_or_default()
+}
+
 impl ServerError {
+    /// A bucket that cannot be used.
+    pub fn storage(store: &str, bucket: &str, problem: StorageProblem) -> Self {
+        Self::Storage { store: store.to_owned(), bucket: bucket.to_owned(), problem }
+    }
+
     /// A file that could not be read or written.
     pub fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), reason: error.kind() }
@@ -79,7 +99,9 @@ impl ServerError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::DataDirectory(_) | Self::File { .. } | Self::Bind { .. } => ExitCode::from(2),
+            Self::Config(_) | Self::DataDirectory(_) | Self::File { .. } | Self::Bind { .. } | Self::Storage { .. } => {
+                ExitCode::from(2)
+            }
             Self::Part { .. } | Self::Interrupted(_) | Self::System { .. } => ExitCode::from(1),
         }
     }
@@ -92,6 +114,7 @@ impl Coded for ServerError {
             Self::DataDirectory(_) => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::File { .. } | Self::System { .. } => SqlState::IO_ERROR,
             Self::Bind { .. } => SqlState::CONNECTION_FAILURE,
+            Self::Storage { problem, .. } => problem.sqlstate(),
             Self::Part { sqlstate, .. } => *sqlstate,
             Self::Interrupted(_) => SqlState::ADMIN_SHUTDOWN,
         }

@@ -12,13 +12,112 @@ use lakeward_catalog::{Catalog, ScramVerifier};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
-use crate::config::TEMPLATE;
+use crate::config::{Config, Overrides, TEMPLATE};
 use crate::error::ServerError;
 use crate::layout::{DataDirectory, create_directory, create_file, read_file, remove};
 use crate::{keys, tls};
 
 /// The prefix of the catalog log within its object store.
 pub const CATALOG_PREFIX: &str = "";
+
+/// Makes a data directory with a configuration of the operator's: its catalog is where that says.
+///
+/// # Errors
+/// As [`initialise`], and as for opening the stores that it names.
+pub async fn initialise_with(
+    data: &DataDirectory,
+    file: &Path,
+    superuser: &str,
+    password: &Redacted<String>,
+    clock: &dyn Clock,
+) -> Result<(), ServerError> {
+    refuse_existing(data)?;
+    let config = config_for(data, file)?;
+    let verifier = ScramVerifier::from_password(password);
+    rehearse(superuser, &verifier, clock).await?;
+    or_nothing(data, async {
+        make_local(data, &config, None, clock)?;
+        let storage = config.storage.open().await?;
+        let place = config.storage.catalog(data, &storage)?;
+        Catalog::initialise(Arc::clone(&place.store), place.prefix.clone(), superuser, verifier, clock)
+            .await
+            .map_err(|error| ServerError::part("the catalog could not be made", &error))?;
+        if place.shared {
+            keys::check_shared(data, &place).await?;
+        }
+        create_file(&data.config(), 0o600, &read_file(file)?)
+    })
+    .await
+}
+
+/// Makes the data directory of one more server of a catalog that is there, with the keys of the others.
+///
+/// # Errors
+/// As [`initialise_with`]; [`ServerError::Config`] where the configuration names no shared catalog.
+pub async fn join(data: &DataDirectory, file: &Path, keys_of: &Path, clock: Arc<dyn Clock>) -> Result<(), ServerError> {
+    refuse_existing(data)?;
+    let config = config_for(data, file)?;
+    if !config.storage.shares_catalog() {
+        let message = "--join: the configuration names no storage.catalog to share".to_owned();
+        return Err(ServerError::Config(message));
+    }
+    or_nothing(data, async {
+        make_local(data, &config, Some(keys_of), clock.as_ref())?;
+        let storage = config.storage.open().await?;
+        let place = config.storage.catalog(data, &storage)?;
+        keys::check_shared(data, &place).await?;
+        Catalog::open(place.store, place.prefix, Arc::clone(&clock))
+            .await
+            .map_err(|error| ServerError::part("the catalog", &error))?;
+        create_file(&data.config(), 0o600, &read_file(file)?)
+    })
+    .await
+}
+
+fn config_for(data: &DataDirectory, file: &Path) -> Result<Config, ServerError> {
+    Config::load(&Overrides {
+        config: Some(file.to_owned()),
+        data_dir: Some(data.root().to_owned()),
+        ..Overrides::default()
+    })
+}
+
+/// Directories, keys and certificates.
+fn make_local(
+    data: &DataDirectory,
+    config: &Config,
+    keys_of: Option<&Path>,
+    clock: &dyn Clock,
+) -> Result<(), ServerError> {
+    create_directory(data.root())?;
+    create_directory(&data.audit())?;
+    if !config.storage.shares_catalog() {
+        create_directory(&data.catalog())?;
+    }
+    create_directory(&data.tables())?;
+    match keys_of {
+        Some(directory) => keys::copy_keys(directory, data)?,
+        None => keys::create_keys(data)?,
+    }
+    tls::create_certificates(data, clock.now())
+}
+
+/// Takes away what was made where not all of it could be.
+async fn or_nothing(
+    data: &DataDirectory,
+    make: impl Future<Output = Result<(), ServerError>>,
+) -> Result<(), ServerError> {
+    let existed = data.root().exists();
+    let made = make.await;
+    if made.is_err() {
+        // The reason is what counts; what cannot be removed is left.
+        data.made_by_init().iter().for_each(|path| drop(remove(path)));
+        if !existed {
+            let _ = std::fs::remove_dir(data.root());
+        }
+    }
+    made
+}
 
 /// Makes the data directory.
 ///
@@ -34,16 +133,7 @@ pub async fn initialise(
     refuse_existing(data)?;
     let verifier = ScramVerifier::from_password(password);
     rehearse(superuser, &verifier, clock).await?;
-    let existed = data.root().exists();
-    let made = make(data, superuser, verifier, clock).await;
-    if made.is_err() {
-        // The reason is what counts; what cannot be removed is left.
-        data.made_by_init().iter().for_each(|path| drop(remove(path)));
-        if !existed {
-            let _ = std::fs::remove_dir(data.root());
-        }
-    }
-    made
+    or_nothing(data, make(data, superuser, verifier, clock)).await
 }
 
 /// Makes everything in a directory that may be used.

@@ -8,12 +8,14 @@ use std::path::Path;
 use hmac::{Hmac, Mac};
 use lakeward_base::Redacted;
 use lakeward_udfs::{KeyError, KeyPurpose, KeyRing};
+use object_store::{ObjectStoreExt, PutMode};
 use rand::RngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::error::ServerError;
 use crate::layout::{DataDirectory, create_directory, create_file, read_file};
+use crate::storage::CatalogPlace;
 
 const MASK_KEY: &str = "mask.key";
 const TICKET_KEY: &str = "flight-ticket.key";
@@ -30,6 +32,51 @@ pub fn create_keys(data: &DataDirectory) -> Result<(), ServerError> {
         create_file(&data.keys().join(name), 0o600, key.as_ref())?;
     }
     Ok(())
+}
+
+/// Copies the keys of another server into a new data directory: servers that share a catalog mask alike.
+///
+/// # Errors
+/// [`ServerError::File`] where one cannot be read, [`ServerError::DataDirectory`] where it is no key.
+pub fn copy_keys(from: &Path, data: &DataDirectory) -> Result<(), ServerError> {
+    create_directory(&data.keys())?;
+    for name in [MASK_KEY, TICKET_KEY] {
+        create_file(&data.keys().join(name), 0o600, load(&from.join(name))?.as_ref())?;
+    }
+    Ok(())
+}
+
+/// What a shared catalog keeps of the keys: it tells them apart, and nothing else.
+const FINGERPRINT: &str = "keys";
+
+/// Refuses keys that are not those of the servers that share the catalog: the same value would be masked differently by
+/// each.
+///
+/// # Errors
+/// [`ServerError::DataDirectory`] where the keys are others; [`ServerError::Config`] where that cannot be told.
+pub async fn check_shared(data: &DataDirectory, place: &CatalogPlace) -> Result<(), ServerError> {
+    let key = load(&data.keys().join(MASK_KEY))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_ref()).map_err(|_| unchecked())?;
+    mac.update(b"lakeward key fingerprint");
+    let own = mac.finalize().into_bytes().to_vec();
+    let at = place.prefix.clone().join(FINGERPRINT);
+    match place.store.put_opts(&at, own.clone().into(), PutMode::Create.into()).await {
+        Ok(_) => return Ok(()),
+        Err(object_store::Error::AlreadyExists { .. }) => {}
+        Err(_) => return Err(unchecked()),
+    }
+    let kept = place.store.get(&at).await.map_err(|_| unchecked())?.bytes().await.map_err(|_| unchecked())?;
+    if kept == own {
+        return Ok(());
+    }
+    Err(ServerError::DataDirectory(format!(
+        "{}: mask.key is not that of the servers that share this catalog; copy theirs (lakeward init --join --keys DIR)",
+        data.keys().display()
+    )))
+}
+
+fn unchecked() -> ServerError {
+    ServerError::Config("storage.catalog: the fingerprint of its keys cannot be read or written".to_owned())
 }
 
 /// The key that signs Flight tickets.

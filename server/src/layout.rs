@@ -126,7 +126,8 @@ impl DataDirectory {
                 format!("{root}: a demo that was not finished; make it with: lakeward demo --data-dir {root}");
             return Err(ServerError::DataDirectory(message));
         }
-        if self.catalog().is_dir() {
+        // Where the catalog is shared, it is not here.
+        if self.catalog().is_dir() || self.keys().is_dir() {
             return Ok(());
         }
         Err(ServerError::DataDirectory(format!(

@@ -15,6 +15,7 @@ pub mod layout;
 pub mod logging;
 pub mod metrics;
 pub mod serve;
+pub mod storage;
 pub mod tls;
 
 pub use error::ServerError;

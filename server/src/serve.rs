@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use lakeward_audit::{AuditConfig, AuditLog};
 use lakeward_base::{Clock, Redacted, SystemClock};
-use lakeward_catalog::{Catalog, TableStore};
-use lakeward_delta::DeltaStore;
+use lakeward_catalog::{Catalog, FOLLOW_PERIOD, TableStore};
 use lakeward_engine::{Engine, Limits, Parts};
 use serde::Serialize;
 use socket2::{SockRef, TcpKeepalive};
@@ -28,7 +27,8 @@ use crate::error::ServerError;
 use crate::http::{self, Health};
 use crate::keys::{self, FileKeyRing};
 use crate::layout::DataDirectory;
-use crate::{init, tls};
+use crate::storage::OpenStorage;
+use crate::tls;
 
 /// How long a runtime may take to let go of its threads at the end.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,12 +134,9 @@ impl Server {
         let keys = Arc::new(FileKeyRing::open(data)?);
         let ticket_key = keys::load_ticket_key(data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let catalog = Catalog::open(init::catalog_store(data)?, init::CATALOG_PREFIX.into(), Arc::clone(&clock))
-            .await
-            .map_err(|error| ServerError::part("the catalog", &error))?;
-        drop(catalog.follow(lakeward_catalog::FOLLOW_PERIOD));
-        let store: Arc<dyn TableStore> =
-            Arc::new(DeltaStore::new().map_err(|error| ServerError::part("the tables", &error))?);
+        let storage = config.storage.open().await?;
+        let catalog = open_catalog(config, &storage, Arc::clone(&clock)).await?;
+        let store: Arc<dyn TableStore> = Arc::new(storage.tables()?);
         let audit = open_audit(config, Arc::clone(&clock), &queries).await?;
         let engine = Engine::new(Parts {
             catalog: Arc::clone(&catalog),
@@ -147,7 +144,8 @@ impl Server {
             audit: audit.clone(),
             keys,
             clock,
-            managed_root_url: DataDirectory::new(&data.tables()).url()?.to_string(),
+            managed_root_url: config.storage.managed_root_url(data)?,
+            reserved_urls: config.storage.reserved_urls(data)?,
             query_runtime: queries.clone(),
             limits: Limits {
                 max_sessions: config.limits.max_sessions.get(),
@@ -193,6 +191,27 @@ pub fn lock(data: &DataDirectory) -> Result<File, ServerError> {
         std::fs::TryLockError::Error(error) => ServerError::file("lock", &path, &error),
     })?;
     Ok(file)
+}
+
+/// The catalog, and what keeps it up to date.
+async fn open_catalog(
+    config: &Config,
+    storage: &OpenStorage,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Catalog>, ServerError> {
+    let place = config.storage.catalog(&config.data, storage)?;
+    if place.shared {
+        keys::check_shared(&config.data, &place).await?;
+    }
+    let shared = place.shared;
+    let catalog = Catalog::open(place.store, place.prefix, clock)
+        .await
+        .map_err(|error| ServerError::part("the catalog", &error))?;
+    drop(match shared {
+        true => catalog.follow_shared(FOLLOW_PERIOD, config.storage.catalog_patience),
+        false => catalog.follow(FOLLOW_PERIOD),
+    });
+    Ok(catalog)
 }
 
 async fn open_audit(config: &Config, clock: Arc<dyn Clock>, queries: &Handle) -> Result<AuditLog, ServerError> {

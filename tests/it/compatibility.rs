@@ -119,9 +119,8 @@ fn statements(script: &str) -> Vec<Statement> {
         }
         let sql = sql.join("\n");
         // A statement with two answers stands there twice.
-        if !sql.is_empty() && found.last().is_none_or(|last| last.sql != sql || !comments.is_empty()) {
-            found.push(Statement { comments, sql });
-        } else if sql.is_empty() && !comments.is_empty() {
+        let is_new = !sql.is_empty() && found.last().is_none_or(|last| last.sql != sql);
+        if is_new || !comments.is_empty() {
             found.push(Statement { comments, sql });
         }
     }

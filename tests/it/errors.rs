@@ -26,7 +26,7 @@ fn sqlstates_are_postgresqls() {
         ("SHOW no_such_setting", "42704"),
         ("SET server_version = '9'", "55P02"),
         ("CREATE TABLE t (a uuid)", "0A000"),
-        ("SAVEPOINT s", "0A000"),
+        ("SAVEPOINT s", "25P01"),
         ("LISTEN x", "0A000"),
         ("CREATE ROLE x", "42501"),
         ("DROP TABLE patients", "42501"),

@@ -91,6 +91,28 @@ fn column_grants_stand_beside_policies_and_masks() {
 }
 
 #[test]
+fn who_may_read_some_columns_may_change_rows_by_them() {
+    let lab = Lab::open(PEOPLE);
+    let (admin, ann) = (lab.psql("admin"), lab.psql("ann"));
+    admin.rows("GRANT SELECT (id, ward), UPDATE, DELETE, INSERT ON p TO ann");
+    ann.rows("UPDATE p SET ward = 9 WHERE id = 1");
+    assert_eq!(ann.rows("SELECT id, ward FROM p WHERE ward = 9"), "1|9");
+    ann.rows("MERGE INTO p USING (SELECT 1 AS k) s ON p.id = s.k WHEN MATCHED THEN UPDATE SET ward = p.ward + 1");
+    assert_eq!(ann.rows("SELECT ward FROM p WHERE id = 1"), "10");
+    for hidden in [
+        "UPDATE p SET ward = 1 WHERE ssn LIKE '4%'",
+        "DELETE FROM p WHERE ssn IS NULL",
+        "UPDATE p SET ward = length(ssn)",
+    ] {
+        assert_eq!(ann.fails(hidden).0, "42501", "{hidden}");
+    }
+    ann.rows("DELETE FROM p WHERE id = 1");
+    assert_eq!(admin.rows("SELECT count(*) FROM p WHERE id = 1"), "0");
+    admin.rows("REVOKE SELECT (id, ward) ON p FROM ann");
+    assert_eq!(ann.fails("UPDATE p SET ward = 1 WHERE id = 2").0, "42501");
+}
+
+#[test]
 fn keyed_functions_are_executed_by_those_who_may() {
     let lab = Lab::open(PEOPLE);
     let (admin, ann, ben) = (lab.psql("admin"), lab.psql("ann"), lab.psql("ben"));
@@ -119,9 +141,11 @@ fn keyed_functions_are_executed_by_those_who_may() {
 fn an_open_portal_ends_with_a_column_or_an_execute_that_is_taken_away() {
     let lab = Lab::open(PEOPLE);
     let admin = lab.psql("admin");
+    admin.rows("CREATE VIEW hashed AS SELECT id, length(mask_hash(id::text, 'd')) AS length FROM p; GRANT SELECT ON hashed TO ann");
     let cases = [
         ("SELECT id, ward FROM p", "REVOKE SELECT (ssn) ON p FROM ann; REVOKE SELECT (ward) ON p FROM ann", false),
         ("SELECT id, length(mask_hash(id::text, 'd')) FROM p", "REVOKE EXECUTE ON FUNCTION mask_hash FROM ann", false),
+        ("SELECT * FROM hashed", "REVOKE EXECUTE ON FUNCTION mask_hash FROM ann", false),
         ("SELECT id FROM p", "GRANT SELECT (ssn) ON p TO ann", true),
     ];
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -3,14 +3,17 @@
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod blocks;
 mod catalog_views;
 mod compatibility;
 mod contract;
+mod copy;
 mod crash;
 mod delta;
 mod doors;
 mod errors;
 mod escalation;
+mod features;
 mod flight_jdbc;
 mod flight_sql;
 mod grants;
@@ -19,8 +22,10 @@ mod leaks;
 mod lifecycle;
 mod limits;
 mod non_interference;
+mod peers;
 mod policies;
 mod protocol;
 mod roles;
+mod s3;
 mod sessions;
 mod slt;

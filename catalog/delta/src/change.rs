@@ -18,7 +18,7 @@ use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{SendableRecordBatchStream, execute_stream};
 use deltalake::datafusion::catalog::Session;
 use deltalake::kernel::LogicalFileView;
-use lakeward_catalog::{ChangeGuard, ChangeResult, CommitNote, RowAction, RowChanges, RowUse, StoreError};
+use lakeward_catalog::{ChangeGuard, CommitNote, RowAction, RowChanges, RowUse, StoreError};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -26,6 +26,7 @@ use crate::commit::Rule;
 use crate::fault::{Fault, from_delta};
 use crate::location::Place;
 use crate::numbered::NumberedTable;
+use crate::pending::Pending;
 use crate::protocol::check_writable;
 use crate::snapshots::Pinned;
 use crate::write::{self, Shape, Staged};
@@ -44,15 +45,19 @@ const QUEUE_BATCHES: usize = 2;
 /// Rows of a batch of new rows.
 const INSERT_ROWS: usize = 8192;
 
-/// Changes rows of `place`.
-pub(crate) async fn change(place: &Place, changes: RowChanges, note: &CommitNote) -> Result<ChangeResult, StoreError> {
+/// Writes the files that change rows of `place`.
+pub(crate) async fn change(
+    place: &Place,
+    changes: RowChanges,
+    note: &CommitNote,
+) -> Result<Option<Pending>, StoreError> {
     let base = Arc::clone(&changes.base.0).downcast::<Pinned>();
     let base = base.map_err(|_| Fault("rows were numbered by another store").io())?;
     check_writable(&base)?;
     let Some(index) = base.index.clone() else { return Err(unnumbered()) };
     let hits = Hits::sort(&changes)?;
     if hits.files.is_empty() && hits.inserts.is_empty() {
-        return Ok(ChangeResult::default());
+        return Ok(None);
     }
     let feed = base.property("delta.enableChangeDataFeed") == Some("true");
     let schema = nullable(&index.layout.table);
@@ -64,7 +69,7 @@ pub(crate) async fn change(place: &Place, changes: RowChanges, note: &CommitNote
         schema,
         rows,
         feed: feed.then_some(changed),
-        counts: ChangeResult::default(),
+        counts: Counts::default(),
     };
     let files = write::stage(place, Shape::of(&base), new_rows, note);
     let feed = async { if feed { stage_feed(place, &base, new_changes, note).await.map(Some) } else { Ok(None) } };
@@ -76,12 +81,25 @@ pub(crate) async fn change(place: &Place, changes: RowChanges, note: &CommitNote
         (Err(Stopped::Unheard), ..) => return Err(Fault("the write ended early").io()),
         (Ok(counts), Ok(files), Ok(feed)) => (counts, files, feed),
     };
-    if counts.updated + counts.deleted + counts.inserted == 0 {
-        return Ok(ChangeResult::default());
+    if counts.all() == 0 {
+        return Ok(None);
     }
     let paths = paths(&base, &hits)?;
-    let version = commit(place, &base, &changes, counts, files, feed, paths).await?;
-    Ok(ChangeResult { version: Some(version), ..counts })
+    pending(place, base, &changes, counts, files, feed, paths).map(Some)
+}
+
+/// What a change does.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    updated: u64,
+    deleted: u64,
+    inserted: u64,
+}
+
+impl Counts {
+    fn all(self) -> u64 {
+        self.updated + self.deleted + self.inserted
+    }
 }
 
 /// Why a table's rows have no numbers.
@@ -89,15 +107,15 @@ pub(crate) fn unnumbered() -> StoreError {
     StoreError::Unsupported("changing rows of a table with deletion vectors, mapped columns or nested types".into())
 }
 
-async fn commit(
+fn pending(
     place: &Place,
-    base: &Pinned,
+    base: Arc<Pinned>,
     changes: &RowChanges,
-    counts: ChangeResult,
+    counts: Counts,
     mut files: Staged,
     feed: Option<Staged>,
     paths: HashSet<String>,
-) -> Result<u64, StoreError> {
+) -> Result<Pending, StoreError> {
     let removed = if paths.is_empty() { Vec::new() } else { base.removes(|path| paths.contains(path))? };
     let metrics = json!({
         "numUpdatedRows": counts.updated, "numDeletedRows": counts.deleted, "numInsertedRows": counts.inserted,
@@ -111,11 +129,7 @@ async fn commit(
     files.entry.info.insert("operationMetrics".to_owned(), metrics);
     // A MERGE that found no row may have been made to find one since.
     let rule = if changes.operation == "MERGE" { Rule::Replace } else { Rule::Rewrite(paths) };
-    let version = files.commit(place, base, &rule).await?;
-    if let Some(feed) = feed {
-        feed.keep();
-    }
-    Ok(version)
+    Ok(Pending::new(place, base, files, feed, rule, counts.all()))
 }
 
 /// The files that hold the rows, by their paths in the log.
@@ -247,11 +261,11 @@ struct Rewrite<'a> {
     schema: SchemaRef,
     rows: Sender,
     feed: Option<Sender>,
-    counts: ChangeResult,
+    counts: Counts,
 }
 
 impl Rewrite<'_> {
-    async fn run(mut self, hits: &Hits) -> Result<ChangeResult, Stopped> {
+    async fn run(mut self, hits: &Hits) -> Result<Counts, Stopped> {
         let outcome = self.all(hits).await;
         if let Err(Stopped::Failed(_)) = &outcome {
             // What was written so far must not look like the whole.

@@ -36,6 +36,7 @@ pub(crate) enum Rule {
 }
 
 /// The actions of a commit, in order.
+#[derive(Clone)]
 pub(crate) struct Entry {
     /// Its `commitInfo`.
     pub(crate) info: Map<String, Value>,
@@ -69,7 +70,8 @@ impl Entry {
         self.info.remove("clientVersion");
     }
 
-    fn bytes(self) -> bytes::Bytes {
+    /// As it stands in the log.
+    pub(crate) fn bytes(self) -> bytes::Bytes {
         let info = Value::Object(Map::from_iter([("commitInfo".to_owned(), Value::Object(self.info))]));
         let lines: Vec<String> = std::iter::once(info).chain(self.actions).map(|action| action.to_string()).collect();
         lines.join("\n").into()

@@ -1,5 +1,5 @@
-//! Delta Lake tables: [`DeltaStore`] implements the catalog's `TableStore` with deltalake, on local disk and on any
-//! object store that is handed in.
+//! Delta Lake tables: [`DeltaStore`] implements the catalog's `TableStore` with deltalake, on local disk and in the
+//! buckets ([`S3Bucket`]) that are handed in.
 //!
 //! Why a crate of its own: it is the only one that names deltalake and object store backends, so that the rest of the
 //! tree neither builds against them nor sees their errors.
@@ -24,6 +24,7 @@ mod columns;
 mod commit;
 mod durable;
 mod fault;
+mod footer;
 mod history;
 mod identity;
 mod index;
@@ -32,8 +33,10 @@ mod maintain;
 mod mapped;
 mod numbered;
 mod past;
+mod pending;
 mod protocol;
 mod replace;
+mod s3;
 mod scan;
 mod snapshots;
 mod staging;
@@ -49,6 +52,7 @@ use object_store::ObjectStore;
 
 pub use durable::DurableStore;
 pub use fault::Fault;
+pub use s3::{S3Bucket, S3Credentials, S3Settings, StorageProblem};
 pub use store::DeltaStore;
 
 /// The object store over a local directory that the catalog's log is kept in. The directory must exist.

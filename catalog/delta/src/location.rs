@@ -26,12 +26,14 @@ pub(crate) struct Root {
     pub(crate) url: ObjectStoreUrl,
     /// The store.
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// Whether asking it once costs more than reading what was not asked for.
+    pub(crate) remote: bool,
 }
 
 impl Root {
-    fn new(private_url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
+    fn new(private_url: &str, store: Arc<dyn ObjectStore>, remote: bool) -> Result<Self, StoreError> {
         let url = ObjectStoreUrl::parse(private_url).map_err(|_| input("the storage's URL is malformed"))?;
-        Ok(Self { url, store })
+        Ok(Self { url, store, remote })
     }
 
     /// Makes the store known to `runtime`.
@@ -49,14 +51,14 @@ pub(crate) struct Roots(BTreeMap<(String, String), Root>);
 impl Roots {
     /// The local file system only.
     pub(crate) fn local() -> Result<Self, StoreError> {
-        let local = Root::new("lakeward-file://local", Arc::new(DurableStore::new()))?;
+        let local = Root::new("lakeward-file://local", Arc::new(DurableStore::new()), false)?;
         Ok(Self(BTreeMap::from([(("file".to_owned(), String::new()), local)])))
     }
 
     /// Adds a bucket.
     pub(crate) fn add(&mut self, url: &Url, store: Arc<dyn ObjectStore>) -> Result<(), StoreError> {
         let host = url.host_str().ok_or_else(|| input("the storage's URL has no bucket"))?;
-        let root = Root::new(&format!("lakeward-{}://{host}", url.scheme()), store)?;
+        let root = Root::new(&format!("lakeward-{}://{host}", url.scheme()), store, true)?;
         self.0.insert((url.scheme().to_owned(), host.to_owned()), root);
         Ok(())
     }
@@ -71,7 +73,12 @@ impl Roots {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        if url.port().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
             return Err(input("the table's location has more than a path"));
         }
         let host = url.host_str().unwrap_or_default().to_owned();

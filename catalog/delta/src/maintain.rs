@@ -2,19 +2,23 @@
 //!
 //! Invariant: none of them brings back other columns than today's: policies are bound to those.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field, Schema};
 use chrono::TimeDelta;
 use deltalake::DeltaTable;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::operations::optimize::OptimizeType;
+use deltalake::operations::vacuum::VacuumMode;
 use lakeward_catalog::{CommitNote, Maintenance, StoreError, Table, VersionSelector};
 
 use crate::fault::{Fault, from_delta, input};
 use crate::identity::check_all_in;
 use crate::location::Place;
 use crate::protocol::{check_unmapped, check_writable};
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Pinned, Snapshots};
+use crate::staging::StagingStore;
 use crate::write::{TARGET_FILE_BYTES, commit_properties, session, writer_properties};
 
 /// Works on a table; answers how many files it touched.
@@ -27,12 +31,31 @@ pub(crate) async fn maintain(
 ) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
-    let mut table = DeltaTable::new(place.log_store());
+    if let Maintenance::Restore(to) = work {
+        check_all_in(known, snapshots.open(place, *to).await?.raw.version())?;
+    }
+    let staging = StagingStore::new(place.directory());
+    let worked = work_on(snapshots, place, &newest, &staging, work, note).await;
+    if worked.is_err() {
+        staging.delete(staging.abandon()).await;
+    }
+    worked
+}
+
+/// Through `staging`, which finds out about a commit whose answer was lost, and knows what a failure leaves behind.
+async fn work_on(
+    snapshots: &Snapshots,
+    place: &Place,
+    newest: &Pinned,
+    staging: &StagingStore,
+    work: &Maintenance,
+    note: &CommitNote,
+) -> Result<u64, StoreError> {
+    let mut table = DeltaTable::new(place.log_store_over(Arc::new(staging.clone())));
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
     let touched = match work {
         Maintenance::Restore(to) => {
             let past = snapshots.open(place, *to).await?;
-            check_all_in(known, past.raw.version())?;
             let same = past.declared == newest.declared
                 && past.snapshot.metadata().partition_columns() == newest.snapshot.metadata().partition_columns();
             if !same {
@@ -50,13 +73,18 @@ pub(crate) async fn maintain(
                 .with_type(kind)
                 .with_target_size(TARGET_FILE_BYTES)
                 .with_writer_properties(writer_properties())
-                .with_session_state(std::sync::Arc::new(session()))
+                .with_session_state(Arc::new(session()))
                 .with_commit_properties(commit_properties(note));
             let (_, metrics) = optimize.await.map_err(|error| from_delta(&error))?;
             usize::try_from(metrics.num_files_removed).unwrap_or(usize::MAX)
         }
         Maintenance::Vacuum { retain_hours, dry_run } => {
-            let mut vacuum = table.vacuum().with_dry_run(*dry_run).with_commit_properties(commit_properties(note));
+            // Files that no version ever named go too: a server that dies in a transaction block leaves some.
+            let mut vacuum = table
+                .vacuum()
+                .with_mode(VacuumMode::Full)
+                .with_dry_run(*dry_run)
+                .with_commit_properties(commit_properties(note));
             if let Some(hours) = retain_hours {
                 let period = i64::try_from(*hours).ok().and_then(TimeDelta::try_hours);
                 vacuum = vacuum.with_retention_period(period.ok_or_else(|| input("the retention is too long"))?);
@@ -78,7 +106,7 @@ pub(crate) async fn add_column(
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
     check_unmapped(&newest)?;
-    let same_name = |field: &&std::sync::Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
+    let same_name = |field: &&Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
     if let Some(known) = newest.declared.fields().iter().find(same_name) {
         let same = known.name() == column.name() && known.data_type() == column.data_type();
         return if same { Ok(newest.raw.version()) } else { Err(StoreError::AlreadyExists) };
@@ -92,7 +120,8 @@ pub(crate) async fn add_column(
     let fields: StructType = (&Schema::new(vec![column.clone().with_nullable(true)]))
         .try_into_kernel()
         .map_err(|_| StoreError::Unsupported("a column's type".into()))?;
-    let mut table = DeltaTable::new(place.log_store());
+    let staging = StagingStore::new(place.directory());
+    let mut table = DeltaTable::new(place.log_store_over(Arc::new(staging)));
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
     let added = table
         .add_columns()

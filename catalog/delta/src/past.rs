@@ -2,7 +2,8 @@
 //!
 //! Why: deltalake, asked to write files, looks for newer commits and judges conflicts by rules of its own (an append
 //! conflicts with any concurrent delete). Lakeward judges by its own, in [`crate::commit`]. Invariant: deltalake sees the
-//! log as it was when the write began, to the end of the write.
+//! log as it was when the write began, to the end of the write. A write that waits for its commit is read through it too,
+//! with that one commit more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use lakeward_catalog::StoreError;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use crate::fault::from_storage;
 use crate::location::Place;
 
 /// A storage as it was at a version of one table.
@@ -23,6 +27,14 @@ use crate::location::Place;
 pub(crate) struct PastStore {
     inner: Arc<dyn ObjectStore>,
     horizon: Horizon,
+    /// A commit that is not there yet, after the newest.
+    ahead: Option<Ahead>,
+}
+
+#[derive(Debug, Clone)]
+struct Ahead {
+    path: Path,
+    store: Arc<InMemory>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,11 +56,40 @@ impl Horizon {
     }
 }
 
+impl Horizon {
+    /// Whether nothing after `offset`, in the order of names, was there yet: then nobody has to be asked.
+    fn ends_at(&self, offset: &Path) -> bool {
+        let Some(mut rest) = offset.prefix_match(&self.log) else { return false };
+        let Some(newest) = self.newest else { return true };
+        let name = rest.next().map(|part| part.as_ref().to_owned()).unwrap_or_default();
+        // Files of one version: its checkpoints' names come before its commit's.
+        name.strip_suffix(".json").and_then(|version| version.parse::<u64>().ok()).is_some_and(|at| at >= newest)
+    }
+}
+
 impl PastStore {
     /// The storage of `place`, whose log ends at `newest`; `None`: there is no log.
     pub(crate) fn new(place: &Place, newest: Option<u64>) -> Self {
         let horizon = Horizon { log: place.prefix.clone().join("_delta_log"), newest };
-        Self { inner: Arc::clone(&place.root.store), horizon }
+        Self { inner: Arc::clone(&place.root.store), horizon, ahead: None }
+    }
+
+    /// The same with one commit more, which is nowhere else.
+    pub(crate) async fn with_commit(
+        mut self,
+        version: u64,
+        entry: bytes::Bytes,
+    ) -> std::result::Result<Self, StoreError> {
+        let path = self.horizon.log.clone().join(format!("{version:020}.json"));
+        let store = Arc::new(InMemory::new());
+        store.put(&path, entry.into()).await.map_err(|error| from_storage(&error))?;
+        self.ahead = Some(Ahead { path, store });
+        Ok(self)
+    }
+
+    /// The store that holds the commit ahead, where it is that.
+    fn ahead(&self, path: &Path) -> Option<&Arc<InMemory>> {
+        self.ahead.as_ref().filter(|ahead| ahead.path == *path).map(|ahead| &ahead.store)
     }
 }
 
@@ -69,6 +110,9 @@ impl ObjectStore for PastStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if let Some(store) = self.ahead(location) {
+            return store.get_opts(location, options).await;
+        }
         if self.horizon.hides(location) {
             return Err(Error::NotFound { path: String::new(), source: "not there yet".into() });
         }
@@ -76,7 +120,10 @@ impl ObjectStore for PastStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>> {
-        self.inner.get_ranges(location, ranges).await
+        match self.ahead(location) {
+            Some(store) => store.get_ranges(location, ranges).await,
+            None => self.inner.get_ranges(location, ranges).await,
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -85,18 +132,33 @@ impl ObjectStore for PastStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let horizon = self.horizon.clone();
-        self.inner.list(prefix).try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location))).boxed()
+        let past =
+            self.inner.list(prefix).try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location)));
+        match &self.ahead {
+            Some(ahead) => past.chain(ahead.store.list(prefix)).boxed(),
+            None => past.boxed(),
+        }
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        if prefix == Some(&self.horizon.log) && self.horizon.ends_at(offset) {
+            return futures::stream::empty().boxed();
+        }
         let horizon = self.horizon.clone();
         let listed = self.inner.list_with_offset(prefix, offset);
-        listed.try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location))).boxed()
+        let past = listed.try_filter(move |meta| futures::future::ready(!horizon.hides(&meta.location)));
+        match &self.ahead {
+            Some(ahead) => past.chain(ahead.store.list_with_offset(prefix, offset)).boxed(),
+            None => past.boxed(),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut listed = self.inner.list_with_delimiter(prefix).await?;
         listed.objects.retain(|meta| !self.horizon.hides(&meta.location));
+        if let Some(ahead) = &self.ahead {
+            listed.objects.extend(ahead.store.list_with_delimiter(prefix).await?.objects);
+        }
         Ok(listed)
     }
 
@@ -123,6 +185,10 @@ mod tests {
         assert!(!hides("a/t/_delta_log/00000000000000000007.json"));
         assert!(!hides("a/t/00000000000000000008.json"));
         assert!(!hides("a/t2/_delta_log/00000000000000000008.json"));
+        let ends = |path: &str| horizon.ends_at(&Path::from(path));
+        assert!(ends("a/t/_delta_log/00000000000000000007.json") && ends("a/t/_delta_log/00000000000000000009.json"));
+        assert!(!ends("a/t/_delta_log/00000000000000000006.json") && !ends("a/t/00000000000000000007.json"));
+        assert!(!ends("a/t/_delta_log/00000000000000000007.checkpoint.parquet"));
         assert!(Horizon { newest: None, ..horizon.clone() }.hides(&Path::from("a/t/_delta_log/_x")));
     }
 }

@@ -16,8 +16,9 @@ use crate::fault::from_storage;
 use crate::snapshots::Pinned;
 
 /// The reader features that are read properly: by the file index (`timestampNtz`, `v2Checkpoint`), or by deltalake 1.1's
-/// scan (`deletionVectors`, `columnMapping`). deltalake reads the variant types too, but Lakeward has no such type.
-const READABLE: &[&str] = &["timestampNtz", "v2Checkpoint", "deletionVectors", "columnMapping"];
+/// scan (`deletionVectors`, `columnMapping`). `vacuumProtocolCheck` asks nothing of readers. deltalake reads the variant
+/// types too, but Lakeward has no such type.
+const READABLE: &[&str] = &["timestampNtz", "v2Checkpoint", "deletionVectors", "columnMapping", "vacuumProtocolCheck"];
 
 /// The writer features that are kept: deltalake 1.1 checks invariants and constraints, [`crate::change`] writes the change
 /// feed. A feature of readers is here where plain Parquet files are right with it. Generated columns are a feature of

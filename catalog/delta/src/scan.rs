@@ -21,14 +21,17 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::empty::EmptyExec;
 use deltalake::datafusion::config::TableParquetOptions;
 use deltalake::datafusion::datasource::listing::PartitionedFile;
-use deltalake::datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use deltalake::datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use deltalake::datafusion::datasource::source::DataSourceExec;
 use deltalake::datafusion::datasource::table_schema::TableSchema;
 use deltalake::datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
+use crate::footer::Footers;
 use crate::index::{FileIndex, merged};
 use crate::location::Root;
+
+/// What is read of the end of a file in a bucket at once: more than most footers and page indexes, and soon there.
+const REMOTE_FOOTER_BYTES: usize = 128 * 1024;
 
 /// One version of a plain table.
 pub(crate) struct IndexedTable {
@@ -66,10 +69,11 @@ impl IndexedTable {
         // Old Spark writes INT96; Delta's timestamps are microseconds.
         options.global.coerce_int96 = Some("us".to_owned());
         let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), footers);
-        Ok(ParquetSource::new(schema)
+        let readers = Footers::new(Arc::clone(&self.root.store), footers);
+        let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers)))
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        Ok(if self.root.remote { source.with_metadata_size_hint(REMOTE_FOOTER_BYTES) } else { source })
     }
 
     fn plan(

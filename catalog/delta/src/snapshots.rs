@@ -111,7 +111,8 @@ impl From<ObjectMeta> for CommitMark {
 
 enum Progress {
     Same,
-    Further,
+    /// There is a next commit, this one.
+    Further(CommitMark),
     Replaced,
 }
 
@@ -167,11 +168,12 @@ impl Slot {
                     known.looked_up_at = looked_up_at;
                     return Ok(Arc::clone(&known.pinned));
                 }
-                Progress::Further => {
+                Progress::Further(next) => {
+                    let version = known.pinned.raw.version().saturating_add(1);
                     let mut table = known.table.clone();
                     let brought_forward = table.update_incremental(None).await;
                     explained(place, brought_forward).await?;
-                    *known = Newest::of(table, place, looked_up_at).await?;
+                    *known = Newest::of(table, place, looked_up_at, Some((version, next))).await?;
                     return Ok(Arc::clone(&known.pinned));
                 }
                 Progress::Replaced => {
@@ -183,7 +185,7 @@ impl Slot {
         let mut table = DeltaTable::new(place.log_store());
         let loaded = table.load().await;
         explained(place, loaded).await?;
-        let loaded = Newest::of(table, place, looked_up_at).await?;
+        let loaded = Newest::of(table, place, looked_up_at, None).await?;
         Ok(Arc::clone(&newest.insert(loaded).pinned))
     }
 
@@ -206,21 +208,33 @@ impl Slot {
 }
 
 impl Newest {
-    async fn of(table: DeltaTable, place: &Place, looked_up_at: Instant) -> Result<Self, StoreError> {
+    /// `seen` is a commit that was looked at before `table` was brought forward.
+    async fn of(
+        table: DeltaTable,
+        place: &Place,
+        looked_up_at: Instant,
+        seen: Option<(u64, CommitMark)>,
+    ) -> Result<Self, StoreError> {
         let pinned = pin(&table, place)?;
-        let commit = commit_mark(&place.directory(), pinned.raw.version()).await?;
+        let version = pinned.raw.version();
+        let commit = match seen {
+            Some((at, mark)) if at == version => Some(mark),
+            _ => commit_mark(&place.directory(), version).await?,
+        };
         Ok(Self { table, pinned, commit, looked_up_at })
     }
 
     async fn progress(&self, place: &Place) -> Result<Progress, StoreError> {
         let directory = place.directory();
         let version = self.pinned.raw.version();
+        // Side by side: in a bucket, each takes as long as the other.
+        let (own, further) =
+            futures::try_join!(commit_mark(&directory, version), commit_mark(&directory, version.saturating_add(1)))?;
         // Without its own commit (cleaned up behind a checkpoint), nothing tells this table from a new one here.
-        if self.commit.is_none() || commit_mark(&directory, version).await? != self.commit {
+        if self.commit.is_none() || own != self.commit {
             return Ok(Progress::Replaced);
         }
-        let further = commit_mark(&directory, version.saturating_add(1)).await?.is_some();
-        Ok(if further { Progress::Further } else { Progress::Same })
+        Ok(further.map_or(Progress::Same, Progress::Further))
     }
 }
 
@@ -235,6 +249,9 @@ async fn commit_mark(directory: &Arc<dyn ObjectStore>, version: u64) -> Result<O
 /// Turns a failed load into what is really wrong: nothing there, an unknown feature, damage, or storage.
 async fn explained(place: &Place, loaded: Result<(), deltalake::DeltaTableError>) -> Result<(), StoreError> {
     let Err(error) = loaded else { return Ok(()) };
+    if let unavailable @ StoreError::Io(_) = from_delta(&error) {
+        return Err(unavailable); // asking further would only take longer
+    }
     let directory = place.directory();
     if !has_log(&directory).await? {
         return Err(StoreError::NotFound);
@@ -247,7 +264,7 @@ async fn explained(place: &Place, loaded: Result<(), deltalake::DeltaTableError>
 }
 
 /// Builds what a version is read with.
-fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, StoreError> {
+pub(crate) fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, StoreError> {
     let snapshot = table.snapshot().map_err(|e| from_delta(&e))?.snapshot().clone();
     check_readable(snapshot.protocol())?;
     let declared = declared_schema(&snapshot)?;

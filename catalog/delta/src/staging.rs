@@ -83,6 +83,11 @@ impl StagingStore {
         }
     }
 
+    /// Whether a commit of it may stand.
+    pub(crate) fn may_be_committed(&self) -> bool {
+        self.state.lock().commit != Commit::NotBegun
+    }
+
     /// Gives the write up: files that no commit can name are taken away, now and as they are finished.
     pub(crate) fn abandon(&self) -> Vec<Path> {
         let mut state = self.state.lock();
@@ -142,7 +147,11 @@ impl StagingStore {
                 }
                 None => Err(Error::AlreadyExists { path, source }),
             },
-            other => other,
+            Err(other) => match self.is_own(at, &payload).await {
+                Some(true) => Ok(PutResult { e_tag: None, version: None }),
+                Some(false) | None => Err(other),
+            },
+            made => made,
         };
         if put.is_ok() {
             self.state.lock().commit = Commit::Made(version);

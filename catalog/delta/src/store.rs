@@ -14,7 +14,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
-    ChangeBase, ChangeResult, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges,
+    ChangeBase, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges, StagedWrite,
     StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
 };
 use object_store::ObjectStore;
@@ -125,25 +125,26 @@ impl TableStore for DeltaStore {
         Ok(identity::as_of_today(&pinned, &newest, table))
     }
 
-    async fn write(
+    async fn stage(
         &self,
         table: &Table,
+        at: VersionSelector,
         mode: WriteMode,
         rows: SendableRecordBatchStream,
         note: &CommitNote,
-    ) -> Result<WriteResult, StoreError> {
+    ) -> Result<Arc<dyn StagedWrite>, StoreError> {
         let place = self.roots.place(&table.location)?;
         let at = match mode {
             WriteMode::Replace(version) => VersionSelector::Exact(version),
-            WriteMode::Append | WriteMode::Overwrite => VersionSelector::Latest,
+            WriteMode::Append | WriteMode::Overwrite => at,
         };
         let base = self.snapshots.open(&place, at).await?;
-        write::write(&place, &base, mode, rows, note).await
+        Ok(Arc::new(write::write(&place, base, mode, rows, note).await?))
     }
 
-    async fn open_numbered(&self, table: &Table) -> Result<Numbered, StoreError> {
+    async fn open_numbered(&self, table: &Table, at: VersionSelector) -> Result<Numbered, StoreError> {
         let place = self.roots.place(&table.location)?;
-        let base = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        let base = self.snapshots.open(&place, at).await?;
         check_writable(&base)?;
         let Some(index) = &base.index else { return Err(change::unnumbered()) };
         let provider = NumberedTable::new(Arc::clone(index), place.root.clone());
@@ -152,8 +153,14 @@ impl TableStore for DeltaStore {
         Ok(Numbered { raw, base: ChangeBase(base) })
     }
 
-    async fn change(&self, table: &Table, changes: RowChanges, note: &CommitNote) -> Result<ChangeResult, StoreError> {
-        change::change(&self.roots.place(&table.location)?, changes, note).await
+    async fn stage_change(
+        &self,
+        table: &Table,
+        changes: RowChanges,
+        note: &CommitNote,
+    ) -> Result<Option<Arc<dyn StagedWrite>>, StoreError> {
+        let staged = change::change(&self.roots.place(&table.location)?, changes, note).await?;
+        Ok(staged.map(|staged| Arc::new(staged) as Arc<dyn StagedWrite>))
     }
 
     async fn replace(
@@ -210,7 +217,7 @@ async fn remove_all(place: &Place) -> Result<(), StoreError> {
             Err(error) => return Err(from_storage(&error)),
         }
     }
-    if let Ok(directory) = place.url.to_file_path() {
+    if let ("file", Ok(directory)) = (place.url.scheme(), place.url.to_file_path()) {
         // Empty directories are left, and half-written files that listings skip. Best effort.
         let _ = tokio::fs::remove_dir_all(directory).await;
     }

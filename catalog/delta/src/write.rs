@@ -3,7 +3,7 @@
 //! The rows go through deltalake's write operation (it checks constraints, splits by partition and writes Parquet with
 //! statistics), a batch at a time: what is in memory is the open row group of each partition. Files aim at 128 MiB, row
 //! groups at 128 Ki rows (small enough to prune by, large enough to read fast). The commit that deltalake would make is
-//! captured, completed, and made by [`crate::commit`].
+//! captured, completed, and made by [`crate::commit`], at once or when its transaction block ends ([`crate::pending`]).
 //!
 //! Invariant: unless the answer is `Ok`, nothing was committed, save where the caller goes away, or storage fails, in the
 //! middle of putting the commit itself (then the outcome is unknown and no file is deleted).
@@ -31,7 +31,7 @@ use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::write::WriteBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{Stream, StreamExt};
-use lakeward_catalog::{CommitNote, StoreError, WriteMode, WriteResult};
+use lakeward_catalog::{CommitNote, StoreError, WriteMode};
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
 use parquet::basic::{Compression, ZstdLevel};
@@ -42,6 +42,7 @@ use crate::commit::{self, Entry, Rule};
 use crate::fault::{Fault, from_delta, input};
 use crate::location::Place;
 use crate::past::PastStore;
+use crate::pending::Pending;
 use crate::protocol::check_writable;
 use crate::snapshots::Pinned;
 use crate::staging::StagingStore;
@@ -53,26 +54,25 @@ pub(crate) const WRITE_BATCH_ROWS: usize = 8192;
 /// How often a commit that deltalake makes by itself is tried again.
 const COMMIT_RETRIES: usize = 64;
 
-/// Writes `rows` on top of `base` in one commit.
+/// Writes the files of `rows` on top of `base`.
 pub(crate) async fn write(
     place: &Place,
-    base: &Pinned,
+    base: Arc<Pinned>,
     mode: WriteMode,
     rows: SendableRecordBatchStream,
     note: &CommitNote,
-) -> Result<WriteResult, StoreError> {
-    check_writable(base)?;
+) -> Result<Pending, StoreError> {
+    check_writable(&base)?;
     let replaces = mode != WriteMode::Append;
     let removed = if replaces { base.removes(|_| true)? } else { Vec::new() };
-    let shape = Shape::of(base);
+    let shape = Shape::of(&base);
     let mut staged = stage(place, shape, rows, note).await?;
     let rule = if replaces { Rule::Replace } else { Rule::Append };
     let named = if replaces { "Overwrite" } else { "Append" };
     staged.entry.actions.splice(0..0, removed);
     staged.entry.describe("WRITE", Map::from_iter([("mode".to_owned(), named.into())]), base.raw.version());
     let rows = staged.rows;
-    let version = staged.commit(place, base, &rule).await?;
-    Ok(WriteResult { version, rows })
+    Ok(Pending::new(place, base, staged, None, rule, rows))
 }
 
 /// What files are written for.
@@ -106,6 +106,11 @@ impl Staged {
     /// The files have been committed by another entry.
     pub(crate) fn keep(self) {
         self.staging.0.keep();
+    }
+
+    /// Whether a commit was handed to storage, so that it may name the files.
+    pub(crate) fn watcher(&self) -> StagingStore {
+        self.staging.0.clone()
     }
 
     /// Commits; the files are deleted where that is refused for certain.

@@ -148,6 +148,22 @@ async fn nodes_see_each_other_and_the_past_stays_readable() {
 
 /// Every writer is a node of its own; each adds roles, and all bump one attribute that only a re-run edit gets right.
 #[tokio::test]
+async fn a_shared_catalog_that_was_not_read_for_too_long_is_not_relied_on() {
+    let (store, catalog) = in_memory().await;
+    assert!(catalog.current().is_ok());
+    drop(catalog.follow_shared(std::time::Duration::from_secs(60), std::time::Duration::from_millis(100)));
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    let error = catalog.current().expect_err("out of date");
+    assert_eq!((error.sqlstate(), error.hint().is_some()), (SqlState::IO_ERROR, true));
+    assert!(catalog.refresh().await.is_ok() && catalog.current().is_ok(), "and is again once it has been read");
+    let other = open(&store).await.expect("open");
+    add_roles(&other, 1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    catalog.catch_up().await.expect("read");
+    assert_eq!(catalog.current().expect("read").epoch(), other.snapshot().epoch());
+}
+
+#[tokio::test]
 async fn a_node_that_follows_sees_what_another_changes_within_a_second() {
     let (store, one) = in_memory().await;
     let two = open(&store).await.expect("open");

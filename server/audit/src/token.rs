@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lakeward_base::{Epoch, SqlState, StatementId};
-use lakeward_proto::{AuditDecision, AuditPhase, AuditRecord, AuditStatement};
+use lakeward_proto::{AuditDecision, AuditObject, AuditPhase, AuditRecord, AuditStatement};
 
 use crate::durable::Durable;
 use crate::error::AuditError;
@@ -134,6 +134,18 @@ impl Audit<Begun> {
     #[must_use]
     pub fn durable(&self) -> Durable {
         self.stage.durable.clone()
+    }
+
+    /// A commit was made: END tells the version that it became.
+    pub fn committed(&mut self, object: &str, version: i64) {
+        let Some(statement) = &mut self.statement else { return };
+        let objects = &mut statement.record.objects;
+        match objects.iter_mut().find(|known| known.name == object && known.version.is_none()) {
+            Some(known) => known.version = Some(version),
+            None => {
+                objects.push(AuditObject { name: object.to_owned(), version: Some(version), ..AuditObject::default() })
+            }
+        }
     }
 
     /// The statement ended: queues END.

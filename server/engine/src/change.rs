@@ -17,20 +17,16 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 use lakeward_base::SqlState;
-use lakeward_catalog::{ChangeBase, ChangeGuard, RowAction, RowChanges, RowUse, StoreError};
+use lakeward_catalog::{ChangeBase, ChangeGuard, RowAction, RowChanges, RowUse, StagedWrite};
 use lakeward_govern::{ChangeDecision, ChangeRequest, ResolvedTable};
 
 use crate::error::Error;
-use crate::execute::{Done, commit_note};
+use crate::execute::commit_note;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
-use crate::response::Command;
 use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Statement};
 use crate::vantage::Vantage;
 use crate::{publish, resolve, write};
-
-/// How often a change is made again after another writer took rows that it had found.
-const ATTEMPTS: usize = 6;
 
 /// Columns of what is found before the values: file, row, action.
 const FOUND_COLUMNS: usize = 3;
@@ -43,11 +39,11 @@ pub(crate) struct ChangePlan {
     further: Vec<QueryPlan>,
     /// What was decided about them.
     pub(crate) decision: ChangeDecision,
-    target: ResolvedTable,
+    pub(crate) target: ResolvedTable,
     base: ChangeBase,
     actions: Vec<RowAction>,
     guard: Arc<Guard>,
-    command: ChangeCommand,
+    pub(crate) command: ChangeCommand,
     /// To plan it again.
     statement: Arc<Statement>,
     sets: Vec<Vec<ScalarValue>>,
@@ -290,30 +286,18 @@ fn names(value: &impl ast::Visit, column: &str) -> bool {
     found.is_break()
 }
 
-/// Runs a change, again where another writer was first.
-pub(crate) async fn run(vantage: &Vantage, mut plan: ChangePlan) -> Result<Done, Error> {
-    let store = &vantage.session.engine().shared.parts.store;
-    for attempt in 1..=ATTEMPTS {
-        let found = find(std::iter::once(&plan.source).chain(&plan.further)).await?;
-        let changes = RowChanges {
-            found,
-            actions: plan.actions.clone(),
-            base: plan.base.clone(),
-            guard: Arc::clone(&plan.guard) as Arc<dyn ChangeGuard>,
-            operation: plan.command.name(),
-        };
-        let table = &plan.target.table;
-        match store.change(table, changes, &commit_note(vantage)).await {
-            Ok(done) => {
-                let rows = done.updated + done.deleted + done.inserted;
-                let command = Command { tag: format!("{} {rows}", plan.command.name()), ..Command::default() };
-                return Ok(Done { command, rows });
-            }
-            Err(StoreError::Conflict(_)) if attempt < ATTEMPTS => plan = again(vantage, &plan).await?,
-            Err(error) => return Err(publish::store(&error, &table.name)),
-        }
-    }
-    Err(publish::incident("execution", "change"))
+/// Finds the rows, and writes the files that change them; `None` where none changes.
+pub(crate) async fn stage(vantage: &Vantage, plan: &ChangePlan) -> Result<Option<Arc<dyn StagedWrite>>, Error> {
+    let changes = RowChanges {
+        found: find(std::iter::once(&plan.source).chain(&plan.further)).await?,
+        actions: plan.actions.clone(),
+        base: plan.base.clone(),
+        guard: Arc::clone(&plan.guard) as Arc<dyn ChangeGuard>,
+        operation: plan.command.name(),
+    };
+    let (store, table) = (&vantage.session.engine().shared.parts.store, &plan.target.table);
+    let staged = store.stage_change(table, changes, &commit_note(vantage)).await;
+    staged.map_err(|error| publish::store(&error, &table.name))
 }
 
 /// What the query finds, in memory that is accounted for.
@@ -332,7 +316,7 @@ async fn find(sources: impl Iterator<Item = &QueryPlan>) -> Result<Vec<RecordBat
 }
 
 /// The same statement over the newest version, under the policies that it began with.
-async fn again(vantage: &Vantage, plan: &ChangePlan) -> Result<ChangePlan, Error> {
+pub(crate) async fn again(vantage: &Vantage, plan: &ChangePlan) -> Result<ChangePlan, Error> {
     let parameters = plan.sets.first().map(Vec::as_slice).unwrap_or_default();
     let resolved = resolve::tables(vantage, &plan.statement, parameters).await?;
     let compiler = Compiler(&vantage.state);

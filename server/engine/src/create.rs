@@ -49,7 +49,7 @@ pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan, planner: &QueryPla
 pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done, Error> {
     let CreatePlan { source, statement, schema, sources } = plan;
     let validator = Validator { vantage };
-    let search_path = vantage.session.settings().search_path();
+    let search_path = vantage.search_path.clone();
     if statement.or_replace
         && let Some(existing) = ddl::existing_table(&vantage.snapshot, &search_path, &statement.table)?
     {
@@ -118,6 +118,7 @@ pub(crate) fn ddl_context<'a>(
         principal: &vantage.principal,
         search_path,
         managed_root_url: &parts.managed_root_url,
+        reserved_urls: &parts.reserved_urls,
         note: commit_note(vantage),
         validator,
     }

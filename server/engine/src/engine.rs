@@ -35,6 +35,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// URL below which managed tables are made; ends with a slash.
     pub managed_root_url: String,
+    /// URLs of directories that hold the server's own files, such as the catalog's log: no table's LOCATION may be
+    /// equal to, above or below one. Each ends with a slash.
+    pub reserved_urls: Vec<String>,
     /// Where queries run: apart from network I/O.
     pub query_runtime: tokio::runtime::Handle,
     /// Limits.
@@ -161,9 +164,9 @@ impl Engine {
     /// Opens a session for a client that has proved who it is.
     ///
     /// # Errors
-    /// 28000 where the role may not log in, 53300 where there are too many sessions, and whatever a setting says.
+    /// 58030 where the catalog is out of date, 28000 where the role may not log in, 53300 where there are too many sessions, and whatever a setting says.
     pub fn login(&self, login: Login) -> Result<Arc<Session>, Error> {
-        let snapshot = self.shared.parts.catalog.snapshot();
+        let snapshot = self.shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
         let role = self.login_role(&snapshot, &login.user)?;
         let login = with_role_settings(login, &role);
         let settings = Settings::at_login(&login, &self.shared.parts.limits)?;

@@ -9,22 +9,22 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use lakeward_audit::{Audit, Begun};
 use lakeward_base::{Coded, SqlState};
-use lakeward_catalog::{CommitNote, WriteMode};
+use lakeward_catalog::CommitNote;
 
 use crate::error::Error;
 use crate::explain;
+use crate::pending::{Write, WriteRules, Writing};
 use crate::plan::{Planned, Work};
 use crate::query::QueryPlan;
-use crate::response::{Command, Forgotten, Notice, Response, RowTag};
+use crate::response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending, Started};
 use crate::tally::Counted;
-use crate::transaction::{TransactionStatus, Undo};
+use crate::transaction::{Ended, TransactionStatus};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
-use crate::write::{self, InsertPlan};
-use crate::{change, create, ddl, maintain, publish, sets};
+use crate::{copy, create, ddl, maintain, pending, publish, sets};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
@@ -34,16 +34,37 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
     match work {
-        Work::Rows(plan, further) => start_rows((*plan, further), &vantage, ending, waited, deadline, watch),
+        Work::Rows(plan, further) => {
+            start_rows((*plan, further), RowTag::Select, &vantage, ending, waited, deadline, watch).map(Response::Rows)
+        }
+        Work::CopyOut(plan, options) => {
+            let plans = (*plan, Vec::new());
+            let rows = start_rows(plans, RowTag::Copy, &vantage, ending, waited, deadline, watch)?;
+            Ok(Response::CopyOut(rows, options))
+        }
+        work @ Work::CopyIn(_) => {
+            let (Some(rules), Some(watch)) = (WriteRules::of(&work), watch) else {
+                return Err(refuse(ending, publish::incident("execution", "copy")));
+            };
+            let Work::CopyIn(plan) = work else { return Err(refuse(ending, publish::incident("execution", "copy"))) };
+            copy::start(vantage, *plan, (watch, rules), ending, deadline).await
+        }
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
         }
-        Work::Insert(plan) => {
-            let inserting = insert(&vantage, *plan, commit_note(&vantage));
-            finish(ending, true, with_client(&vantage, inserting)).await
+        work @ (Work::Insert(_) | Work::Change(_)) => {
+            let (Some(rules), Some(watch)) = (WriteRules::of(&work), watch) else {
+                return Err(refuse(ending, publish::incident("execution", "write")));
+            };
+            let write = match work {
+                Work::Insert(plan) => Write::Insert(plan),
+                Work::Change(plan) => Write::Change(plan),
+                _ => return Err(refuse(ending, publish::incident("execution", "write"))),
+            };
+            let writing = Writing { vantage: &vantage, deadline: &deadline, ending, watch, rules };
+            Box::pin(pending::write(writing, write)).await
         }
-        Work::Change(plan) => finish(ending, true, Box::pin(change::run(&vantage, *plan))).await,
         Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
         Work::CreateTable(plan) => {
             finish(ending, true, with_client(&vantage, Box::pin(create::table_as(&vantage, *plan)))).await
@@ -57,6 +78,7 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
                 let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
                 Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
             }
+            Kind::Transaction(Transaction::Commit) => commit(&vantage, ending, waited, &deadline).await,
             _ => finish(ending, waited, command(&vantage, &statement)).await,
         },
     }
@@ -64,18 +86,19 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
 
 fn start_rows(
     (plan, further): (QueryPlan, Vec<QueryPlan>),
+    tag: RowTag,
     vantage: &Vantage,
     ending: Ending,
     waited: bool,
     deadline: Deadline,
     watch: Option<Watch>,
-) -> Result<Response, Error> {
+) -> Result<RowStream, Error> {
     let schema = Arc::clone(&plan.schema);
-    match sets::chained(plan, further) {
+    match sets::chained(&plan, &further) {
         Ok(rows) => {
             let runtime = &vantage.session.engine().shared.parts.query_runtime;
-            let started = Started { rows, schema, tag: RowTag::Select, waited, watch };
-            Ok(Response::Rows(stream::start(started, ending, deadline, runtime)))
+            let started = Started { rows, schema, tag, waited, watch };
+            Ok(stream::start(started, ending, deadline, runtime))
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
@@ -133,7 +156,10 @@ async fn finish(
 }
 
 /// Does `work` until it is done, or the client fails to send the rows that it promised.
-async fn with_client(vantage: &Vantage, work: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+pub(crate) async fn with_client<T>(
+    vantage: &Vantage,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     match &vantage.client {
         Some(rows) => rows.watched(work).await,
         None => work.await,
@@ -145,28 +171,34 @@ pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
     CommitNote { user_name: vantage.principal.session_user.clone(), statement_id: vantage.stamp.statement.to_string() }
 }
 
-async fn insert(vantage: &Vantage, plan: InsertPlan, note: CommitNote) -> Result<Done, Error> {
-    let table = &plan.target.table;
-    let rows = sets::chained(plan.source, plan.further).map_err(|error| publish::execution(&error))?;
-    let checked = write::checked(rows, &plan.target.raw.schema(), plan.predicate, &table.name);
-    let store = &vantage.session.engine().shared.parts.store;
-    let mode = if plan.overwrite { WriteMode::Replace(plan.target.raw.version()) } else { WriteMode::Append };
-    let written = store.write(table, mode, checked, &note).await;
-    let written = written.map_err(|error| publish::store(&error, &table.name))?;
-    let command = Command { tag: format!("INSERT 0 {}", written.rows), ..Command::default() };
-    Ok(Done { command, rows: written.rows })
+/// COMMIT. It is not stopped half-way, and leaves no block behind.
+async fn commit(vantage: &Vantage, ending: Ending, waited: bool, deadline: &Deadline) -> Result<Response, Error> {
+    if waited
+        && let Some(durable) = ending.durable()
+        && let Err(error) = durable.await
+    {
+        return Err(refuse(ending, Error::from_coded(&error)));
+    }
+    if let Err(error) = deadline.hold() {
+        return Err(refuse(ending, error));
+    }
+    let session = &vantage.session;
+    let ended = pending::commit(session, Some(ending)).await?;
+    told(session, ended).map(Response::Command)
 }
 
 async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, Error> {
     let command = match &statement.kind {
         Kind::Ddl(change) => ddl_command(vantage, change).await?,
         Kind::Setting(setting) => set(&vantage.session, setting)?,
-        Kind::Transaction(transaction) => end_or_begin(&vantage.session, *transaction)?,
+        Kind::Transaction(transaction) => end_or_begin(&vantage.session, transaction)?,
         // An empty statement has no tag.
         Kind::Empty
         | Kind::Query(_)
         | Kind::Explain { .. }
         | Kind::Insert(_)
+        | Kind::CopyOut(_)
+        | Kind::CopyIn(_)
         | Kind::CreateTableAs(_)
         | Kind::Change(_)
         | Kind::Maintain(_) => Command::default(),
@@ -174,23 +206,17 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
     Ok(Done { command, rows: 0 })
 }
 
-fn end_or_begin(session: &Session, transaction: Transaction) -> Result<Command, Error> {
+fn end_or_begin(session: &Session, transaction: &Transaction) -> Result<Command, Error> {
     let now = session.saved();
-    let ended = session.transaction().execute(transaction, now);
+    let ended = session.transaction().execute(transaction, now)?;
+    told(session, ended)
+}
+
+/// What the client is told of a block's beginning or end.
+fn told(session: &Session, ended: Ended) -> Result<Command, Error> {
     let mut command = Command { tag: ended.tag.to_owned(), ..Command::default() };
     command.notices.extend(ended.warning.map(|(sqlstate, message)| warn(sqlstate, message)));
-    match ended.undo {
-        None => {}
-        Some(Undo::All(before)) => command.reported = session.restore(before),
-        Some(Undo::Local { settings, role }) => {
-            for (name, value) in settings {
-                command.reported.extend(session.settings().set(&name, Some(&value))?);
-            }
-            if let Some(role) = role {
-                command.reported.extend(session.restore_role(role));
-            }
-        }
-    }
+    command.reported = session.apply(ended.undo)?;
     Ok(command)
 }
 
@@ -204,9 +230,19 @@ fn no_block(what: &str) -> Notice {
 
 async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Error> {
     let validator = create::Validator { vantage };
-    let search_path = vantage.session.settings().search_path();
+    let search_path = vantage.search_path.clone();
     let context = create::ddl_context(vantage, &search_path, &validator);
     ddl::execute(&context, change).await
+}
+
+/// `set_config(…)`: SET as a function. What changes who one is, or what a client has been told, is for SET alone.
+pub(crate) fn configure(session: &Session, name: &str, value: Option<&str>, local: bool) -> Result<String, Error> {
+    if crate::settings::is_for_set_alone(name) {
+        return Err(Error::unsupported("set_config of this setting").with_hint("Use SET."));
+    }
+    let value = value.map(str::to_owned);
+    set(session, &Setting::Set { name: name.to_owned(), value, local })?;
+    session.show(name)
 }
 
 fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
@@ -253,6 +289,13 @@ fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
                 session.transaction().cover_role(before);
             }
         }
+        Setting::Characteristics(modes) => {
+            let level = modes.isolation.map(|level| ("default_transaction_isolation", level.name()));
+            let read_only = modes.read_only.map(|on| ("default_transaction_read_only", if on { "on" } else { "off" }));
+            for (name, value) in level.into_iter().chain(read_only) {
+                command.reported.extend(session.settings().set(name, Some(value))?);
+            }
+        }
         Setting::Discard => {
             command.tag = "DISCARD ALL".to_owned();
             command.forgotten = Forgotten::All;
@@ -267,6 +310,7 @@ fn set(session: &Session, setting: &Setting) -> Result<Command, Error> {
             command.tag = "DEALLOCATE ALL".to_owned();
             command.forgotten = Forgotten::All;
         }
+        Setting::Unlisten => "UNLISTEN".clone_into(&mut command.tag),
         Setting::Show(_) | Setting::ShowAll => {}
     }
     Ok(command)

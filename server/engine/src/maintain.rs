@@ -46,8 +46,7 @@ pub(crate) fn plan(vantage: &Vantage, resolved: &Resolved, maintain: &Maintain) 
     }
     let work = match &maintain.work {
         MaintainWork::Restore(to) => {
-            let time_zone = vantage.session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
-            let to = version::selector(to, Moment { parameters: &[], time_zone: &time_zone })?;
+            let to = version::selector(to, Moment { parameters: &[], time_zone: &vantage.time_zone })?;
             if matches!(to, VersionSelector::AsOf(at) if at > vantage.session.engine().shared.parts.clock.now()) {
                 let message = "that time is outside of the table's history";
                 return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));

@@ -74,7 +74,8 @@ pub fn metadata(
 }
 
 fn visible(session: &Session) -> Result<Visible, Error> {
-    let snapshot = session.engine().shared.parts.catalog.snapshot();
+    let catalog = &session.engine().shared.parts.catalog;
+    let snapshot = catalog.current().map_err(|error| Error::from_coded(&error))?;
     let principal = session.principal(&snapshot)?;
     let tables = listed(&snapshot, &principal);
     let holds = |schema: &lakeward_catalog::Schema, privilege| {

@@ -65,7 +65,7 @@ async fn described(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]
         Box::new((normalized, class, error))
     })?;
     let refused = |error| Box::new((statement.normalized.clone(), statement.class, error));
-    session.transaction().admit(&statement).map_err(refused)?;
+    session.admit(&statement).map_err(refused)?;
     let shape = shape(session, &statement, types).await.map_err(refused)?;
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })
 }
@@ -76,6 +76,10 @@ async fn shape(
     statement: &Statement,
     types: &[Option<DataType>],
 ) -> Result<(Vec<DataType>, Option<SchemaRef>), Error> {
+    if let Kind::CopyOut(_) | Kind::CopyIn(_) = &statement.kind {
+        // As in PostgreSQL, what COPY is about is looked at when it is executed.
+        return Ok((Vec::new(), None));
+    }
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(&statement.kind)));
     }

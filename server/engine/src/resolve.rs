@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
@@ -17,8 +18,8 @@ use futures::future::BoxFuture;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::{ColumnId, SqlState};
 use lakeward_catalog::{
-    ChangeBase, Column, FILE_COLUMN, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot, StoreError, Table,
-    VersionSelector, View,
+    ChangeBase, Column, FILE_COLUMN, Grant, Grantee, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot,
+    StoreError, Table, VersionSelector, View,
 };
 use lakeward_govern::{ResolvedTable, RoleSet};
 
@@ -61,10 +62,47 @@ impl Resolved {
     }
 }
 
+impl Resolved {
+    /// What COPY is told by name must be a table, and have these columns.
+    fn check_copied(&self, name: &Name, columns: &[String]) -> Result<(), Error> {
+        if let Some(Target::View { .. }) = self.scope.targets.values().next() {
+            let message = format!("cannot copy from view \"{}\"", name.name);
+            return Err(
+                Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint("Try the COPY (SELECT ...) TO variant.")
+            );
+        }
+        let schema = self.only_table().ok_or_else(|| crate::publish::incident("resolving", "copy"))?;
+        crate::write::places(&schema, columns, &name.name).map(drop)
+    }
+
+    /// The columns of the one table that a query reads; `None` where it is a view, or nothing.
+    pub(crate) fn only_table(&self) -> Option<SchemaRef> {
+        match self.scope.targets.values().next()? {
+            Target::Table(index) => self.tables.get(*index).map(|table| table.raw.schema()),
+            Target::System(provider) => Some(provider.schema()),
+            Target::View { .. } => None,
+        }
+    }
+}
+
 /// The names of one query or one view.
 #[derive(Default)]
 pub(crate) struct Scope {
     pub(crate) targets: HashMap<TableReference, Target>,
+}
+
+impl Scope {
+    /// The queries of the views that are read, and of those that they read.
+    pub(crate) fn views(&self) -> Vec<&ast::Query> {
+        let mut found = Vec::new();
+        for target in self.targets.values() {
+            if let Target::View { query, scope, .. } = target {
+                found.push(query.as_ref());
+                found.extend(scope.views());
+            }
+        }
+        found
+    }
 }
 
 /// What a name stands for.
@@ -85,8 +123,14 @@ impl Statement {
             Kind::Insert(insert) => Some(&insert.source),
             Kind::CreateTableAs(create) => Some(&create.source),
             Kind::Change(change) => Some(&change.source),
+            Kind::CopyOut(copy) => Some(&copy.source),
             Kind::Explain { statement, .. } => statement.query(),
-            Kind::Maintain(_) | Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
+            Kind::CopyIn(_)
+            | Kind::Maintain(_)
+            | Kind::Empty
+            | Kind::Ddl(_)
+            | Kind::Setting(_)
+            | Kind::Transaction(_) => None,
         }
     }
 }
@@ -104,14 +148,19 @@ pub(crate) async fn tables(
         }
         Kind::Insert(insert) => resolver.write_target(&insert.table, &[Privilege::Insert], "insert into").await?,
         Kind::Change(change) => resolver.change_target(change).await?,
+        Kind::CopyIn(copy) => resolver.write_target(&copy.table, &[Privilege::Insert], "copy to").await?,
         Kind::Maintain(work) => resolver.write_target(&work.table, &[], "work on").await?,
         _ => {}
     }
     if let Some(query) = statement.query() {
         let mut query = query.clone();
-        let time_zone = vantage.session.setting("timezone").unwrap_or_else(|| "UTC".to_owned());
-        version::mark(&mut query, Moment { parameters, time_zone: &time_zone })?;
+        version::mark(&mut query, Moment { parameters, time_zone: &vantage.time_zone })?;
         resolver.read(query).await?;
+    }
+    if let Kind::CopyOut(copy) = &statement.kind
+        && let Some(name) = &copy.table
+    {
+        resolver.resolved.check_copied(name, &copy.columns)?;
     }
     Ok(resolver.resolved)
 }
@@ -141,7 +190,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
         self.resolved.written = system::rewrite(&mut query);
-        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
         let lookup = Lookup { reader: &reader, path: &path, depth: 0 };
         self.resolved.scope = self.scope(&query, lookup).await?;
         self.resolved.query = Some(query);
@@ -222,7 +271,10 @@ impl Resolver<'_> {
         self.resolved.touches_data = true;
         let version = raw.version();
         let same = |known: &ResolvedTable| {
-            Arc::ptr_eq(&known.table, &table) && known.raw.version() == version && known.reader == *reader
+            Arc::ptr_eq(&known.table, &table)
+                && known.raw.version() == version
+                && known.raw.is_uncommitted() == raw.is_uncommitted()
+                && known.reader == *reader
         };
         if let Some(index) = self.resolved.tables.iter().position(same) {
             return Ok(Target::Table(index));
@@ -245,7 +297,7 @@ impl Resolver<'_> {
             Some(schema) => TableReference::partial(schema.as_str(), name.name.as_str()),
             None => TableReference::bare(name.name.as_str()),
         };
-        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.session.settings().search_path());
+        let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
         let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0 })? {
             Some(Relation::Table(table)) => table,
             Some(Relation::View(view)) => {
@@ -270,8 +322,11 @@ impl Resolver<'_> {
         };
         let (table, reader) = self.named_table(&change.table, &privileges, verb)?;
         let store = &self.vantage.session.engine().shared.parts.store;
-        let numbered = store.open_numbered(&table).await;
+        let pinned = self.vantage.session.transaction().pinned(table.id);
+        let at = pinned.map_or(VersionSelector::Latest, VersionSelector::Exact);
+        let numbered = store.open_numbered(&table, at).await;
         let Numbered { raw, base } = numbered.map_err(|error| crate::publish::store(&error, &table.name))?;
+        self.vantage.session.transaction().pin(table.id, raw.version());
         self.resolved.touches_data = true;
         self.resolved.base = Some(base);
         self.resolved.target = Some(ResolvedTable { table, raw, reader });
@@ -282,7 +337,7 @@ impl Resolver<'_> {
     fn numbered(&mut self, table: &Arc<Table>, reader: &RoleSet) -> Result<Target, Error> {
         let target = self.resolved.target.as_ref().filter(|target| target.table.id == table.id);
         let Some(target) = target else { return Err(crate::publish::incident("resolving", "target")) };
-        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+        if !may_read(&self.vantage.snapshot, reader, table) {
             return Err(Error::denied("table", &table.name));
         }
         let table = extended(table, &[FILE_COLUMN, ROW_COLUMN]);
@@ -297,7 +352,7 @@ impl Resolver<'_> {
         (from, to): (Option<u64>, Option<u64>),
         reader: &RoleSet,
     ) -> Result<Target, Error> {
-        if !may(&self.vantage.snapshot, reader, table, Privilege::Select) {
+        if !may_read(&self.vantage.snapshot, reader, table) {
             return Err(Error::denied("table", &table.name));
         }
         let from = match from {
@@ -374,7 +429,7 @@ fn privilege_for(action: &ChangeAction) -> Privilege {
     }
 }
 
-/// A table with further columns, which no policy is about.
+/// A table with further columns, which no policy is about and which everybody may read who may read any of its own.
 fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
     let mut table = table.clone();
     let last = |index: usize| ColumnId(u32::MAX - u32::try_from(index).unwrap_or_default());
@@ -387,11 +442,24 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         since: None,
     };
     table.columns.extend(columns.iter().enumerate().map(column));
+    let granted = |index: usize| Grant {
+        privilege: Privilege::Select,
+        grantee: Grantee::Public,
+        grantor: table.owner,
+        column: Some(last(index)),
+        grantable: false,
+    };
+    let granted: Vec<_> = (0..columns.len()).map(granted).collect();
+    table.grants.extend(granted);
     Arc::new(table)
 }
 
-/// Opens a table at the version asked for, or at the one that the transaction block has pinned.
+/// Opens a table at the version asked for, or as the transaction block has pinned it and written to it.
 pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
+    let own = if at == VersionSelector::Latest { session.transaction().own(table.id) } else { None };
+    if let Some(own) = own {
+        return own.open().await.map_err(|error| crate::publish::store(&error, &table.name));
+    }
     let pinned = session.transaction().pinned(table.id);
     let wanted = match (at, pinned) {
         (VersionSelector::Latest, Some(version)) => VersionSelector::Exact(version),

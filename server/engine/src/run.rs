@@ -17,8 +17,9 @@ use crate::response::Response;
 use crate::session::Session;
 use crate::sets::Sets;
 use crate::stream::Deadline;
+use crate::transaction::ends_implicitly;
 use crate::vantage::Vantage;
-use crate::{execute, resolve};
+use crate::{execute, pending, resolve};
 
 /// Runs one statement of a session. Dropping the future, or the rows it answers, cancels the statement.
 ///
@@ -71,6 +72,12 @@ pub fn refuse(session: &Session, class: &'static str, normalized: &str, error: E
     }
 }
 
+/// The same for a text that is not to be run.
+pub fn refuse_text(session: &Session, sql: &str, error: Error) -> Error {
+    let (class, normalized) = crate::statement::describe(sql);
+    refuse(session, class, &normalized, error)
+}
+
 /// Stages 2 to 5.
 async fn build(
     session: &Arc<Session>,
@@ -83,9 +90,13 @@ async fn build(
         audit.describe(class, &normalized);
     })?;
     audit.describe(statement.class, &statement.normalized);
-    session.transaction().admit(&statement)?;
+    if ends_implicitly(&statement.kind) {
+        pending::settle(session).await?;
+    }
+    session.admit(&statement)?;
     let sets = Sets::of(request)?;
     sets.admit(&statement)?;
+    session.transaction().settle_modes(&statement);
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     vantage.running = Arc::new(session.begin(&statement));
     vantage.client = request.client_rows();

@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, Running, Seen};
-use crate::engine::{Engine, Login};
+use crate::engine::{Engine, Login, Protocol};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::statement::Statement;
-use crate::transaction::{Saved, TransactionState, TransactionStatus};
+use crate::statement::{Kind, Statement, Transaction};
+use crate::transaction::{Saved, TransactionState, TransactionStatus, Undo};
 
 /// What a role proved itself with. Of two, a protocol can tell whether they are the same, and nothing else.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ pub struct Session {
     opened_at: DateTime<Utc>,
     activity: Mutex<Activity>,
     terminated: CancellationToken,
+    /// Settings that changed apart from a statement's answer, for the protocol to report.
+    reports: Mutex<Vec<(String, String)>>,
 }
 
 /// What the engine keeps of a session, to cancel it, end it, and tell of it.
@@ -119,6 +121,7 @@ impl Session {
             opened_at,
             activity: Mutex::default(),
             terminated: CancellationToken::new(),
+            reports: Mutex::default(),
         }
     }
 
@@ -145,6 +148,16 @@ impl Session {
     /// A statement begins.
     pub(crate) fn begin(&self, statement: &Statement) -> Running {
         self.activity.lock().begin(statement, self.engine.shared.parts.clock.now())
+    }
+
+    /// Refuses what the transaction block's state or the session's protocol does not allow.
+    pub(crate) fn admit(&self, statement: &Statement) -> Result<(), Error> {
+        let copies = matches!(statement.kind, Kind::CopyOut(_) | Kind::CopyIn(_));
+        if copies && self.login.protocol != Protocol::Pg {
+            return Err(Error::unsupported("COPY on Flight SQL").with_hint("Run the query itself, or INSERT."));
+        }
+        let read_only = self.settings.lock().is_on("default_transaction_read_only");
+        self.transaction.lock().admit(statement, read_only)
     }
 
     /// What the session is doing.
@@ -217,7 +230,52 @@ impl Session {
 
     /// Marks an open transaction block as failed. To be called on every error that is sent to the client.
     pub fn fail_transaction(&self) {
-        self.transaction.lock().fail();
+        let before = self.transaction.lock().fail();
+        if let Some(before) = before {
+            let reported = self.restore(before);
+            self.report_later(reported);
+        }
+    }
+
+    /// Rolls back whatever is open: the client is gone.
+    pub fn abandon(&self) {
+        let now = self.saved();
+        let ended = self.transaction.lock().execute(&Transaction::Rollback, now);
+        drop(ended);
+    }
+
+    /// Before each statement of a text of several: together they are one transaction, as in PostgreSQL, which
+    /// [`settle`](crate::settle) ends.
+    pub fn enter_text(&self) {
+        self.transaction.lock().enter_text(|| self.saved());
+    }
+
+    /// Settings that have changed and that no answer told of (`ParameterStatus`), name and value.
+    #[must_use]
+    pub fn take_reports(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut *self.reports.lock())
+    }
+
+    pub(crate) fn report_later(&self, reported: Vec<(String, String)>) {
+        self.reports.lock().extend(reported);
+    }
+
+    /// Undoes what the end of a block undoes; answers what the protocol must report.
+    pub(crate) fn apply(&self, undo: Option<Undo>) -> Result<Vec<(String, String)>, Error> {
+        match undo {
+            None => Ok(Vec::new()),
+            Some(Undo::All(before)) => Ok(self.restore(before)),
+            Some(Undo::Local { settings, role }) => {
+                let mut reported = Vec::new();
+                for (name, value) in settings {
+                    reported.extend(self.settings.lock().set(&name, Some(&value))?);
+                }
+                if let Some(role) = role {
+                    reported.extend(self.restore_role(role));
+                }
+                Ok(reported)
+            }
+        }
     }
 
     /// A setting's value.
@@ -300,6 +358,19 @@ impl Session {
     fn own(&self, name: &str) -> Option<String> {
         match name {
             "is_superuser" => Some(on_or_off(self.is_superuser())),
+            "transaction_isolation" => {
+                let modes = self.transaction.lock().modes();
+                modes
+                    .map(|(isolation, _)| isolation.name().to_owned())
+                    .or_else(|| self.setting("default_transaction_isolation"))
+            }
+            "transaction_read_only" => {
+                let modes = self.transaction.lock().modes();
+                Some(on_or_off(modes.map_or_else(
+                    || self.settings.lock().is_on("default_transaction_read_only"),
+                    |(_, read_only)| read_only,
+                )))
+            }
             "session_authorization" => Some(self.login.user.clone()),
             "role" => {
                 let current = *self.current_role.lock();
@@ -316,7 +387,26 @@ impl Session {
     /// 28000 where the role is gone or may no longer log in.
     /// 42501 where the role of SET ROLE has been revoked.
     pub(crate) fn principal(&self, snapshot: &Snapshot) -> Result<Principal, Error> {
-        let current = self.current_role.lock().unwrap_or(self.login_role);
+        let (role, purpose) = (*self.current_role.lock(), self.purpose());
+        self.principal_of(snapshot, role, purpose)
+    }
+
+    /// The same as it was when a statement began that is decided again.
+    pub(crate) fn principal_then(&self, snapshot: &Snapshot, then: &Saved) -> Result<Principal, Error> {
+        self.principal_of(snapshot, then.role, then.settings.purpose())
+    }
+
+    fn purpose(&self) -> Option<String> {
+        self.settings.lock().purpose()
+    }
+
+    fn principal_of(
+        &self,
+        snapshot: &Snapshot,
+        role: Option<RoleId>,
+        purpose: Option<String>,
+    ) -> Result<Principal, Error> {
+        let current = role.unwrap_or(self.login_role);
         let superuser = snapshot.role(self.login_role).is_some_and(|login| login.superuser);
         let allowed = superuser || snapshot.effective_roles(self.login_role).contains(&current);
         if current != self.login_role && !allowed {
@@ -325,7 +415,7 @@ impl Session {
                 Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint("RESET ROLE goes on as yourself.")
             );
         }
-        let principal = self.principal_as(snapshot, current)?;
+        let principal = self.principal_as(snapshot, current, purpose)?;
         // What may be stated can have changed since it was.
         may_state(snapshot, self.login_role, principal.purpose.as_deref())?;
         Ok(principal)
@@ -333,10 +423,15 @@ impl Session {
 
     /// As [`principal`](Self::principal), without SET ROLE.
     pub(crate) fn login_principal(&self, snapshot: &Snapshot) -> Result<Principal, Error> {
-        self.principal_as(snapshot, self.login_role)
+        self.principal_as(snapshot, self.login_role, self.purpose())
     }
 
-    fn principal_as(&self, snapshot: &Snapshot, current_id: RoleId) -> Result<Principal, Error> {
+    fn principal_as(
+        &self,
+        snapshot: &Snapshot,
+        current_id: RoleId,
+        purpose: Option<String>,
+    ) -> Result<Principal, Error> {
         let revoked = || {
             Error::new(
                 SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
@@ -363,7 +458,7 @@ impl Session {
             attributes: login.attributes.clone(),
             superuser: current.superuser,
             bypass_row_security: current.bypass_row_security,
-            purpose: self.settings.lock().get("purpose_of_use").filter(|purpose| !purpose.is_empty()),
+            purpose,
         })
     }
 
@@ -383,7 +478,7 @@ impl Session {
             client_addr: self.login.client_addr.clone(),
             application_name: recordable(&settings.get("application_name").unwrap_or_default()),
             protocol: self.login.protocol,
-            purpose_of_use: settings.get("purpose_of_use").filter(|purpose| !purpose.is_empty()),
+            purpose_of_use: settings.purpose(),
         }
     }
 

@@ -174,13 +174,15 @@ fn has_subquery(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
 ///
 /// # Errors
 /// What the first says.
-pub(crate) fn chained(first: QueryPlan, further: Vec<QueryPlan>) -> Result<SendableRecordBatchStream, DataFusionError> {
+pub(crate) fn chained(first: &QueryPlan, further: &[QueryPlan]) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let parts = |plan: &QueryPlan| (Arc::clone(&plan.physical), Arc::clone(&plan.task));
     if further.is_empty() {
-        return execute_stream(first.physical, first.task);
+        let (physical, task) = parts(first);
+        return execute_stream(physical, task);
     }
     let schema = first.physical.schema();
-    let plans = futures::stream::iter(std::iter::once(first).chain(further));
-    let rows = plans.map(|plan| execute_stream(plan.physical, plan.task)).try_flatten();
+    let plans: Vec<_> = std::iter::once(first).chain(further).map(parts).collect();
+    let rows = futures::stream::iter(plans).map(|(physical, task)| execute_stream(physical, task)).try_flatten();
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 

@@ -8,6 +8,7 @@ use lakeward_base::SqlState;
 
 use crate::engine::{Limits, Login};
 use crate::error::Error;
+use crate::statement::{Isolation, serializable};
 
 /// Names, defaults, and how each is checked.
 const KNOWN: &[(&str, &str, Check)] = &[
@@ -16,11 +17,14 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("client_encoding", "UTF8", Check::OneOf(&["utf8", "utf-8", "unicode"])),
     ("client_min_messages", "notice", Check::Any),
     ("datestyle", "ISO, MDY", Check::DateStyle),
-    ("default_transaction_isolation", "read committed", Check::Any),
+    ("default_transaction_deferrable", "off", Check::Bool),
+    ("default_transaction_isolation", "read committed", Check::Isolation),
     ("default_transaction_read_only", "off", Check::Bool),
     ("extra_float_digits", "1", Check::Integer { least: -15, most: 3 }),
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
     ("intervalstyle", "postgres", Check::OneOf(&["postgres"])),
+    // Nothing is compiled: a setting that drivers put off while they read the catalog.
+    ("jit", "off", Check::Bool),
     ("lock_timeout", "0", Check::Duration),
     ("password_encryption", "scram-sha-256", Check::OneOf(&["scram-sha-256"])),
     ("purpose_of_use", "", Check::Purpose),
@@ -32,6 +36,7 @@ const KNOWN: &[(&str, &str, Check)] = &[
 
 /// Settings that can be shown but not set. What is a fact about the session, the session says itself.
 const FIXED: &[(&str, &str)] = &[
+    ("default_table_access_method", "delta"),
     ("integer_datetimes", "on"),
     ("is_superuser", "off"),
     ("max_identifier_length", "63"),
@@ -51,6 +56,7 @@ enum Check {
     Integer { least: i64, most: i64 },
     OneOf(&'static [&'static str]),
     DateStyle,
+    Isolation,
     Purpose,
     SearchPath,
     TimeZone,
@@ -185,6 +191,21 @@ impl Settings {
         (timeout_ms > 0).then(|| std::time::Duration::from_millis(timeout_ms))
     }
 
+    /// The purpose of use that is stated.
+    pub(crate) fn purpose(&self) -> Option<String> {
+        self.get("purpose_of_use").filter(|purpose| !purpose.is_empty())
+    }
+
+    /// Whether a boolean is on.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.get(name).as_deref() == Some("on")
+    }
+
+    /// The time zone of times that have none of their own.
+    pub(crate) fn time_zone(&self) -> String {
+        self.get("timezone").unwrap_or_else(|| "UTC".to_owned())
+    }
+
     /// The schemas in which unqualified names are looked for.
     pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.get("search_path").unwrap_or_default();
@@ -221,6 +242,10 @@ impl Check {
                 let iso = value.to_ascii_lowercase().split(',').all(|part| matches!(part.trim(), "iso" | "mdy"));
                 if iso { Ok("ISO, MDY".to_owned()) } else { Err(invalid().with_hint("Only ISO, MDY is supported.")) }
             }
+            Self::Isolation => match value.to_ascii_lowercase() {
+                level if level == "serializable" => Err(serializable()),
+                level => Isolation::named(&level).map(|level| level.name().to_owned()).ok_or_else(invalid),
+            },
             Self::Purpose => {
                 let code = value.to_ascii_uppercase();
                 let known = code.is_empty() || PURPOSES.contains(&code.as_str());
@@ -257,6 +282,12 @@ pub(crate) fn known(name: &str) -> Result<String, Error> {
 }
 
 /// PostgreSQL reports these under these spellings.
+/// Whether only SET changes a setting: what clients are told of, and what one's rights follow from.
+pub(crate) fn is_for_set_alone(name: &str) -> bool {
+    let folded = name.to_ascii_lowercase();
+    reported_name(&folded).is_some() || ["purpose_of_use", "role", "session_authorization"].contains(&folded.as_str())
+}
+
 fn reported_name(name: &str) -> Option<&'static str> {
     Some(match name {
         "application_name" => "application_name",

@@ -5,6 +5,7 @@
 //! audit token.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -38,11 +39,34 @@ const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: F
 pub(crate) struct Deadline {
     pub(crate) at: Option<Instant>,
     pub(crate) cancelled: CancellationToken,
+    gate: Arc<AtomicU8>,
 }
+
+/// The gate of a [`Deadline`]: whether what it bounds may be stopped, may not, or was.
+const OPEN: u8 = 0;
+const HELD: u8 = 1;
+const STOPPED: u8 = 2;
 
 impl Deadline {
     pub(crate) fn new(timeout: Option<Duration>, cancelled: CancellationToken) -> Self {
-        Self { at: timeout.map(|timeout| Instant::now() + timeout), cancelled }
+        Self { at: timeout.map(|timeout| Instant::now() + timeout), cancelled, gate: Arc::default() }
+    }
+
+    /// From here on the work is not stopped: a commit begins.
+    pub(crate) fn hold(&self) -> Result<(), Error> {
+        match self.gate.compare_exchange(OPEN, HELD, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) | Err(HELD) => Ok(()),
+            Err(_) => Err(cancelled("canceling statement due to user request")),
+        }
+    }
+
+    /// The commit came to nothing: the work may be stopped again.
+    pub(crate) fn release(&self) {
+        let _ = self.gate.compare_exchange(HELD, OPEN, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    fn stop(&self) -> bool {
+        self.gate.compare_exchange(OPEN, STOPPED, Ordering::SeqCst, Ordering::SeqCst) != Err(HELD)
     }
 
     /// Runs `work` until it is done, cancelled or too late.
@@ -53,16 +77,19 @@ impl Deadline {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let mut work = std::pin::pin!(work);
+        let message = tokio::select! {
             biased;
-            () = self.cancelled.cancelled() => Err(cancelled("canceling statement due to user request")),
-            () = late => {
-                // What cannot be dropped in the midst of its work looks for this.
-                self.cancelled.cancel();
-                Err(cancelled("canceling statement due to statement timeout"))
-            }
-            done = work => done,
+            () = self.cancelled.cancelled() => "canceling statement due to user request",
+            () = late => "canceling statement due to statement timeout",
+            done = &mut work => return done,
+        };
+        if !self.stop() {
+            return work.await;
         }
+        // What cannot be dropped in the midst of its work looks for this.
+        self.cancelled.cancel();
+        Err(cancelled(message))
     }
 }
 
@@ -76,11 +103,26 @@ pub(crate) struct Ending {
     counted: Counted,
     rows: u64,
     bytes: u64,
+    /// What is recorded where nobody says how it ended.
+    dropped: SqlState,
 }
 
 impl Ending {
     pub(crate) fn new(audit: Audit<Begun>, counted: Counted) -> Self {
-        Self { audit: Some(audit), counted, rows: 0, bytes: 0 }
+        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped: SqlState::QUERY_CANCELED }
+    }
+
+    /// The statement has been answered, and its outcome is its block's to decide: unless it is said, it is rolled back.
+    pub(crate) fn waits(&mut self) {
+        self.dropped = crate::pending::ROLLED_BACK;
+        self.counted.rest();
+    }
+
+    /// A commit was made: the record tells the version.
+    pub(crate) fn committed(&mut self, object: &str, version: u64) {
+        if let Some(audit) = &mut self.audit {
+            audit.committed(object, i64::try_from(version).unwrap_or(i64::MAX));
+        }
     }
 
     /// Resolves when the BEGIN record is on disk; `None` where the statement has ended.
@@ -109,7 +151,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.finish(SqlState::QUERY_CANCELED);
+        self.finish(self.dropped);
     }
 }
 

@@ -47,6 +47,11 @@ pub(crate) struct Counted {
 impl Counted {
     pub(crate) fn finish(&self, sqlstate: SqlState, rows: u64) {
         self.engine.shared.tally.count(self.class, sqlstate, rows);
+        self.rest();
+    }
+
+    /// The session does not show as running it any more.
+    pub(crate) fn rest(&self) {
         if let Some(running) = &self.running {
             running.end();
         }

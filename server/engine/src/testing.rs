@@ -91,6 +91,11 @@ impl TableStore for EmptyTables {
 #[derive(Debug)]
 struct NoKeys;
 
+/// A ring without keys.
+pub(crate) fn keys() -> Arc<dyn KeyRing> {
+    Arc::new(NoKeys)
+}
+
 impl KeyRing for NoKeys {
     fn key(&self, _: KeyPurpose, _: &str) -> Result<zeroize::Zeroizing<[u8; 32]>, KeyError> {
         Err(KeyError::Unavailable)
@@ -124,6 +129,7 @@ impl TestEngine {
             keys: Arc::new(NoKeys),
             clock: Arc::new(SystemClock),
             managed_root_url: MANAGED_ROOT_URL.to_owned(),
+            reserved_urls: Vec::new(),
             query_runtime: tokio::runtime::Handle::current(),
             limits: Limits { target_partitions: 1, ..Limits::default() },
         };

@@ -4,7 +4,7 @@
 //! statement is resolved and decided again; a decision that hides more, or anything else, closes it, and every other
 //! statement goes on. Invariant: no batch leaves under an epoch that the decision was not compared with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::common::ScalarValue;
 use lakeward_base::{Epoch, SqlState, StatementId};
@@ -12,20 +12,26 @@ use lakeward_govern::{Access, Decision, TableDecision};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::keyed;
+use crate::pending::WriteRules;
 use crate::policy::Compiler;
-use crate::resolve;
+use crate::resolve::{self, Resolved};
 use crate::session::Session;
+use crate::sets::Sets;
 use crate::statement::Statement;
 use crate::stream::AbortOnDrop;
+use crate::transaction::Saved;
 use crate::vantage::Vantage;
+use crate::{keyed, plan};
 
 /// A watch that the statement's stream and its reader ask.
 pub(crate) type SharedWatch = Arc<tokio::sync::Mutex<Watch>>;
 
 /// See the module.
 pub(crate) struct Watch {
-    session: Arc<Session>,
+    /// A session holds cursors and a write, and they their watches: these must not hold it.
+    session: Weak<Session>,
+    /// How the session was: what a name stands for must not change with its settings.
+    then: Arc<Saved>,
     statement: Arc<Statement>,
     parameters: Arc<[ScalarValue]>,
     id: StatementId,
@@ -43,7 +49,8 @@ impl Watch {
         decision: Decision,
     ) -> Self {
         Self {
-            session: Arc::clone(&vantage.session),
+            session: Arc::downgrade(&vantage.session),
+            then: Arc::new(vantage.session.saved()),
             statement: Arc::clone(statement),
             parameters: parameters.into(),
             id: vantage.stamp.statement,
@@ -55,16 +62,11 @@ impl Watch {
     /// Compares with the catalog of this moment, where it has changed.
     ///
     /// # Errors
-    /// 42501 where the statement would be decided otherwise today.
+    /// 42501 where the statement would be decided otherwise today, 58030 where that cannot be told.
     pub(crate) async fn check(&mut self) -> Result<(), Error> {
-        let parts = &self.session.engine().shared.parts;
-        if parts.catalog.snapshot().epoch() == self.holds_at {
-            return Ok(());
-        }
-        let (session, statement) = (Arc::clone(&self.session), Arc::clone(&self.statement));
-        let (parameters, id) = (Arc::clone(&self.parameters), self.id);
-        let deciding = async move { decide_again(&session, &statement, &parameters, id).await };
-        let mut task = AbortOnDrop(parts.query_runtime.spawn(deciding));
+        let Some(again) = self.again()? else { return Ok(()) };
+        let deciding = async move { again.decide().await.map(|(_, _, decision)| decision) };
+        let mut task = AbortOnDrop(again_runtime(&self.session)?.spawn(deciding));
         // Whatever stands in the way of a decision today, the one that was made no longer holds.
         let today = (&mut task.0).await.ok().and_then(Result::ok).ok_or_else(changed)?;
         if !holds(&self.decision, &today) {
@@ -73,22 +75,68 @@ impl Watch {
         self.holds_at = today.epoch;
         Ok(())
     }
+
+    /// The same for a write that is about to be committed: what it may write counts too.
+    ///
+    /// # Errors
+    /// 42501 where the statement would be decided otherwise today; and what stands in the way of a decision.
+    pub(crate) async fn check_write(&mut self, rules: &WriteRules) -> Result<(), Error> {
+        let Some(again) = self.again()? else { return Ok(()) };
+        let planning = async move { again.plan().await };
+        let mut task = AbortOnDrop(again_runtime(&self.session)?.spawn(planning));
+        let (today, rules_today) = (&mut task.0).await.map_err(|_| changed())??;
+        if holds(&self.decision, &today) && rules_today.as_ref() == Some(rules) { Ok(()) } else { Err(changed()) }
+    }
+
+    /// What is needed to decide again; `None` where the catalog has not changed since.
+    fn again(&self) -> Result<Option<Again>, Error> {
+        let session = self.session.upgrade().ok_or_else(Session::termination)?;
+        let current = session.engine().shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
+        if current.epoch() == self.holds_at {
+            return Ok(None);
+        }
+        let (then, statement) = (Arc::clone(&self.then), Arc::clone(&self.statement));
+        Ok(Some(Again { session, then, statement, parameters: Arc::clone(&self.parameters), id: self.id }))
+    }
 }
 
-async fn decide_again(
-    session: &Arc<Session>,
-    statement: &Statement,
-    parameters: &[ScalarValue],
+fn again_runtime(session: &Weak<Session>) -> Result<tokio::runtime::Handle, Error> {
+    let session = session.upgrade().ok_or_else(Session::termination)?;
+    Ok(session.engine().shared.parts.query_runtime.clone())
+}
+
+/// A statement on its way a second time.
+struct Again {
+    session: Arc<Session>,
+    then: Arc<Saved>,
+    statement: Arc<Statement>,
+    parameters: Arc<[ScalarValue]>,
     id: StatementId,
-) -> Result<Decision, Error> {
-    let vantage = Vantage::take(session, id, statement, CancellationToken::new())?;
-    if let Some(query) = statement.query() {
-        keyed::check(&vantage.principal, &vantage.snapshot, query)?;
+}
+
+impl Again {
+    async fn decide(&self) -> Result<(Vantage, Resolved, Decision), Error> {
+        let vantage = Vantage::take_then(&self.session, self.id, &self.then, CancellationToken::new())?;
+        if let Some(query) = self.statement.query() {
+            keyed::check(&vantage.principal, &vantage.snapshot, query)?;
+        }
+        let resolved = resolve::tables(&vantage, &self.statement, &self.parameters).await?;
+        for view in resolved.scope.views() {
+            keyed::check(&vantage.principal, &vantage.snapshot, view)?;
+        }
+        let compiler = Compiler(&vantage.state);
+        let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler);
+        Ok((vantage, resolved, decision.map_err(|error| Error::from_coded(&error))?))
     }
-    let resolved = resolve::tables(&vantage, statement, parameters).await?;
-    let compiler = Compiler(&vantage.state);
-    lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
-        .map_err(|error| Error::from_coded(&error))
+
+    async fn plan(&self) -> Result<(Decision, Option<WriteRules>), Error> {
+        let (vantage, resolved, decision) = self.decide().await?;
+        let today = decision.clone();
+        // What may be written is the same for every set of parameters.
+        let sets = Sets::one(self.parameters.to_vec());
+        let planned = Box::pin(plan::build(vantage, &self.statement, resolved, decision, &sets)).await?;
+        Ok((today, WriteRules::of(&planned.work)))
+    }
 }
 
 fn changed() -> Error {

@@ -140,6 +140,8 @@ impl Door {
                         Ok(stream(&schema, on_error(client, running.rows(rows))))
                     }
                     Response::Command(_) | Response::Empty => Ok(nothing()),
+                    // The engine refuses COPY to this protocol.
+                    Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
                 }
             }
             Command::Unknown(_) => Err(malformed("the ticket")),
@@ -327,7 +329,7 @@ pub(crate) fn done(response: Response) -> Result<Option<i64>, Error> {
         Response::Command(command) => Ok(rows_in_tag(&command.tag)),
         Response::Empty => Ok(None),
         // Whether it does is known when it is prepared.
-        Response::Rows(_) => Err(internal()),
+        Response::Rows(_) | Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
     }
 }
 

@@ -50,6 +50,7 @@ impl Connection {
         self.portals.clear();
         self.statements.clear();
         let Self { wire, session, .. } = self;
+        session.abandon();
         drop(session);
         match ended {
             Err(Fault::Fatal(error) | Fault::Failed(error)) => wire.close(Some(&error)).await,
@@ -77,7 +78,7 @@ impl Connection {
     }
 
     /// Waits for a message, or for the server's end.
-    async fn receive(&mut self) -> Result<Option<Frame>, Fault> {
+    pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Fault> {
         tokio::select! {
             biased;
             frame = self.wire.receive() => Ok(frame?),
@@ -114,6 +115,9 @@ impl Connection {
         let status = self.session.transaction_status();
         if status != TransactionStatus::InBlock {
             self.portals.clear();
+        }
+        for (name, value) in self.session.take_reports() {
+            reply::parameter_status(&mut self.wire.out, &name, &value)?;
         }
         reply::ready(&mut self.wire.out, status)?;
         self.wire.flush().await?;

@@ -107,33 +107,9 @@ pub enum PgError {
     /// A format code other than text and binary.
     #[error("unsupported format code: {0}")]
     UnknownFormat(i16),
-    /// A parameter whose text is no value of its type.
-    #[error("invalid input syntax for type {type_name}: parameter ${number}")]
-    InvalidText {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
-    /// A parameter whose bytes are no value of its type.
-    #[error("incorrect binary data format in bind parameter {0}")]
-    InvalidBinary(usize),
-    /// A parameter that its type cannot hold.
-    #[error("parameter ${number} is out of range for type {type_name}")]
-    OutOfRange {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
-    /// A date or time parameter that is none, or outside the calendar.
-    #[error("invalid {type_name} value: parameter ${number}")]
-    InvalidTime {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
+    /// A value that a client sent, and that cannot be read or stored.
+    #[error("{0}")]
+    Value(Box<lakeward_engine::Error>),
     /// A parameter type or format that is not supported.
     #[error("parameter ${0} has a type that is not supported in this format")]
     UnsupportedParameter(usize),
@@ -186,10 +162,7 @@ impl Coded for PgError {
             Self::DuplicatePortal(_) => SqlState::DUPLICATE_CURSOR,
             Self::PortalDone(_) => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::TooManyNamed(_) => SqlState::INSUFFICIENT_RESOURCES,
-            Self::InvalidText { .. } => SqlState::INVALID_TEXT_REPRESENTATION,
-            Self::InvalidBinary(_) => SqlState::INVALID_BINARY_REPRESENTATION,
-            Self::OutOfRange { .. } => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            Self::InvalidTime { .. } => SqlState::INVALID_DATETIME_FORMAT,
+            Self::Value(error) => error.sqlstate(),
             Self::ResultOutOfRange(_) => SqlState::DATETIME_FIELD_OVERFLOW,
             Self::LimitExceeded(_) => SqlState::PROGRAM_LIMIT_EXCEEDED,
             Self::Internal(_) => SqlState::INTERNAL_ERROR,
@@ -202,6 +175,14 @@ impl Coded for PgError {
             Self::UnknownDatabase(_) => Some("the database is \"lakeward\"".to_owned()),
             Self::InvalidSetting { name: "client_encoding", .. } => Some("use UTF8".to_owned()),
             Self::NoBinaryForm(_) => Some("request this column in text format".to_owned()),
+            Self::Value(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.context(),
             _ => None,
         }
     }

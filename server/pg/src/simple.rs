@@ -1,12 +1,16 @@
-//! The simple query protocol: statements in one text, run one after the other until one fails.
+//! The simple query protocol: statements in one text, run one after the other until one fails; together they are one
+//! transaction.
 //!
 //! Invariant: a text of which some statement cannot be read does nothing.
 
 use lakeward_base::Coded;
-use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, first_refused, run, split};
+use lakeward_engine::{
+    Command, Error, Forgotten, Request, Response, RowStream, TransactionStatus, first_refused, refuse_text, run,
+    second_write, settle, split,
+};
 
 use crate::connection::Connection;
-use crate::portal::{Rows, tag_text};
+use crate::portal::{Encoder, Rows, tag_text};
 use crate::reply;
 use crate::rows::RowEncoder;
 use crate::types::{Formats, describe};
@@ -18,7 +22,7 @@ impl Connection {
         self.forget_unnamed();
         let Ok(statements) = split(sql) else {
             // What cannot even be taken apart fails the same way as one statement, and leaves its record there.
-            return self.run_text(sql.to_owned()).await;
+            return self.run_text(sql.to_owned(), false).await;
         };
         if statements.is_empty() {
             reply::empty_query(&mut self.wire.out)?;
@@ -26,28 +30,56 @@ impl Connection {
         // Nothing is done of a text that cannot be done to its end.
         let refused = if statements.len() > 1 { first_refused(&statements).cloned() } else { None };
         let statements = refused.map_or(statements, |refused| vec![refused]);
-        for statement in statements {
+        let several = statements.len() > 1;
+        let in_block = self.session.transaction_status() != TransactionStatus::Idle;
+        if let Some((part, error)) = second_write(&statements, in_block).filter(|_| several) {
+            return Err(refuse_text(&self.session, &part.text, error).into());
+        }
+        let last = statements.len().saturating_sub(1);
+        for (index, statement) in statements.into_iter().enumerate() {
             let before = statement.before;
-            self.run_text(statement.text).await.map_err(|fault| shift(fault, before))?;
+            if several {
+                self.session.enter_text();
+            }
+            let ends = several && index == last;
+            self.run_text(statement.text, ends).await.map_err(|fault| shift(fault, before))?;
         }
         Ok(())
     }
 
-    async fn run_text(&mut self, statement: String) -> Result<(), Fault> {
+    /// Runs one statement; where it `ends` a text, the text's transaction is committed before that is told.
+    async fn run_text(&mut self, statement: String, ends: bool) -> Result<(), Fault> {
         let running = Box::pin(run(&self.session, Request::text(statement)));
         match self.wire.watch(running).await?? {
-            Response::Rows(stream) => self.send_all(stream).await,
-            Response::Command(command) => self.report(&command),
+            Response::Rows(stream) => self.send_all(stream, ends).await,
+            Response::CopyOut(stream, options) => self.copy_out(stream, &options, ends).await,
+            Response::CopyIn(writer) => self.copy_in(*writer, ends).await,
+            Response::Command(command) => {
+                self.end_text(ends).await?;
+                self.report(&command)
+            }
             Response::Empty => Ok(reply::empty_query(&mut self.wire.out)?),
         }
     }
 
-    async fn send_all(&mut self, stream: RowStream) -> Result<(), Fault> {
+    /// Commits the transaction of a text that ends.
+    pub(crate) async fn end_text(&mut self, ends: bool) -> Result<(), Fault> {
+        if ends {
+            self.wire.watch(settle(&self.session)).await??;
+        }
+        Ok(())
+    }
+
+    async fn send_all(&mut self, stream: RowStream, ends: bool) -> Result<(), Fault> {
         let formats = Formats::default();
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
-        let mut rows = Rows::new(stream, RowEncoder::new(formats, self.zone()));
+        let encoder = RowEncoder::new(formats, self.zone()).described(stream.schema());
+        let mut rows = Rows::new(stream, Encoder::Rows(encoder));
         let sent = rows.send(&mut self.wire, 0).await?;
-        reply::command_complete(&mut self.wire.out, &tag_text(rows.tag(), sent.rows))?;
+        let tag = tag_text(rows.tag(), sent.rows);
+        drop(rows);
+        self.end_text(ends).await?;
+        reply::command_complete(&mut self.wire.out, &tag)?;
         Ok(())
     }
 

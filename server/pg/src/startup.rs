@@ -68,6 +68,8 @@ pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option
             }
             Packet::Cancel { process_id, secret } => {
                 let _ = context.engine.cancel(process_id, secret);
+                // Over TLS a client takes an end without a farewell for an attack, and its cancellation for refused.
+                let _ = opening.stream.shutdown().await;
                 return Ok(None);
             }
             Packet::Hello(hello) if hello.major != 3 => {

@@ -3,7 +3,7 @@
 //! Invariant: a type that is sent under an OID is sent in exactly that type's text and binary forms.
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use lakeward_engine::is_oid;
+use lakeward_engine::{CatalogType, catalog_type};
 use pgwire::messages::data::FieldDescription;
 use postgres_types::{Kind, Type};
 
@@ -44,9 +44,15 @@ pub(crate) fn of_arrow(data_type: &DataType) -> Option<Type> {
     })
 }
 
-/// The PostgreSQL type of a result's column: as its Arrow type says, but for OIDs of the catalog.
+/// The PostgreSQL type of a result's column: as its Arrow type says, but for the catalog's own types.
 pub(crate) fn of_field(field: &Field) -> Option<Type> {
-    if is_oid(field) { Some(Type::OID) } else { of_arrow(field.data_type()) }
+    match catalog_type(field) {
+        Some(CatalogType::Oid) => Some(Type::OID),
+        Some(CatalogType::Function) => Some(Type::REGPROC),
+        Some(CatalogType::Name) => Some(Type::NAME),
+        Some(CatalogType::Char) => Some(Type::CHAR),
+        None => of_arrow(field.data_type()),
+    }
 }
 
 /// The array type of an element type; an array of arrays has the type of its innermost elements.
@@ -78,11 +84,12 @@ fn array_of(element: &Type) -> Option<Type> {
 /// The length of a type's values, or a negative number.
 fn length(oid: &Type) -> i16 {
     match *oid {
-        Type::BOOL => 1,
+        Type::BOOL | Type::CHAR => 1,
         Type::INT2 => 2,
-        Type::INT4 | Type::OID | Type::FLOAT4 | Type::DATE => 4,
+        Type::INT4 | Type::OID | Type::REGPROC | Type::FLOAT4 | Type::DATE => 4,
         Type::INT8 | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => 8,
         Type::INTERVAL => 16,
+        Type::NAME => 64,
         _ => -1,
     }
 }

@@ -68,10 +68,7 @@ impl From<PgError> for Fault {
             | PgError::ParameterCount { .. }
             | PgError::FormatCount { .. }
             | PgError::UnknownFormat(_)
-            | PgError::InvalidText { .. }
-            | PgError::InvalidBinary(_)
-            | PgError::OutOfRange { .. }
-            | PgError::InvalidTime { .. }
+            | PgError::Value(_)
             | PgError::UnsupportedParameter(_)
             | PgError::UnsupportedColumn(_)
             | PgError::NoBinaryForm(_)

@@ -8,11 +8,12 @@ mod lab;
 mod leash;
 mod peers;
 mod postgres;
+pub mod s3;
 mod server;
 pub mod tls;
 
-pub use demo::{demo, patients};
+pub use demo::{Demo, demo, patients};
 pub use lab::Lab;
-pub use peers::{Psql, python};
+pub use peers::{Client, Psql, deeds, python};
 pub use postgres::Postgres;
 pub use server::{Server, binary, init, password_file, verify};

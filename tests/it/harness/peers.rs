@@ -1,6 +1,7 @@
-//! psql and Python, as `scripts/test` has installed them.
+//! psql, Python, Node and Java, as `scripts/test` has installed them.
 
-use std::path::PathBuf;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// psql with one connection string.
@@ -38,9 +39,17 @@ impl Psql {
         Self::new(&url, password)
     }
 
-    /// Runs a script and answers whatever comes.
+    /// Runs a script, statement by statement, and answers whatever comes.
     pub fn run(&self, script: &str) -> Answer {
-        let output = self.output(&["-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1", "-c", script]);
+        Self::answer(&self.output(&[], script))
+    }
+
+    /// Sends a script as one text: one transaction.
+    pub fn text(&self, script: &str) -> Answer {
+        Self::answer(&self.output(&["-c", script], ""))
+    }
+
+    fn answer(output: &Output) -> Answer {
         Answer {
             out: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -66,11 +75,14 @@ impl Psql {
         (code.unwrap_or_default(), answer.err)
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    fn output(&self, arguments: &[&str], script: &str) -> Output {
         let psql = std::env::var_os("LAKEWARD_TEST_PSQL").map_or_else(|| PathBuf::from("psql"), PathBuf::from);
+        let mut typed = tempfile::tempfile().expect("a temporary file");
+        typed.write_all(script.as_bytes()).and_then(|()| typed.rewind()).expect("a temporary file takes a script");
         Command::new(psql)
-            .args(["-X", "-q", "-A", "-t", "-d", &self.url])
+            .args(["-X", "-q", "-A", "-t", "-d", &self.url, "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1"])
             .args(arguments)
+            .stdin(typed)
             .env("LC_ALL", "C.UTF-8")
             .env("PGPASSWORD", &self.password)
             .env("PGCONNECT_TIMEOUT", "20")
@@ -88,4 +100,43 @@ pub fn python(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python).arg(path).args(arguments).output().expect("python runs");
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// How a client of `tests/peers` is started.
+pub enum Client<'a> {
+    /// A Python script.
+    Python(&'a str),
+    /// A script for Node.
+    Node(&'a str),
+    /// A Java class, run from its source with pgjdbc.
+    Java(&'a str),
+}
+
+/// Runs a client, told about the server in libpq's variables; all its deeds must be done.
+pub fn deeds(client: &Client<'_>, variables: &[(&str, String)]) {
+    let (program, before, script) = match client {
+        Client::Python(script) => (named("LAKEWARD_TEST_PYTHON"), Vec::new(), script),
+        Client::Node(script) => (PathBuf::from("node"), Vec::new(), script),
+        Client::Java(script) => {
+            let driver = named("LAKEWARD_TEST_PGJDBC");
+            assert!(driver.is_file(), "{} is missing (scripts/setup fetches it)", driver.display());
+            (PathBuf::from("java"), vec!["-cp".into(), driver.into_os_string()], script)
+        }
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+    // A client that waits for ever fails too.
+    let mut command = Command::new("timeout");
+    command.arg("300").arg(program).args(before).arg(path);
+    command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
+    if matches!(client, Client::Node(_)) {
+        command.env("NODE_PATH", named("LAKEWARD_TEST_NODE_PATH"));
+    }
+    let output = command.env("LC_ALL", "C.UTF-8").output().expect("timeout runs");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script}: {}\n{}", said(&output.stdout), said(&output.stderr));
+}
+
+fn named(variable: &str) -> PathBuf {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    found.unwrap_or_else(|| panic!("{variable} names what scripts/test sets up"))
 }

@@ -36,6 +36,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         body: to_hex,
         strict: true,
     },
+    Function {
+        name: "like_escape",
+        typing: |types, _| (types.len() == 2).then_some(DataType::Utf8),
+        body: |a, c| Ok(utf8(escaped(&shown(a.first(), c), shown(a.get(1), c).chars().next()))),
+        strict: true,
+    },
     Function { name: "lakeward_similar", typing: one_text, body: similar, strict: true },
     Function {
         name: "chr",
@@ -57,6 +63,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
         strict: false,
     },
 ];
+
+/// A pattern of LIKE with another escape than `\`, or with none, as one with `\`.
+pub(super) fn escaped(pattern: &str, escape: Option<char>) -> String {
+    let mut out = String::new();
+    let mut rest = pattern.chars();
+    while let Some(next) = rest.next() {
+        if Some(next) == escape {
+            out.push('\\');
+            out.extend(rest.next());
+        } else if next == '\\' {
+            out.push_str("\\\\");
+        } else {
+            out.push(next);
+        }
+    }
+    out
+}
 
 fn any_text(types: &[DataType], _: &[Option<&ScalarValue>]) -> Option<DataType> {
     (!types.is_empty()).then_some(DataType::Utf8)

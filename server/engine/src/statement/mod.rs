@@ -6,6 +6,7 @@
 
 mod allow;
 mod change;
+mod copy;
 pub(crate) mod cursor;
 mod dialect;
 mod explain;
@@ -36,6 +37,7 @@ use crate::error::Error;
 pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
+pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
 pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 
@@ -76,13 +78,17 @@ pub enum Kind {
     CreateTableAs(Box<CreateTableAs>),
     /// UPDATE, DELETE, MERGE.
     Change(Box<Change>),
+    /// COPY … TO STDOUT.
+    CopyOut(Box<CopyOut>),
+    /// COPY … FROM STDIN.
+    CopyIn(Box<CopyIn>),
     /// RESTORE, OPTIMIZE, VACUUM.
     Maintain(Box<Maintain>),
     /// A change of the catalog.
     Ddl(Box<Ddl>),
     /// SET, SHOW, RESET, DISCARD.
     Setting(Setting),
-    /// BEGIN, COMMIT, ROLLBACK.
+    /// BEGIN, COMMIT, ROLLBACK, savepoints.
     Transaction(Transaction),
 }
 
@@ -154,21 +160,79 @@ pub enum Setting {
         /// SET LOCAL.
         local: bool,
     },
+    /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`.
+    Characteristics(Modes),
     /// `DISCARD ALL`.
     Discard,
     /// `DEALLOCATE name`; `None` is ALL. The protocol holds prepared statements, so it forgets them.
     Deallocate(Option<String>),
+    /// `UNLISTEN`: there is nothing to listen to, and connection pools say it.
+    Unlisten,
 }
 
 /// A statement about the transaction block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction {
     /// BEGIN, START TRANSACTION.
-    Begin,
+    Begin(Modes),
     /// COMMIT, END.
     Commit,
     /// ROLLBACK, ABORT.
     Rollback,
+    /// SET TRANSACTION.
+    Modes(Modes),
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// RELEASE SAVEPOINT.
+    Release(String),
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo(String),
+}
+
+/// What a transaction block is asked to be; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// `ISOLATION LEVEL`
+    pub isolation: Option<Isolation>,
+    /// `READ ONLY`, `READ WRITE`
+    pub read_only: Option<bool>,
+}
+
+/// The levels of isolation that can be asked for. A block gives the strongest of them whichever it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// `READ UNCOMMITTED`
+    ReadUncommitted,
+    /// `READ COMMITTED`
+    #[default]
+    ReadCommitted,
+    /// `REPEATABLE READ`
+    RepeatableRead,
+}
+
+impl Isolation {
+    const ALL: [Self; 3] = [Self::ReadUncommitted, Self::ReadCommitted, Self::RepeatableRead];
+
+    /// As SHOW says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadUncommitted => "read uncommitted",
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+        }
+    }
+
+    /// The level of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+/// Two blocks that each read what the other writes can both commit.
+pub(crate) fn serializable() -> Error {
+    Error::unsupported("ISOLATION LEVEL SERIALIZABLE").with_hint("Use REPEATABLE READ.")
 }
 
 /// Parses exactly one statement; text without one is [`Kind::Empty`].
@@ -221,6 +285,30 @@ pub fn split(sql: &str) -> Result<Vec<Part>, Error> {
 #[must_use]
 pub fn first_refused(parts: &[Part]) -> Option<&Part> {
     parts.iter().find(|part| parse(&part.text).is_err())
+}
+
+/// The second write of a transaction that a text of several statements would be. What cannot be undone (DDL) commits what
+/// stands before it; what stands between BEGIN and COMMIT is looked at when it runs. `in_block`: a block is open.
+#[must_use]
+pub fn second_write(parts: &[Part], in_block: bool) -> Option<(&Part, Error)> {
+    let (mut explicit, mut written) = (in_block, false);
+    for part in parts {
+        let Ok(statement) = parse(&part.text) else { continue };
+        match &statement.kind {
+            Kind::Transaction(Transaction::Begin(_)) => explicit = true,
+            Kind::Transaction(Transaction::Commit | Transaction::Rollback) => (explicit, written) = (false, false),
+            kind if crate::transaction::ends_implicitly(kind) => written = false,
+            kind if crate::transaction::writes(kind) && !explicit => {
+                if std::mem::replace(&mut written, true) {
+                    let error = Error::unsupported("a second write in a text of several statements")
+                        .with_hint("Together they are one transaction, which commits one write: send them one by one.");
+                    return Some((part, error));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Parses one expression, as policies and masks hold them.

@@ -8,7 +8,6 @@ use crate::error::Error;
 /// First words, what the statement is called, and what to do.
 const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["truncate"], "TRUNCATE", "Drop the table, and make it again."),
-    (&["copy"], "COPY", "Use INSERT, or register Delta files with CREATE EXTERNAL TABLE."),
     (&["prepare"], "PREPARE", "Prepare statements through the protocol, as drivers do."),
     (&["execute"], "EXECUTE", "Prepare statements through the protocol, as drivers do."),
     (&["declare"], "DECLARE CURSOR", "Fetch rows through the protocol, as drivers do."),
@@ -38,7 +37,6 @@ const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["do"], "DO", "Run the statements themselves."),
     (&["lock"], "LOCK", "Leave it out: readers see one version of a table."),
     (&["listen"], "LISTEN", "Poll with a query."),
-    (&["unlisten"], "UNLISTEN", "Poll with a query."),
     (&["notify"], "NOTIFY", "Poll with a query."),
     (&["security", "label"], "SECURITY LABEL", "Use masking policies."),
     (&["cluster"], "CLUSTER", "Leave it out."),
@@ -76,6 +74,7 @@ const DONE: &[(&[&str], &str)] = &[
     (&["update"], "UPDATE"),
     (&["delete"], "DELETE"),
     (&["merge"], "MERGE"),
+    (&["copy"], "COPY"),
     (&["restore"], "RESTORE"),
     (&["optimize"], "OPTIMIZE"),
     (&["vacuum"], "VACUUM"),
@@ -86,6 +85,8 @@ const DONE: &[(&[&str], &str)] = &[
     (&["end"], "COMMIT"),
     (&["rollback"], "ROLLBACK"),
     (&["abort"], "ROLLBACK"),
+    (&["savepoint"], "SAVEPOINT"),
+    (&["release"], "RELEASE SAVEPOINT"),
     (&["set"], "SET"),
     (&["show"], "SHOW"),
     (&["reset"], "RESET"),

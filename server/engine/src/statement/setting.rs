@@ -1,4 +1,4 @@
-//! SET, SHOW, RESET, DISCARD.
+//! SET, SHOW, RESET, DISCARD, UNLISTEN.
 //!
 //! Invariant: a SET that is accepted changes exactly what it names; which names there are is the session's business.
 
@@ -25,6 +25,12 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<(Setting, &'static
         }
         return Ok(Some((Setting::Discard, "DISCARD")));
     }
+    if cursor.accept(&["unlisten"]) {
+        if !cursor.accept_sign(&Token::Mul) {
+            let _ = cursor.identifier()?;
+        }
+        return Ok(Some((Setting::Unlisten, "UNLISTEN")));
+    }
     if cursor.accept(&["deallocate"]) {
         let _ = cursor.accept(&["prepare"]);
         let name = if cursor.accept(&["all"]) { None } else { Some(cursor.identifier()?) };
@@ -40,8 +46,8 @@ pub(crate) fn set(cursor: &mut Cursor<'_>) -> Result<Setting, Error> {
     if cursor.sees(&["constraints"]) {
         return Err(cursor.unsupported("SET CONSTRAINTS", "Leave it out: there are no deferrable constraints."));
     }
-    if cursor.sees(&["transaction"]) || cursor.sees(&["session", "characteristics"]) {
-        return Err(cursor.unsupported("SET TRANSACTION", "Give the modes to BEGIN."));
+    if cursor.accept(&["session", "characteristics", "as", "transaction"]) {
+        return Ok(Setting::Characteristics(super::transaction::modes(cursor)?));
     }
     let local = match cursor.accept_one(&["session", "local"]) {
         Some("local") => true,

@@ -19,8 +19,8 @@ use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
 
 pub(crate) use pg_catalog::function;
-pub use pg_catalog::is_oid;
 pub(crate) use pg_catalog::rewrite::rewrite;
+pub use pg_catalog::{CatalogType, catalog_type, function_name};
 
 /// The schema of system tables.
 pub(crate) const SCHEMA: &str = "system";

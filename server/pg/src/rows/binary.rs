@@ -89,6 +89,11 @@ pub(super) fn oid(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     })
 }
 
+/// `"char"`: one byte, 0 where there is none.
+pub(super) fn char(array: &dyn Array) -> Result<Writer<'_>, PgError> {
+    each_text(array, |text, out| out.put_u8(text.bytes().next().unwrap_or(0)))
+}
+
 fn number(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     /// A writer that cannot fail.
     macro_rules! plain {

@@ -15,7 +15,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Schema};
 use bytes::{BufMut, BytesMut};
-use lakeward_engine::is_oid;
+use lakeward_engine::{CatalogType, catalog_type};
 
 use crate::error::PgError;
 use crate::types::Formats;
@@ -35,25 +35,35 @@ const MISMATCH: PgError = PgError::Internal("a column's data does not match its 
 pub(crate) struct RowEncoder {
     formats: Formats,
     zone: Zone,
-    /// Columns that were described as OIDs, which have a binary form of their own.
-    oids: Vec<bool>,
+    /// The columns' types of the catalog, which have forms of their own.
+    catalog_types: Vec<Option<CatalogType>>,
 }
 
 /// One column of a batch, ready to be written.
-struct Column<'a> {
+pub(crate) struct Column<'a> {
     nulls: Option<NullBuffer>,
     write: Writer<'a>,
+}
+
+impl Column<'_> {
+    /// Writes the value of a row; false where it is NULL, and nothing is written.
+    pub(crate) fn put(&self, row: usize, out: &mut BytesMut) -> Result<bool, PgError> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return Ok(false);
+        }
+        (self.write)(row, out).map(|()| true)
+    }
 }
 
 impl RowEncoder {
     /// An encoder for these formats, showing `timestamptz` in `zone`.
     pub(crate) fn new(formats: Formats, zone: Zone) -> Self {
-        Self { formats, zone, oids: Vec::new() }
+        Self { formats, zone, catalog_types: Vec::new() }
     }
 
     /// The same for rows that were described by `schema`.
     pub(crate) fn described(self, schema: &Schema) -> Self {
-        Self { oids: schema.fields().iter().map(|field| is_oid(field)).collect(), ..self }
+        Self { catalog_types: schema.fields().iter().map(|field| catalog_type(field)).collect(), ..self }
     }
 
     /// Encodes rows from `first` to before `end` until the buffer holds `enough_bytes`; answers the first row that is
@@ -77,17 +87,20 @@ impl RowEncoder {
         Ok(row)
     }
 
-    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, PgError> {
+    /// The columns of a batch, each with its writer.
+    pub(crate) fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, PgError> {
         let schema = batch.schema_ref();
         let column = |(index, array): (usize, &'a arrow::array::ArrayRef)| {
             let name = || schema.fields().get(index).map(|field| field.name().clone()).unwrap_or_default();
-            let is_oid = self.oids.get(index).copied().unwrap_or(false);
-            let write = if is_oid && self.formats.is_binary(index) {
-                binary::oid(array.as_ref())?
-            } else if self.formats.is_binary(index) {
-                binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?
-            } else {
-                text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
+            let catalog_type = self.catalog_types.get(index).copied().flatten();
+            let write = match (catalog_type, self.formats.is_binary(index)) {
+                (Some(CatalogType::Oid | CatalogType::Function), true) => binary::oid(array.as_ref())?,
+                (Some(CatalogType::Function), false) => text::function(array.as_ref())?,
+                (Some(CatalogType::Char), true) => binary::char(array.as_ref())?,
+                (_, true) => binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?,
+                (_, false) => {
+                    text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
+                }
             };
             Ok(Column { nulls: array.logical_nulls(), write })
         };
@@ -107,19 +120,14 @@ fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut BytesMut)
 }
 
 /// A length and the value, or −1 for NULL.
-fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
-    if column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-        out.put_i32(-1);
-        return Ok(());
-    }
+pub(crate) fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
     let start = out.len();
-    out.put_i32(0);
-    (column.write)(row, out)?;
-    set_length(out, start, 4)
+    out.put_i32(-1);
+    if column.put(row, out)? { set_length(out, start, 4) } else { Ok(()) }
 }
 
 /// Fills in the length at `start`; it counts itself but for `less` bytes.
-fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
+pub(crate) fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
     let length = out.len().saturating_sub(start + less);
     if length > MAX_ROW_BYTES {
         return Err(PgError::LimitExceeded("a row is longer than the 1 GB that one message can hold"));

@@ -10,6 +10,7 @@ use arrow::datatypes::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use bytes::{BufMut, BytesMut};
+use lakeward_engine::function_name;
 
 use super::number::{put_f32, put_f64, put_i64, put_u64};
 use super::temporal::{self, DAY_US, Zone};
@@ -51,6 +52,18 @@ pub(super) fn writer(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>
         _ => return scalar(array, zone, b' ', false).map(Some),
     };
     Ok(Some(writer))
+}
+
+/// `regproc`: a function's name, `-` for none.
+pub(super) fn function(array: &dyn Array) -> Result<Writer<'_>, PgError> {
+    each::<UInt32Type>(array, |oid, out| {
+        match function_name(oid) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None if oid == 0 => out.put_u8(b'-'),
+            None => put_u64(out, u64::from(oid)),
+        }
+        Ok(())
+    })
 }
 
 /// Numbers, dates and times. `separator` stands between date and time; `iso` asks for an offset's minutes.

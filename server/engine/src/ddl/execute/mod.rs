@@ -24,12 +24,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, SqlState};
-use lakeward_catalog::{Catalog, CatalogError, CommitNote, Draft, MaskingPolicy, Snapshot, Table, TableStore};
+use lakeward_catalog::{
+    Catalog, CatalogError, CommitNote, Draft, MaskingPolicy, ObjectKind, Snapshot, Table, TableStore,
+};
 use lakeward_govern::Principal;
 
 use super::Ddl;
 use crate::error::Error;
 use crate::response::{Command, Notice};
+use crate::statement::Name;
 
 use actor::Actor;
 pub(crate) use table::{Created, Creation, create_table, existing_table, undo_create};
@@ -46,6 +49,8 @@ pub(crate) struct DdlContext<'a> {
     pub(crate) search_path: &'a [String],
     /// Below which managed tables lie: an absolute URL.
     pub(crate) managed_root_url: &'a str,
+    /// Where no table may be: absolute URLs that end with a slash.
+    pub(crate) reserved_urls: &'a [String],
     /// What commits of Delta say.
     pub(crate) note: CommitNote,
     /// The planner's judgement of views and expressions.
@@ -183,6 +188,14 @@ fn skip_missing<T>(
         }
         Err(error) => Err(error),
     }
+}
+
+/// What DROP asked for by its kind is missed by its kind.
+fn missed_as<T>(found: Result<T, CatalogError>, kind: ObjectKind, name: &Name) -> Result<T, CatalogError> {
+    found.map_err(|error| {
+        let is_missing = error.sqlstate() == SqlState::UNDEFINED_TABLE;
+        if is_missing { CatalogError::not_found(kind, &name.name) } else { error }
+    })
 }
 
 fn is_missing(error: &CatalogError) -> bool {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use lakeward_base::{Coded, SqlState, TableId};
-use lakeward_catalog::{CatalogError, Draft, NewColumn, NewTable, ObjectKind, Snapshot, Table, canonical_location};
+use lakeward_catalog::{
+    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Snapshot, Table, canonical_location, overlaps,
+};
 use uuid::Uuid;
 
 use super::actor::{self, Actor};
-use super::{DdlContext, coded, command, notice, refused, skip_missing};
+use super::{DdlContext, coded, command, missed_as, notice, refused, skip_missing};
 use crate::ddl::{CreateTable, Drop, RegisterTable, types};
 use crate::error::Error;
 use crate::response::{Command, Notice};
@@ -147,7 +149,9 @@ fn check_new(
     let schema = actor::schema_for(snapshot, context.search_path, creation.name)?;
     actor.must_create_in(snapshot, &schema)?;
     if let Some(location) = creation.location {
-        actor.must_use_storage(snapshot, &canonical_location(location)?)?;
+        let location = canonical_location(location)?;
+        actor.must_use_storage(snapshot, &location)?;
+        must_be_free(context, &location)?;
     }
     match snapshot.relation(&schema.name, &creation.name.name) {
         None => Ok(None),
@@ -156,6 +160,15 @@ fn check_new(
         }
         Some(_) => Err(CatalogError::AlreadyExists { kind: ObjectKind::Relation, name: creation.name.name.clone() }),
     }
+}
+
+/// A table over the server's own files would lay them open, and VACUUM would delete them.
+fn must_be_free(context: &DdlContext<'_>, location: &str) -> Result<(), CatalogError> {
+    let reserved = context.reserved_urls.iter().any(|reserved| overlaps(reserved, location));
+    if reserved || context.managed_root_url.starts_with(location) {
+        return Err(CatalogError::LocationReserved);
+    }
+    Ok(())
 }
 
 async fn enter(
@@ -224,7 +237,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<
         .change(|draft, actor| {
             let (mut notices, mut dropped) = (Vec::new(), Vec::new());
             for name in &drop.names {
-                let found = actor::table(draft, context.search_path, name);
+                let found = missed_as(actor::table(draft, context.search_path, name), ObjectKind::Table, name);
                 let Some(table) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
                 actor.must_own(table.owner, "table", &table.name)?;
                 draft.drop_table(table.id)?;

@@ -83,6 +83,7 @@ impl World {
             principal: &principal,
             search_path: &["s".to_owned(), "public".to_owned()],
             managed_root_url: MANAGED_ROOT_URL,
+            reserved_urls: &["memory://lake/catalog/".to_owned()],
             note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
             validator: &Planner,
         };
@@ -248,7 +249,10 @@ async fn files_and_entries_go_together() {
     assert_eq!(files().len(), 1);
 
     // Above another table's files: nothing may be made there, and above all nothing removed.
-    assert_eq!(world.outcome("admin", "CREATE TABLE s.x (a int) LOCATION 'memory://lake/'").await, "42710");
+    for taken in ["", "catalog", "catalog/log/x", "tables"] {
+        let sql = format!("CREATE TABLE s.x (a int) LOCATION 'memory://lake/{taken}'");
+        assert_eq!(world.outcome("admin", &sql).await, "42710", "{taken}");
+    }
     assert_eq!(files().len(), 1);
 
     let schema = Arc::new(Schema::new(vec![
@@ -282,8 +286,8 @@ async fn notices_are_those_of_postgresql() {
     let table = [
         ("CREATE TABLE IF NOT EXISTS s.t (a int)", "relation \"t\" already exists, skipping"),
         ("CREATE SCHEMA IF NOT EXISTS s", "schema \"s\" already exists, skipping"),
-        ("DROP TABLE IF EXISTS s.x", "relation \"s.x\" does not exist, skipping"),
-        ("DROP VIEW IF EXISTS x", "relation \"x\" does not exist, skipping"),
+        ("DROP TABLE IF EXISTS s.x", "table \"x\" does not exist, skipping"),
+        ("DROP VIEW IF EXISTS x", "view \"x\" does not exist, skipping"),
         ("DROP ROLE IF EXISTS x", "role \"x\" does not exist, skipping"),
         ("DROP SCHEMA IF EXISTS x", "schema \"x\" does not exist, skipping"),
         ("DROP POLICY IF EXISTS p ON s.t", "policy \"p\" for table \"t\" does not exist, skipping"),
@@ -435,6 +439,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         principal: &principal,
         search_path: &[],
         managed_root_url: MANAGED_ROOT_URL,
+        reserved_urls: &[],
         note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned() },
         validator: &Planner,
     };

@@ -8,7 +8,7 @@ use lakeward_base::{SchemaId, SqlState};
 use lakeward_catalog::{CatalogError, Draft, NewColumn, NewView, ObjectKind, Relation, View};
 
 use super::actor::{self, Actor};
-use super::{DdlContext, coded, refused, skip_missing};
+use super::{DdlContext, coded, missed_as, refused, skip_missing};
 use crate::ddl::{CreateView, Drop, NewPlace, RoleName};
 use crate::error::Error;
 use crate::response::Command;
@@ -70,7 +70,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<
         .command("DROP VIEW", |draft, acting| {
             let mut notices = Vec::new();
             for name in &drop.names {
-                let found = actor::view(draft, context.search_path, name);
+                let found = missed_as(actor::view(draft, context.search_path, name), ObjectKind::View, name);
                 let Some(view) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
                 acting.must_own(view.owner, "view", &view.name)?;
                 draft.drop_view(view.id)?;

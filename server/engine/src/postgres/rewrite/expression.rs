@@ -11,6 +11,7 @@ use lakeward_base::SqlState;
 use super::node::{call, function_name, negated, number, string, taken};
 use super::types::type_spec;
 use crate::error::Error;
+use crate::postgres::text::escaped;
 use crate::postgres::{array, cast, datetime, regex};
 
 /// Names that PostgreSQL has for functions that are here under another.
@@ -261,25 +262,14 @@ fn rewrite_escape(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> Res
     }
     let mut characters = character.chars();
     let (wanted, more) = (characters.next(), characters.next());
-    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = pattern else {
-        return Err(Error::unsupported("ESCAPE with a pattern that is no literal").with_hint("Use the escape \\."));
-    };
     if more.is_some() {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid escape string"));
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid escape string")
+            .with_hint("Escape string must be empty or one character."));
     }
-    let mut out = String::new();
-    let mut rest = text.chars();
-    while let Some(next) = rest.next() {
-        if Some(next) == wanted {
-            out.push('\\');
-            out.extend(rest.next());
-        } else if next == '\\' {
-            out.push_str("\\\\");
-        } else {
-            out.push(next);
-        }
+    match pattern {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => *text = escaped(text, wanted),
+        pattern => *pattern = call("like_escape", vec![taken(pattern), string(character)]),
     }
-    *text = out;
     *escape = None;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use lakeward_base::Coded;
 
 use super::{accepted, refusal};
-use crate::statement::{Kind, Setting, Transaction, parse};
+use crate::statement::{Kind, Modes, Setting, Transaction, parse};
 
 #[test]
 fn statements_and_their_classes() {
@@ -65,6 +65,12 @@ fn statements_and_their_classes() {
         ("BEGIN", "BEGIN"),
         ("begin transaction isolation level repeatable read, read write", "BEGIN"),
         ("START TRANSACTION", "BEGIN"),
+        ("START TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE", "BEGIN"),
+        ("SET TRANSACTION READ ONLY", "SET"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "SET"),
+        ("SAVEPOINT s", "SAVEPOINT"),
+        ("RELEASE SAVEPOINT s", "RELEASE SAVEPOINT"),
+        ("ROLLBACK WORK TO SAVEPOINT \"S\"", "ROLLBACK TO SAVEPOINT"),
         ("COMMIT WORK", "COMMIT"),
         ("END", "COMMIT"),
         ("ROLLBACK AND NO CHAIN", "ROLLBACK"),
@@ -173,15 +179,14 @@ fn what_is_not_there_says_so_with_a_hint() {
         "ALTER SYSTEM SET a = 1",
         "DROP FUNCTION f",
         "CREATE POLICY TEST x AS ROLE r QUERY $$SELECT 1$$ EXPECT NO ROWS",
-        "SAVEPOINT s",
         "RELEASE s",
         "ROLLBACK TO s",
         "COMMIT AND CHAIN",
         "BEGIN ISOLATION LEVEL SERIALIZABLE",
-        "BEGIN READ ONLY",
         "PREPARE TRANSACTION 'x'",
         "SET SESSION AUTHORIZATION x",
-        "SET TRANSACTION READ ONLY",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET TRANSACTION SNAPSHOT 'x'",
         "SHOW JOBS",
         "DISCARD PLANS",
         "EXPLAIN INSERT INTO t VALUES (1)",
@@ -239,9 +244,11 @@ fn settings_are_read() {
             |kind| matches!(kind, Kind::Setting(Setting::Role { name, local }) if name == role && local == within);
         assert!(role_is(accepted(sql).kind), "{sql}");
     }
-    for (sql, wanted) in
-        [("BEGIN", Transaction::Begin), ("END TRANSACTION", Transaction::Commit), ("ABORT", Transaction::Rollback)]
-    {
+    for (sql, wanted) in [
+        ("BEGIN", Transaction::Begin(Modes::default())),
+        ("END TRANSACTION", Transaction::Commit),
+        ("ABORT", Transaction::Rollback),
+    ] {
         assert!(matches!(accepted(sql).kind, Kind::Transaction(found) if found == wanted), "{sql}");
     }
 }

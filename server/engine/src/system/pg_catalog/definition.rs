@@ -29,7 +29,7 @@ pub(super) struct Definition {
     pub(super) schema: &'static str,
     pub(super) name: &'static str,
     pub(super) oid: u32,
-    /// PostgreSQL's `relkind`: `r` or `v`.
+    /// PostgreSQL's `relkind`: `r` or `v`; `f` for what is no relation, but a function in FROM.
     pub(super) kind: &'static str,
     pub(super) columns: Vec<Column>,
     pub(super) arrow: SchemaRef,
@@ -51,9 +51,12 @@ pub(super) fn find(schema: &str, name: &str) -> Option<&'static Definition> {
 }
 
 /// All relations.
-pub(super) fn all() -> &'static [Definition] {
-    &known().all
+pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
+    known().all.iter().filter(|definition| definition.kind != FUNCTION)
 }
+
+/// The kind of a function in FROM.
+pub(super) const FUNCTION: &str = "f";
 
 struct Known {
     all: Vec<Definition>,
@@ -87,7 +90,10 @@ fn parse(schema: &'static str, line: &'static str) -> Option<Definition> {
     let columns: Vec<Column> = words.filter_map(column).collect();
     let fields = columns.iter().map(|column| {
         let field = Field::new(column.name, arrow_type(column.type_name), true);
-        if column.type_name == "oid" { marked_oid(field) } else { field }
+        match CatalogType::named(column.type_name) {
+            Some(found) => marked(field, found),
+            None => field,
+        }
     });
     let arrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     Some(Definition { schema, name, oid, kind, columns, arrow })
@@ -116,19 +122,51 @@ fn arrow_type(type_name: &str) -> DataType {
     }
 }
 
-/// The metadata key by which a 32-bit number without a sign is told to be an OID rather than a user's own number.
+/// The metadata key by which a number or a text is told to be the catalog's own rather than a user's.
 const TYPE_KEY: &str = "lakeward.type";
-const OID: &str = "oid";
 
-/// `field` as one that holds OIDs.
-pub(super) fn marked_oid(field: Field) -> Field {
-    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), OID.to_owned())]))
+/// A type of PostgreSQL's catalog, which Arrow has as a number or a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogType {
+    /// `oid`: four bytes without a sign.
+    Oid,
+    /// `regproc`: an OID that is shown as its function's name.
+    Function,
+    /// `name`: the name of an object.
+    Name,
+    /// `"char"`: one byte.
+    Char,
 }
 
-/// Whether a result's column holds OIDs of the catalog, as PostgreSQL's type `oid`.
+impl CatalogType {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Oid, Self::Function, Self::Name, Self::Char].into_iter().find(|known| known.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Oid => "oid",
+            Self::Function => "regproc",
+            Self::Name => "name",
+            Self::Char => "char",
+        }
+    }
+
+    fn carrier(self) -> DataType {
+        arrow_type(self.name())
+    }
+}
+
+/// `field` as one that holds values of a type of the catalog.
+pub(super) fn marked(field: Field, catalog_type: CatalogType) -> Field {
+    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), catalog_type.name().to_owned())]))
+}
+
+/// The catalog's type of a result's column, where it has one.
 #[must_use]
-pub fn is_oid(field: &Field) -> bool {
-    field.data_type() == &DataType::UInt32 && field.metadata().get(TYPE_KEY).is_some_and(|name| name == OID)
+pub fn catalog_type(field: &Field) -> Option<CatalogType> {
+    let found = CatalogType::named(field.metadata().get(TYPE_KEY)?)?;
+    (field.data_type() == &found.carrier()).then_some(found)
 }
 
 pub(super) fn list_of(element: DataType) -> DataType {
@@ -137,22 +175,22 @@ pub(super) fn list_of(element: DataType) -> DataType {
 
 #[cfg(test)]
 mod tests {
-    use super::{PG_CATALOG, all, find, is_oid};
+    use super::{CatalogType, PG_CATALOG, all, catalog_type, find};
     use arrow::datatypes::{DataType, Field};
 
     #[test]
     fn every_line_of_the_files_is_a_relation_with_its_own_oid() {
-        let mut oids: Vec<u32> = all().iter().map(|definition| definition.oid).collect();
+        let mut oids: Vec<u32> = all().map(|definition| definition.oid).collect();
         assert_eq!(oids.len(), 207);
         oids.sort_unstable();
         oids.dedup();
         assert_eq!(oids.len(), 207);
-        assert!(all().iter().all(|definition| !definition.columns.is_empty()));
+        assert!(all().all(|definition| !definition.columns.is_empty()));
     }
 
     #[test]
     fn unqualified_names_cannot_hide_a_users_table() {
-        let in_pg_catalog = all().iter().filter(|definition| definition.schema == PG_CATALOG);
+        let in_pg_catalog = all().filter(|definition| definition.schema == PG_CATALOG);
         assert!(in_pg_catalog.into_iter().all(|definition| definition.name.starts_with("pg_")));
     }
 
@@ -168,10 +206,13 @@ mod tests {
     #[test]
     fn oids_are_told_from_other_numbers() {
         let class = find(PG_CATALOG, "pg_class").unwrap();
-        assert!(is_oid(class.arrow.field_with_name("relnamespace").unwrap()));
-        assert!(!is_oid(class.arrow.field_with_name("relname").unwrap()));
-        assert!(!is_oid(&Field::new("oid", DataType::UInt32, true)), "a user's own number is none");
+        let of = |name: &str| catalog_type(class.arrow.field_with_name(name).unwrap());
+        assert_eq!(of("relnamespace"), Some(CatalogType::Oid));
+        assert_eq!(of("relname"), Some(CatalogType::Name));
+        assert_eq!(of("relkind"), Some(CatalogType::Char));
+        assert_eq!(of("relnatts"), None);
+        assert_eq!(catalog_type(&Field::new("oid", DataType::UInt32, true)), None, "a user's own number is none");
         let cast = class.arrow.field(0).as_ref().clone().with_data_type(DataType::Int64);
-        assert!(!is_oid(&cast), "what was cast is none any more");
+        assert_eq!(catalog_type(&cast), None, "what was cast is none any more");
     }
 }

@@ -23,8 +23,9 @@ use datafusion::logical_expr::ScalarUDF;
 use lakeward_base::SqlState;
 
 use self::definition::Definition;
-pub use self::definition::is_oid;
+pub use self::definition::{CatalogType, catalog_type};
 use self::provider::CatalogTable;
+pub use self::types::function_name;
 use self::viewer::Viewer;
 use super::SystemTable;
 use crate::error::Error;
@@ -57,7 +58,7 @@ pub(super) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<S
 
 /// Lakeward's own views, which everybody may read: each shows a principal what it may know.
 pub(super) fn own_views() -> impl Iterator<Item = VisibleTable> {
-    let own = definition::all().iter().filter(|definition| definition.schema == definition::SYSTEM);
+    let own = definition::all().filter(|definition| definition.schema == definition::SYSTEM);
     own.map(|definition| VisibleTable {
         schema: definition.schema.to_owned(),
         name: definition.name.to_owned(),

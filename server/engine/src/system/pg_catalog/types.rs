@@ -93,6 +93,13 @@ pub(super) fn functions() -> &'static [(u32, &'static str)] {
     ALL.get_or_init(|| lines(FUNCTIONS).filter_map(parse).collect())
 }
 
+/// The name of the function of that OID, as `regproc` shows it.
+#[must_use]
+pub fn function_name(oid: u32) -> Option<&'static str> {
+    let own = super::rows::own_functions().iter().find(|function| function.oid == oid).map(|function| function.name);
+    own.or_else(|| functions().iter().find(|(known, _)| *known == oid).map(|(_, name)| *name))
+}
+
 /// The type of that OID.
 pub(super) fn by_oid(oid: u32) -> Option<&'static TypeRow> {
     static BY_OID: OnceLock<HashMap<u32, &'static TypeRow>> = OnceLock::new();

@@ -4,7 +4,7 @@
 //! one place to be left out. OIDs are derived from the catalog's own numbers, which are never given twice.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use lakeward_base::{ColumnId, RoleId, SchemaId, SqlState, TableId};
 use lakeward_catalog::{Grant, Grantee, Privilege, Relation, Role, SYSTEM, Snapshot, Table, View};
@@ -17,6 +17,7 @@ use super::types;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::metadata;
+use crate::session::Session;
 use crate::vantage::Vantage;
 
 /// PostgreSQL gives the OIDs from here on to what users make.
@@ -42,6 +43,8 @@ pub(super) struct Viewer {
     pub(super) stamp: Stamp,
     /// For what is not in the catalog: sessions, and the sizes of tables.
     pub(super) engine: Engine,
+    /// For `set_config`. A session keeps its prepared statements, so they do not keep it.
+    pub(super) session: Weak<Session>,
 }
 
 /// A relation that the viewer may see.
@@ -111,6 +114,7 @@ impl Viewer {
             settings: settings.all(),
             stamp: *vantage.stamp,
             engine: vantage.session.engine().clone(),
+            session: Arc::downgrade(&vantage.session),
         })
     }
 
@@ -124,7 +128,7 @@ impl Viewer {
     pub(super) fn relations(&self) -> Vec<Seen<'_>> {
         let mut seen: Vec<Seen<'_>> = self.user_relations();
         let owner = self.system_owner();
-        seen.extend(definition::all().iter().map(|definition| of_definition(definition, owner)));
+        seen.extend(definition::all().map(|definition| of_definition(definition, owner)));
         seen
     }
 
@@ -166,7 +170,7 @@ impl Viewer {
         if oid == AUDIT_OID {
             return self.may_audit().then(|| self.audit());
         }
-        let found = definition::all().iter().find(|definition| definition.oid == oid)?;
+        let found = definition::all().find(|definition| definition.oid == oid)?;
         Some(of_definition(found, self.system_owner()))
     }
 

@@ -5,7 +5,7 @@
 use lakeward_base::SqlState;
 
 use super::super::cell::Cell;
-use super::super::rows::{UTF8, view_definition};
+use super::super::rows::{OwnFunction, UTF8, own_functions, view_definition};
 use super::super::types;
 use super::super::viewer::Viewer;
 use super::answer::{Argument, Known, Returns};
@@ -29,9 +29,11 @@ pub(super) const FUNCTIONS: &[Known] = &[
     Known::falsehood("pg_is_other_temp_schema"),
     Known::nothing("pg_get_constraintdef", Returns::Text),
     Known::nothing("pg_get_functiondef", Returns::Text),
-    Known::nothing("pg_get_function_arguments", Returns::Text),
-    Known::nothing("pg_get_function_identity_arguments", Returns::Text),
-    Known::nothing("pg_get_function_result", Returns::Text),
+    Known::strict("pg_get_function_arguments", Returns::Text, |_, given| own_function(given, |own| own.arguments)),
+    Known::strict("pg_get_function_identity_arguments", Returns::Text, |_, given| {
+        own_function(given, |own| own.arguments)
+    }),
+    Known::strict("pg_get_function_result", Returns::Text, |_, given| own_function(given, |own| own.returns)),
     Known::nothing("pg_get_function_sqlbody", Returns::Text),
     Known::nothing("pg_get_indexdef", Returns::Text),
     Known::nothing("pg_get_partition_constraintdef", Returns::Text),
@@ -74,6 +76,13 @@ fn pg_get_viewdef(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error
     // psql writes the text after CREATE VIEW … AS and wants the semicolon.
     let definition = seen.and_then(|seen| view_definition(viewer, &seen));
     Ok(Cell::from(definition.map(|text| format!(" {};", text.trim().trim_end_matches(';')))))
+}
+
+/// What is known of one of Lakeward's own functions.
+fn own_function(arguments: &[Argument], tell: fn(&OwnFunction) -> &'static str) -> Result<Cell, Error> {
+    let oid = arguments.first().and_then(Argument::oid);
+    let found = oid.and_then(|oid| own_functions().iter().find(|function| function.oid == oid));
+    Ok(Cell::from(found.map(tell)))
 }
 
 fn pg_char_to_encoding(_: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {

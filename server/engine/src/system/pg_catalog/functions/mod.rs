@@ -28,17 +28,23 @@ use lakeward_base::{Coded, SqlState};
 
 use self::answer::{Argument, Known, Returns};
 use super::cell;
-use super::definition::marked_oid;
+use super::definition::{CatalogType, marked};
 use super::viewer::Viewer;
 use crate::error::Error;
 
 /// The list that a subquery made, or an empty one: what `ARRAY(SELECT …)` becomes.
 pub(super) const ARRAY_OR_EMPTY: &str = "lakeward_array_or_empty";
 
+/// What `information_schema._pg_expandarray` becomes, which drivers ask of an index's columns.
+pub(super) const EXPAND_ARRAY: &str = "lakeward_expand_array";
+
 /// The function of that name, closed over the statement's viewer.
 pub(super) fn find(name: &str, viewer: impl FnOnce() -> Arc<Viewer>) -> Option<Arc<ScalarUDF>> {
     if name == ARRAY_OR_EMPTY {
         return Some(Arc::new(ScalarUDF::from(ArrayOrEmpty { signature: Signature::any(1, Volatility::Immutable) })));
+    }
+    if name == EXPAND_ARRAY {
+        return Some(Arc::new(ScalarUDF::from(ExpandArray { signature: Signature::any(1, Volatility::Immutable) })));
     }
     let tables = [comment::FUNCTIONS, describe::FUNCTIONS, object::FUNCTIONS, privilege::FUNCTIONS, session::FUNCTIONS];
     let known = tables.into_iter().flatten().find(|known| known.name == name)?;
@@ -89,7 +95,7 @@ impl ScalarUDFImpl for CatalogFunction {
     fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> = arguments.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let field = Field::new(self.name(), self.return_type(&types)?, true);
-        Ok(Arc::new(if matches!(self.known.returns, Returns::Oid) { marked_oid(field) } else { field }))
+        Ok(Arc::new(if matches!(self.known.returns, Returns::Oid) { marked(field, CatalogType::Oid) } else { field }))
     }
 
     /// What a statement names itself is looked up while it is planned, and its error may say the name.
@@ -125,8 +131,9 @@ fn external(error: Error) -> DataFusionError {
 fn without_arguments(error: &Error) -> Error {
     let message = match error.sqlstate() {
         // Made of fixed words in `session`.
-        SqlState::INSUFFICIENT_PRIVILEGE => return error.clone(),
-        SqlState::INVALID_PARAMETER_VALUE => "unrecognized privilege type",
+        SqlState::INSUFFICIENT_PRIVILEGE | SqlState::FEATURE_NOT_SUPPORTED => return error.clone(),
+        SqlState::INVALID_PARAMETER_VALUE => "invalid parameter value or privilege type",
+        SqlState::CANT_CHANGE_RUNTIME_PARAM => "a parameter cannot be changed",
         SqlState::UNDEFINED_FUNCTION => "a function does not take these arguments",
         _ => "what a function was asked about does not exist",
     };
@@ -186,6 +193,34 @@ impl ScalarUDFImpl for ArrayOrEmpty {
             return Ok(ColumnarValue::Array(array));
         }
         Ok(ColumnarValue::Array(Arc::new(without_nulls(lists)?)))
+    }
+}
+
+/// A row for each element of an array, with its place: there are no indexes, so that it is planned but never run.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ExpandArray {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ExpandArray {
+    fn name(&self) -> &str {
+        EXPAND_ARRAY
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        let field = |name: &str| Field::new(name, DataType::Int32, true);
+        Ok(DataType::Struct(vec![field("x"), field("n")].into()))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if arguments.number_rows > 0 {
+            return Err(external(Error::unsupported("information_schema._pg_expandarray")));
+        }
+        Ok(ColumnarValue::Array(new_empty_array(arguments.return_field.data_type())))
     }
 }
 

@@ -5,6 +5,7 @@
 use lakeward_base::{RoleId, SqlState};
 
 use super::super::cell::Cell;
+use super::super::rows::own_functions;
 use super::super::types;
 use super::super::viewer::{Viewer, role_oid, unknown_relation};
 use super::answer::{Argument, Known, Returns};
@@ -12,7 +13,16 @@ use super::describe::quoted;
 use crate::error::Error;
 
 /// The functions that casts of names become.
-pub(super) const READERS: &[&str] = &["regclassin", "regtypein", "regprocin", "regnamespacein", "regrolein"];
+pub(super) const READERS: &[&str] = &[
+    "regclassin",
+    "regtypein",
+    "regprocin",
+    "regnamespacein",
+    "regrolein",
+    "regoperatorin",
+    "regcollationin",
+    "regconfigin",
+];
 
 pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("regclassin", Returns::Oid, |viewer, given| input(viewer, given, class_oid, unknown_relation)),
@@ -32,7 +42,14 @@ pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("regrolein", Returns::Oid, |viewer, given| input(viewer, given, role_of_name, unknown_role)),
     Known::strict("to_regrole", Returns::Oid, |viewer, given| soft(viewer, given, role_of_name)),
     Known::strict("regroleout", Returns::Text, |viewer, given| output(viewer, given, role_name)),
+    Known::strict("regoperatorin", Returns::Oid, |viewer, given| input(viewer, given, nothing, unknown_operator)),
+    Known::strict("regoperatorout", Returns::Text, |viewer, given| output(viewer, given, |_, _| None)),
+    Known::strict("regcollationin", Returns::Oid, |viewer, given| input(viewer, given, nothing, unknown_collation)),
+    Known::strict("regcollationout", Returns::Text, |viewer, given| output(viewer, given, |_, _| None)),
+    Known::strict("regconfigin", Returns::Oid, |viewer, given| input(viewer, given, nothing, unknown_configuration)),
+    Known::strict("regconfigout", Returns::Text, |viewer, given| output(viewer, given, |_, _| None)),
     Known::strict("pg_get_userbyid", Returns::Text, pg_get_userbyid),
+    Known::strict("lakeward_oid", Returns::Oid, |_, given| Ok(Cell::from(given.first().and_then(Argument::oid)))),
     Known::strict("lakeward_role_names", Returns::Texts, role_names),
     Known::strict("pg_table_is_visible", Returns::Truth, pg_table_is_visible),
     Known::truth("pg_collation_is_visible"),
@@ -99,11 +116,12 @@ fn type_oid(_: &Viewer, name: &str) -> Option<u32> {
 
 fn function_oid(_: &Viewer, name: &str) -> Option<u32> {
     let name = name.trim_start_matches("pg_catalog.");
-    types::functions().iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid)
+    let own = own_functions().iter().find(|function| function.name == name).map(|function| function.oid);
+    own.or_else(|| types::functions().iter().find(|(_, known)| *known == name).map(|(oid, _)| *oid))
 }
 
 fn function_name(_: &Viewer, oid: u32) -> Option<String> {
-    types::functions().iter().find(|(known, _)| *known == oid).map(|(_, name)| (*name).to_owned())
+    types::function_name(oid).map(str::to_owned)
 }
 
 fn namespace_oid(viewer: &Viewer, name: &str) -> Option<u32> {
@@ -120,6 +138,23 @@ fn role_of_name(viewer: &Viewer, name: &str) -> Option<u32> {
 
 fn role_name(viewer: &Viewer, oid: u32) -> Option<String> {
     viewer.role(oid).map(|role| quoted(&role.name))
+}
+
+/// What there is none of.
+fn nothing(_: &Viewer, _: &str) -> Option<u32> {
+    None
+}
+
+fn unknown_operator(name: &str) -> Error {
+    Error::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {name}"))
+}
+
+fn unknown_collation(name: &str) -> Error {
+    Error::new(SqlState::UNDEFINED_OBJECT, format!("collation \"{name}\" does not exist"))
+}
+
+fn unknown_configuration(name: &str) -> Error {
+    Error::new(SqlState::UNDEFINED_OBJECT, format!("text search configuration \"{name}\" does not exist"))
 }
 
 fn unknown_type(name: &str) -> Error {

@@ -1,7 +1,8 @@
 //! `has_…_privilege` and `pg_has_role`: the truth, from the grants that the engine itself checks.
 //!
-//! Invariant: an answer about the asker is what the engine would decide; about somebody else's rights only those are
-//! told who act with that role's rights or are superusers, everybody else gets NULL.
+//! Invariant: an answer about the asker is what the engine would decide. Of somebody else's rights, what everybody may know
+//! is told to everybody: memberships, the catalog's own relations, what PUBLIC has. Grants are told to those to whom
+//! `system.grants` shows them, to who acts with that role's rights, and to who administers the role; others get NULL.
 
 use std::collections::BTreeSet;
 
@@ -32,24 +33,30 @@ pub(super) const FUNCTIONS: &[Known] = &[
 struct Asked {
     roles: BTreeSet<RoleId>,
     superuser: bool,
+    /// Whether the viewer may know every right of theirs.
+    told: bool,
 }
 
 impl Asked {
     fn current(viewer: &Viewer) -> Self {
-        Self { roles: viewer.principal.effective_roles.clone(), superuser: viewer.principal.superuser }
+        Self { roles: viewer.principal.effective_roles.clone(), superuser: viewer.principal.superuser, told: true }
     }
 
-    /// Somebody else, where the viewer may ask; `public` is what everybody has.
-    fn other(viewer: &Viewer, argument: &Argument) -> Result<Option<Self>, Error> {
+    /// Somebody else; `public` is what everybody has.
+    fn other(viewer: &Viewer, argument: &Argument) -> Result<Self, Error> {
         if argument.text() == Some("public") {
-            return Ok(Some(Self { roles: BTreeSet::new(), superuser: false }));
+            return Ok(Self { roles: BTreeSet::new(), superuser: false, told: true });
         }
         let role = role_argument(viewer, argument)?;
-        if !viewer.owns(role) {
-            return Ok(None);
-        }
         let superuser = viewer.snapshot.role(role).is_some_and(|role| role.superuser);
-        Ok(Some(Self { roles: viewer.snapshot.effective_roles(role), superuser }))
+        let administers = viewer.snapshot.administers(&viewer.principal.effective_roles, role);
+        let told = viewer.owns(role) || administers;
+        Ok(Self { roles: viewer.snapshot.effective_roles(role), superuser, told })
+    }
+
+    /// Whether the viewer may know what was granted to them on an object of `owner`'s.
+    fn told(&self, viewer: &Viewer, owner: RoleId) -> bool {
+        self.told || viewer.sees_policies(owner)
     }
 
     /// A privilege on an object that `owner` owns: on the whole of it, or on a column.
@@ -82,14 +89,10 @@ struct Asking {
 }
 
 /// Takes `[role,] rest…` apart, where `rest` has `count` arguments.
-fn asked<'a>(
-    viewer: &Viewer,
-    arguments: &'a [Argument],
-    count: usize,
-) -> Result<Option<(Asked, &'a [Argument])>, Error> {
+fn asked<'a>(viewer: &Viewer, arguments: &'a [Argument], count: usize) -> Result<(Asked, &'a [Argument]), Error> {
     match arguments.split_first() {
-        Some((role, rest)) if rest.len() == count => Ok(Asked::other(viewer, role)?.map(|asked| (asked, rest))),
-        _ if arguments.len() == count => Ok(Some((Asked::current(viewer), arguments))),
+        Some((role, rest)) if rest.len() == count => Ok((Asked::other(viewer, role)?, rest)),
+        _ if arguments.len() == count => Ok((Asked::current(viewer), arguments)),
         _ => Err(Error::new(SqlState::UNDEFINED_FUNCTION, "a privilege function does not take these arguments")),
     }
 }
@@ -140,19 +143,19 @@ enum Columns<'a> {
 }
 
 fn has_table_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [table, privilege] = rest else { return Ok(Cell::Null) };
     on_table(viewer, &asked, table, Columns::None, privilege)
 }
 
 fn has_any_column_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [table, privilege] = rest else { return Ok(Cell::Null) };
     on_table(viewer, &asked, table, Columns::Any, privilege)
 }
 
 fn has_column_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 3)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 3)?;
     let [table, column, privilege] = rest else { return Ok(Cell::Null) };
     on_table(viewer, &asked, table, Columns::One(column), privilege)
 }
@@ -180,6 +183,9 @@ fn on_table(
             });
         }
     };
+    if !asked.told(viewer, relation.owner()) {
+        return Ok(Cell::Null);
+    }
     let Some(ids) = column_ids(&relation, columns)? else { return Ok(Cell::Null) };
     any(privilege.text(), known, |name, grantable| {
         let Some(one) = asking(name, grantable) else { return false };
@@ -247,7 +253,7 @@ fn named(viewer: &Viewer, schema: &str, name: &str) -> Option<Target> {
 }
 
 fn has_schema_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [schema, privilege] = rest else { return Ok(Cell::Null) };
     let found = match (schema.text(), schema.oid()) {
         (_, Some(oid)) => viewer.snapshot.schemas().find(|known| schema_oid(known.id) == oid),
@@ -256,6 +262,9 @@ fn has_schema_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell,
     };
     let known = &["USAGE", "CREATE"];
     if let Some(found) = found {
+        if !asked.told(viewer, found.owner) {
+            return Ok(Cell::Null);
+        }
         return any(privilege.text(), known, |name, grantable| {
             asking(name, grantable).is_some_and(|one| asked.holds(viewer, (found.owner, &found.grants), one, None))
         });
@@ -274,7 +283,7 @@ fn has_schema_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell,
 
 /// Who may log in may connect; only superusers make schemas; nobody makes temporary tables.
 fn has_database_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [database, privilege] = rest else { return Ok(Cell::Null) };
     if database.oid().is_none() && database.text() != Some(DATABASE) {
         let message = format!("database \"{}\" does not exist", database.text().unwrap_or_default());
@@ -289,12 +298,15 @@ fn has_database_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cel
 
 /// A keyed function is for those who hold EXECUTE, the others are for everybody.
 fn has_function_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [function, privilege] = rest else { return Ok(Cell::Null) };
     let written = function.text().unwrap_or_default();
     let parts = identifiers(written.split('(').next().unwrap_or_default());
     let name = parts.last().cloned().unwrap_or_default();
     let keyed = lakeward_udfs::KEYED_FUNCTIONS.contains(&name.as_str());
+    if keyed && !asked.told(viewer, SYSTEM) {
+        return Ok(Cell::Null);
+    }
     let grants = viewer.snapshot.system_grants(&SystemObject::Function(name));
     any(privilege.text(), &["EXECUTE"], |name, grantable| {
         let held = || asking(name, grantable).is_some_and(|one| asked.holds(viewer, (SYSTEM, grants), one, None));
@@ -304,7 +316,7 @@ fn has_function_privilege(viewer: &Viewer, arguments: &[Argument]) -> Result<Cel
 
 /// Memberships are inherited, so to be a member and to have its rights is one.
 fn pg_has_role(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
-    let Some((asked, rest)) = asked(viewer, arguments, 2)? else { return Ok(Cell::Null) };
+    let (asked, rest) = asked(viewer, arguments, 2)?;
     let [role, privilege] = rest else { return Ok(Cell::Null) };
     let role = role_argument(viewer, role)?;
     any(privilege.text(), &["MEMBER", "USAGE", "SET"], |_, admin| {

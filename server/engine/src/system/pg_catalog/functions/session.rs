@@ -1,4 +1,4 @@
-//! `pg_cancel_backend` and `pg_terminate_backend`.
+//! `pg_cancel_backend`, `pg_terminate_backend`, `set_config`.
 //!
 //! Invariant: as in PostgreSQL, a session is signalled by those who act with its role's rights, by operators, and, where its
 //! role is a superuser, by superusers alone.
@@ -11,9 +11,23 @@ use super::answer::{Argument, Known, Returns};
 use crate::error::Error;
 
 pub(super) const FUNCTIONS: &[Known] = &[
+    Known { name: "set_config", returns: Returns::Text, strict: false, body: set_config },
+    // There are no advisory locks, which connection pools release.
+    Known { name: "pg_advisory_unlock_all", returns: Returns::Text, strict: false, body: |_, _| Ok(Cell::from("")) },
     Known::strict("pg_cancel_backend", Returns::Truth, |viewer, given| signal(viewer, given, false)),
     Known::strict("pg_terminate_backend", Returns::Truth, |viewer, given| signal(viewer, given, true)),
 ];
+
+fn set_config(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
+    let [name, value, local] = arguments else {
+        return Err(Error::new(
+            SqlState::UNDEFINED_FUNCTION,
+            "set_config takes a name, a value, and whether it is local",
+        ));
+    };
+    let (Some(session), Some(name)) = (viewer.session.upgrade(), name.text()) else { return Ok(Cell::Null) };
+    crate::execute::configure(&session, name, value.text(), local.truth().unwrap_or(false)).map(Cell::from)
+}
 
 fn signal(viewer: &Viewer, arguments: &[Argument], end: bool) -> Result<Cell, Error> {
     let process_id = arguments.first().and_then(Argument::number).and_then(|number| i32::try_from(number).ok());

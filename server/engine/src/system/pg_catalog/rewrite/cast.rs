@@ -16,6 +16,11 @@ const OBJECT_TYPES: &[(&str, &str, &str)] = &[
     ("regprocedure", "regprocin", "regprocout"),
     ("regnamespace", "regnamespacein", "regnamespaceout"),
     ("regrole", "regrolein", "regroleout"),
+    ("regoper", "regoperatorin", "regoperatorout"),
+    ("regoperator", "regoperatorin", "regoperatorout"),
+    ("regcollation", "regcollationin", "regcollationout"),
+    ("regconfig", "regconfigin", "regconfigout"),
+    ("regdictionary", "regconfigin", "regconfigout"),
 ];
 
 /// Types whose values are numbers here.
@@ -161,8 +166,11 @@ fn compare(side: &mut Expr, other: &mut Expr) {
     }
 }
 
-/// Makes a select item that is an object show its name.
+/// Makes a select item that is an object show its name, and one that is an OID be told as one.
 pub(super) fn show(expression: &mut Expr) {
     let inner = std::mem::replace(expression, tree::null());
-    *expression = shown(inner, true);
+    *expression = match shown(inner, true) {
+        oid @ Expr::Cast { data_type: DataType::IntUnsigned(None), .. } => tree::call("lakeward_oid", vec![oid]),
+        other => other,
+    };
 }

@@ -6,6 +6,7 @@
 //! table keeps its meaning.
 
 mod array;
+mod bare;
 mod cast;
 mod select;
 mod subquery;
@@ -15,8 +16,8 @@ use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, ObjectName, ObjectNamePart, Query, Select, SetExpr, Visit, VisitMut, Visitor,
-    VisitorMut,
+    Expr, Function, FunctionArguments, ObjectName, ObjectNamePart, Query, Select, SetExpr, TableFactor, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 
 use super::definition::{Definition, PG_CATALOG};
@@ -104,13 +105,30 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         if self.catalog {
+            bare::empty_spread(select);
             select::prepare(select);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if self.catalog {
+            bare::replace_tableoid(select);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if self.catalog {
+            bare::call_as_relation(factor);
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
         if self.catalog {
+            bare::drop_kinds(expression);
+            bare::spread(expression);
             array::replace_role_names(expression);
             subquery::fold_empty(expression);
             array::read_any(expression);

@@ -34,7 +34,7 @@ fn is_empty(query: &Query) -> bool {
     !counts && (select.from.iter().any(has_no_rows) || select.from.iter().any(spreads_outer_column))
 }
 
-fn has_no_rows(table: &TableWithJoins) -> bool {
+pub(super) fn has_no_rows(table: &TableWithJoins) -> bool {
     let kept = |operator: &JoinOperator| {
         matches!(
             operator,

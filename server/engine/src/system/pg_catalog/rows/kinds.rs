@@ -5,7 +5,7 @@
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::PG_CATALOG_OID;
 use super::super::types::{self, TypeRow};
-use super::super::viewer::{Viewer, role_oid};
+use super::super::viewer::{SYSTEM_SCHEMA_OID, Viewer, role_oid};
 
 const TYPE: &[&str] = &[
     "oid",
@@ -60,12 +60,49 @@ fn type_row(found: &TypeRow, owner: u32) -> Vec<Cell> {
     row
 }
 
-/// The functions that types name: drivers join them to tell arrays from other types.
+/// A function that PostgreSQL has not.
+pub(in crate::system::pg_catalog) struct OwnFunction {
+    pub(in crate::system::pg_catalog) oid: u32,
+    pub(in crate::system::pg_catalog) name: &'static str,
+    /// The types of its arguments, as SQL writes them.
+    pub(in crate::system::pg_catalog) arguments: &'static str,
+    pub(in crate::system::pg_catalog) returns: &'static str,
+}
+
+const fn own(oid: u32, name: &'static str, arguments: &'static str, returns: &'static str) -> OwnFunction {
+    OwnFunction { oid, name, arguments, returns }
+}
+
+/// The functions for policies and masks, in the schema `system`.
+const OWN: &[OwnFunction] = &[
+    own(15200, "current_purpose", "", "text"),
+    own(15201, "is_role_in_session", "text", "boolean"),
+    own(15202, "mask_alphanum", "text", "text"),
+    own(15203, "mask_hash", "anyelement, text", "text"),
+    own(15204, "mask_null", "anyelement", "anyelement"),
+    own(15205, "mask_partial", "text, integer, text, integer", "text"),
+    own(15206, "mask_show_first", "text, integer", "text"),
+    own(15207, "mask_show_last", "text, integer", "text"),
+    own(15208, "principal_attribute", "text", "text"),
+    own(15209, "safe_harbor_zip", "text", "text"),
+    own(15210, "truncate_to_year", "anyelement", "anyelement"),
+];
+
+/// See [`OwnFunction`].
+pub(in crate::system::pg_catalog) fn own_functions() -> &'static [OwnFunction] {
+    OWN
+}
+
+/// Lakeward's own functions, and those that types name: drivers join these to tell arrays from other types.
 pub(super) fn pg_proc(viewer: &Viewer) -> Rows {
     let owner = role_oid(viewer.system_owner());
-    let rows = types::functions()
+    let known = types::functions()
         .iter()
         .map(|(oid, name)| row![*oid, *name, PG_CATALOG_OID, owner, "f", true, "i", "s", *name]);
+    let own = OWN.iter().map(|function| {
+        row![function.oid, function.name, SYSTEM_SCHEMA_OID, owner, "f", true, "s", "s", function.name]
+    });
+    let rows = own.chain(known);
     let columns = &[
         "oid",
         "proname",

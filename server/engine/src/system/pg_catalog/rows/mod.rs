@@ -5,6 +5,7 @@
 mod access;
 mod activity;
 mod comment;
+mod keyword;
 mod kinds;
 mod own;
 mod privileges;
@@ -18,6 +19,7 @@ use super::definition::{INFORMATION_SCHEMA, PG_CATALOG, SYSTEM};
 use super::viewer::Viewer;
 
 pub(super) use self::comment::{AUTHID, CLASS, NAMESPACE, on_schema};
+pub(super) use self::kinds::{OwnFunction, own_functions};
 pub(super) use self::own::{is_lake, lake};
 pub(super) use self::relation::definition as view_definition;
 pub(super) use self::server::UTF8;
@@ -46,6 +48,7 @@ fn pg_catalog(name: &str) -> Option<Filler> {
         "pg_database" => server::pg_database,
         "pg_db_role_setting" => role::pg_db_role_setting,
         "pg_description" => comment::pg_description,
+        "pg_get_keywords" => keyword::pg_get_keywords,
         "pg_namespace" => relation::pg_namespace,
         "pg_policies" => access::pg_policies,
         "pg_policy" => access::pg_policy,

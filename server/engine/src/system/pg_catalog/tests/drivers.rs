@@ -2,7 +2,107 @@
 
 use datafusion::common::ScalarValue;
 
-use super::fixture::{Hospital, lines, prepared};
+use super::fixture::{Hospital, lines, prepared, table};
+
+/// What SQLAlchemy, pgjdbc, asyncpg, and ADBC send for everything that their interfaces can ask, parameters filled in.
+const QUERIES: &str = include_str!("drivers.sql");
+
+#[tokio::test]
+async fn all_of_the_drivers_queries_run() {
+    let hospital = Hospital::open().await;
+    let mut failed = Vec::new();
+    for user in ["admin", "analyst"] {
+        let session = hospital.login(user);
+        for query in QUERIES.split(";\n").map(str::trim).filter(|query| !query.is_empty()) {
+            if let Err(error) = table(&session, query).await {
+                failed.push(format!("{user}: {error} {:?}\n{query}", lakeward_base::Coded::detail(&error)));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}\n{}", failed.len(), failed.join("\n\n"));
+}
+
+#[tokio::test]
+async fn asyncpg_learns_what_an_array_is_made_of() {
+    let hospital = Hospital::open().await;
+    let sql = QUERIES.split(";\n").find(|query| query.contains("typeinfo_tree")).unwrap();
+    let rows = table(&hospital.login("analyst"), sql).await.unwrap();
+    assert!(
+        rows.contains(&"23|pg_catalog|int4|b|∅|0|∅|∅|∅|∅|1|∅|-|∅".split('|').map(str::to_owned).collect()),
+        "{rows:?}"
+    );
+    assert!(rows.iter().any(|row| row[..6] == ["1007", "pg_catalog", "_int4", "b", "∅", "23"]), "{rows:?}");
+}
+
+#[tokio::test]
+async fn what_an_index_is_asked_for_is_not_made_up() {
+    let hospital = Hospital::open().await;
+    let admin = hospital.login("admin");
+    let none = "SELECT (information_schema._pg_expandarray(indkey)).n, generate_subscripts(indkey, 1) FROM pg_index";
+    assert_eq!(lines(&admin, none).await, [""; 0]);
+    let some = "SELECT information_schema._pg_expandarray(ARRAY[1, 2]) FROM pg_am";
+    assert_eq!(lakeward_base::Coded::sqlstate(&table(&admin, some).await.unwrap_err()).as_str(), "0A000");
+    let kinds = "SELECT CASE WHEN typtype = 'b' THEN (SELECT 'base' FROM pg_am) END FROM pg_type WHERE oid = 23";
+    assert_eq!(lines(&admin, kinds).await, ["base"]);
+    let tables = "SELECT c.tableoid, n.tableoid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+                  WHERE c.oid = 'patients'::regclass AND c.tableoid = 'pg_class'::regclass";
+    assert_eq!(lines(&admin, tables).await, ["1259|2615|patients"]);
+    let keywords = "SELECT count(*) > 400, bool_or(word = 'select' AND catcode = 'R') FROM pg_get_keywords()";
+    assert_eq!(lines(&admin, keywords).await, ["true|true"]);
+}
+
+#[tokio::test]
+async fn a_setting_is_changed_by_a_function() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    let sql = "SELECT current_setting('jit'), set_config('jit', 'on', false)";
+    assert_eq!(lines(&analyst, sql).await, ["off|on"]);
+    assert_eq!(lines(&analyst, "SHOW jit").await, ["on"]);
+    assert_eq!(lines(&analyst, "SELECT set_config('search_path', '', false)").await, [""]);
+    assert_eq!(lines(&analyst, "SHOW search_path").await, [""]);
+    for (sql, code) in [
+        ("SELECT set_config('purpose_of_use', 'TREAT', false)", "0A000"),
+        ("SELECT set_config('role', 'admin', false)", "0A000"),
+        ("SELECT set_config('timezone', 'UTC', false)", "0A000"),
+        ("SELECT set_config('server_encoding', 'UTF8', false)", "0A000"),
+        ("SELECT set_config('is_superuser', 'on', false)", "55P02"),
+        ("SELECT set_config('datafusion.x', 'y', false)", "42704"),
+        ("SELECT set_config('jit', 'maybe', false)", "22023"),
+    ] {
+        let error = table(&analyst, sql).await.unwrap_err();
+        assert_eq!(lakeward_base::Coded::sqlstate(&error).as_str(), code, "{sql}");
+    }
+    assert_eq!(lines(&analyst, "SELECT current_setting('purpose_of_use'), current_user").await, ["|analyst"]);
+}
+
+#[tokio::test]
+async fn lakewards_own_functions_are_listed() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    let sql = "SELECT proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid) FROM pg_proc p \
+               JOIN pg_namespace n ON n.oid = p.pronamespace WHERE nspname = 'system' ORDER BY 1";
+    let rows = lines(&analyst, sql).await;
+    assert!(rows.contains(&"mask_show_last|text, integer|text".to_owned()), "{rows:?}");
+    // All that there are, and no others.
+    let mut names: Vec<String> = lakeward_udfs::scalar_functions(crate::testing::keys())
+        .iter()
+        .map(|function| function.name().to_owned())
+        .chain(["current_purpose", "is_role_in_session", "principal_attribute"].map(str::to_owned))
+        .collect();
+    names.sort();
+    let listed: Vec<String> = rows.iter().map(|row| row.split('|').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(listed, names);
+    assert_eq!(lines(&analyst, "SELECT 'mask_null'::regproc::oid, 15204::regproc").await, ["15204|mask_null"]);
+}
+
+#[tokio::test]
+async fn a_pattern_has_its_escape_wherever_it_comes_from() {
+    let hospital = Hospital::open().await;
+    let analyst = hospital.login("analyst");
+    let sql = "SELECT 'pg_x' LIKE 'pg/_' || '%' ESCAPE '/', 'pgax' LIKE 'pg/_' || '%' ESCAPE '/', \
+               'a\\b' LIKE p ESCAPE '#', 'a%' NOT LIKE (p || '') ESCAPE '' FROM (VALUES ('a\\b')) AS v(p)";
+    assert_eq!(lines(&analyst, sql).await, ["true|false|true|true"]);
+}
 
 #[tokio::test]
 async fn tokio_postgres_looks_up_a_type() {

@@ -76,6 +76,22 @@ async fn privileges_are_told_as_they_are() {
     let admin = hospital.login("admin");
     assert_eq!(lines(&admin, "SELECT has_table_privilege('governor', 'patients', 'SELECT')").await, ["true"]);
     assert_eq!(lines(&admin, "SELECT has_table_privilege('stranger', 'patients', 'SELECT')").await, ["false"]);
+    // Grants are told to those to whom system.grants shows them.
+    let governor = hospital.login("governor");
+    for (session, call, expected) in [
+        (&governor, "has_table_privilege('analyst', 'patients', 'SELECT')", "true"),
+        (&governor, "has_table_privilege('stranger', 'patients', 'SELECT')", "false"),
+        (&analyst, "has_table_privilege('governor', 'patients', 'SELECT')", "∅"),
+        (&analyst, "has_table_privilege('governor', 'pg_class', 'SELECT')", "true"),
+        (&analyst, "has_schema_privilege('governor', 'public', 'CREATE')", "∅"),
+        (&analyst, "has_database_privilege('governor', 'lakeward', 'CONNECT')", "true"),
+        (&analyst, "has_function_privilege('governor', 'lower', 'EXECUTE')", "true"),
+        (&analyst, "has_function_privilege('governor', 'mask_hash', 'EXECUTE')", "∅"),
+        (&analyst, "pg_has_role('governor', 'policy_admin', 'MEMBER')", "true"),
+        (&analyst, "pg_has_role('officer', 'policy_admin', 'MEMBER')", "false"),
+    ] {
+        assert_eq!(lines(session, &format!("SELECT {call}")).await, [expected], "{call}");
+    }
     assert_eq!(
         lines(&hospital.login("officer"), "SELECT has_table_privilege('system.audit', 'SELECT')").await,
         ["true"]
