@@ -12,7 +12,7 @@ pub struct Error {
     detail: Option<String>,
     hint: Option<String>,
     position: Option<usize>,
-    context: Option<String>,
+    context: Option<Box<str>>,
 }
 
 impl Error {
@@ -29,7 +29,7 @@ impl Error {
             detail: error.detail(),
             hint: error.hint(),
             position: error.position(),
-            context: error.context(),
+            context: error.context().map(String::into_boxed_str),
         }
     }
 
@@ -60,7 +60,7 @@ impl Error {
     /// Adds what the server was doing.
     #[must_use]
     pub fn with_context(mut self, context: impl Into<String>) -> Self {
-        self.context = Some(context.into());
+        self.context = Some(context.into().into_boxed_str());
         self
     }
 
@@ -111,6 +111,6 @@ impl Coded for Error {
     }
 
     fn context(&self) -> Option<String> {
-        self.context.clone()
+        self.context.as_deref().map(str::to_owned)
     }
 }
