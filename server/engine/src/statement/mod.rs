@@ -298,12 +298,10 @@ pub fn second_write(parts: &[Part], in_block: bool) -> Option<(&Part, Error)> {
             Kind::Transaction(Transaction::Begin(_)) => explicit = true,
             Kind::Transaction(Transaction::Commit | Transaction::Rollback) => (explicit, written) = (false, false),
             kind if crate::transaction::ends_implicitly(kind) => written = false,
-            kind if crate::transaction::writes(kind) && !explicit => {
-                if std::mem::replace(&mut written, true) {
-                    let error = Error::unsupported("a second write in a text of several statements")
-                        .with_hint("Together they are one transaction, which commits one write: send them one by one.");
-                    return Some((part, error));
-                }
+            kind if crate::transaction::writes(kind) && !explicit && std::mem::replace(&mut written, true) => {
+                let error = Error::unsupported("a second write in a text of several statements")
+                    .with_hint("Together they are one transaction, which commits one write: send them one by one.");
+                return Some((part, error));
             }
             _ => {}
         }
