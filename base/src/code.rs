@@ -70,6 +70,8 @@ states! {
     INVALID_TEXT_REPRESENTATION = "22P02",
     /// `invalid_binary_representation`
     INVALID_BINARY_REPRESENTATION = "22P03",
+    /// `bad_copy_file_format`
+    BAD_COPY_FILE_FORMAT = "22P04",
     /// `not_null_violation`
     NOT_NULL_VIOLATION = "23502",
     /// `invalid_cursor_state`
@@ -285,6 +287,11 @@ pub trait Coded: std::error::Error {
 
     /// Where in the statement, in characters from 1.
     fn position(&self) -> Option<usize> {
+        None
+    }
+
+    /// What the server was doing: a line of COPY's data, a parameter. Names and numbers, never a value.
+    fn context(&self) -> Option<String> {
         None
     }
 }

@@ -5,4 +5,4 @@ mod hold;
 mod messages;
 mod packets;
 mod peers;
-mod raw;
+pub mod raw;

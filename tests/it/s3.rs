@@ -175,7 +175,7 @@ fn two_servers_share_a_catalog_and_see_each_others_changes_within_a_second() {
 fn a_server_that_cannot_read_its_shared_catalog_refuses_after_a_while_and_recovers_by_itself() {
     let s3 = S3::start();
     let proxy = Proxy::before(&s3);
-    let site = Site::at(&proxy.endpoint());
+    let site = Site::with_patience(&proxy.endpoint(), 2000);
     let server = site.serve_first("");
     let admin = admin(&server);
     admin.rows("CREATE TABLE p (id bigint); INSERT INTO p VALUES (1)");
@@ -211,7 +211,7 @@ fn a_server_that_cannot_read_its_shared_catalog_refuses_after_a_while_and_recove
 fn an_open_cursor_ends_where_the_shared_catalog_cannot_be_read() {
     let s3 = S3::start();
     let proxy = Proxy::before(&s3);
-    let site = Site::at(&proxy.endpoint());
+    let site = Site::with_patience(&proxy.endpoint(), 2000);
     let server = site.serve_first("");
     let admin = admin(&server);
     admin.rows("CREATE TABLE p AS SELECT value AS id FROM generate_series(1, 100000) AS s(value)");
@@ -264,11 +264,14 @@ fn a_store_that_cannot_be_used_is_told_at_the_start() {
     }
     proxy.set(Mood::Pass);
     let no_bucket = good.replace("\"lake\"", "\"pond\"").replace("s3://lake", "s3://pond");
+    let file = format!("credentials_file = \"{}\"", site.credentials().display());
+    let environment = good.replace("\"file\"", "\"environment\"").replace(&file, "");
     for (text, wanted) in [
         (no_bucket, "the bucket does not exist"),
         (good.replace("allow_http = true", ""), "allow_http = true"),
         (good.replace("\"file\"", "\"environment\""), "only with credentials = \"file\""),
         (good.replace("credentials = \"file\"", ""), "missing field `credentials`"),
+        (environment, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both in the environment"),
         (good.replace("s3://lake/catalog", "s3://lake/tables/catalog"), "storage.catalog: it is equal to"),
         (good.replace("s3://lake/catalog", "s3://lake"), "expected a prefix"),
         (good.replace("s3://lake/catalog", "s3://pond/catalog"), "no [storage.s3.NAME] names its bucket"),

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::commit::Rule;
-use crate::fault::{Fault, from_delta};
+use crate::fault::{Fault, from_delta, from_reading};
 use crate::location::Place;
 use crate::numbered::NumberedTable;
 use crate::pending::Pending;
@@ -290,7 +290,7 @@ impl Rewrite<'_> {
     }
 
     async fn file(&mut self, session: &dyn Session, file: usize, hits: &[Hit]) -> Result<(), Stopped> {
-        let unreadable = |_| Stopped::Failed(Fault("a data file could not be read").corrupt());
+        let unreadable = |error: DataFusionError| Stopped::Failed(from_reading(&error));
         let plan = self.table.read(session, &[file], None, 1).map_err(unreadable)?;
         let mut batches = execute_stream(plan, session.task_ctx()).map_err(unreadable)?;
         let mut hits = hits.iter().peekable();

@@ -83,6 +83,14 @@ pub(crate) fn from_delta(error: &DeltaTableError) -> StoreError {
     }
 }
 
+/// Maps an error of reading data files.
+pub(crate) fn from_reading(error: &DataFusionError) -> StoreError {
+    match io_below(error) {
+        Some(fault) => fault.io(),
+        None => Fault("a data file could not be read").corrupt(),
+    }
+}
+
 fn from_transaction(error: &TransactionError) -> StoreError {
     match error {
         TransactionError::ObjectStore { source } => from_storage(source),
@@ -120,7 +128,10 @@ fn io_below(error: &(dyn StdError + 'static)) -> Option<Fault> {
         }
         next = current.source();
     }
-    None
+    // The kernel and DataFusion put some into a text of theirs: the client's own words stand in it.
+    let text = error.to_string();
+    let told = text.contains("Error performing ") && !text.contains(" not found: ");
+    told.then_some(Fault("storage failed"))
 }
 
 fn is_storage_full(error: &object_store::Error) -> bool {

@@ -173,6 +173,18 @@ pub struct Ingest {
 }
 
 impl Ingest {
+    /// What can be said of a load that was refused, safe to store: people put values into names, too.
+    #[must_use]
+    pub fn normalized(&self) -> String {
+        Self::normalized_name(&self.table)
+    }
+
+    /// The same of a load into `table` that was refused before it was one.
+    #[must_use]
+    pub fn normalized_name(table: &str) -> String {
+        crate::statement::normalize(&format!("INGEST INTO {}", quoted(table)))
+    }
+
     /// The statement that the load is.
     ///
     /// # Errors

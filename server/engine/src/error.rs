@@ -12,12 +12,13 @@ pub struct Error {
     detail: Option<String>,
     hint: Option<String>,
     position: Option<usize>,
+    context: Option<Box<str>>,
 }
 
 impl Error {
     /// An error with a code and a message.
     pub fn new(sqlstate: SqlState, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None, position: None }
+        Self { sqlstate, message: message.into(), detail: None, hint: None, position: None, context: None }
     }
 
     /// Takes over what a coded error of another crate says of itself.
@@ -28,6 +29,7 @@ impl Error {
             detail: error.detail(),
             hint: error.hint(),
             position: error.position(),
+            context: error.context().map(String::into_boxed_str),
         }
     }
 
@@ -52,6 +54,13 @@ impl Error {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds what the server was doing.
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into().into_boxed_str());
         self
     }
 
@@ -99,5 +108,9 @@ impl Coded for Error {
 
     fn position(&self) -> Option<usize> {
         self.position
+    }
+
+    fn context(&self) -> Option<String> {
+        self.context.as_deref().map(str::to_owned)
     }
 }

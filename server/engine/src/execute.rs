@@ -16,7 +16,7 @@ use crate::explain;
 use crate::pending::{Write, WriteRules, Writing};
 use crate::plan::{Planned, Work};
 use crate::query::QueryPlan;
-use crate::response::{Command, Forgotten, Notice, Response, RowTag};
+use crate::response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 use crate::session::Session;
 use crate::statement::{Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending, Started};
@@ -24,7 +24,7 @@ use crate::tally::Counted;
 use crate::transaction::{Ended, TransactionStatus};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
-use crate::{create, ddl, maintain, pending, publish, sets};
+use crate::{copy, create, ddl, maintain, pending, publish, sets};
 
 /// Starts a statement.
 pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
@@ -34,7 +34,21 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
     match work {
-        Work::Rows(plan, further) => start_rows((*plan, further), &vantage, ending, waited, deadline, watch),
+        Work::Rows(plan, further) => {
+            start_rows((*plan, further), RowTag::Select, &vantage, ending, waited, deadline, watch).map(Response::Rows)
+        }
+        Work::CopyOut(plan, options) => {
+            let plans = (*plan, Vec::new());
+            let rows = start_rows(plans, RowTag::Copy, &vantage, ending, waited, deadline, watch)?;
+            Ok(Response::CopyOut(rows, options))
+        }
+        work @ Work::CopyIn(_) => {
+            let (Some(rules), Some(watch)) = (WriteRules::of(&work), watch) else {
+                return Err(refuse(ending, publish::incident("execution", "copy")));
+            };
+            let Work::CopyIn(plan) = work else { return Err(refuse(ending, publish::incident("execution", "copy"))) };
+            copy::start(vantage, *plan, (watch, rules), ending, deadline).await
+        }
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -72,18 +86,19 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
 
 fn start_rows(
     (plan, further): (QueryPlan, Vec<QueryPlan>),
+    tag: RowTag,
     vantage: &Vantage,
     ending: Ending,
     waited: bool,
     deadline: Deadline,
     watch: Option<Watch>,
-) -> Result<Response, Error> {
+) -> Result<RowStream, Error> {
     let schema = Arc::clone(&plan.schema);
     match sets::chained(&plan, &further) {
         Ok(rows) => {
             let runtime = &vantage.session.engine().shared.parts.query_runtime;
-            let started = Started { rows, schema, tag: RowTag::Select, waited, watch };
-            Ok(Response::Rows(stream::start(started, ending, deadline, runtime)))
+            let started = Started { rows, schema, tag, waited, watch };
+            Ok(stream::start(started, ending, deadline, runtime))
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
@@ -182,6 +197,8 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         | Kind::Query(_)
         | Kind::Explain { .. }
         | Kind::Insert(_)
+        | Kind::CopyOut(_)
+        | Kind::CopyIn(_)
         | Kind::CreateTableAs(_)
         | Kind::Change(_)
         | Kind::Maintain(_) => Command::default(),

@@ -70,6 +70,11 @@ impl WriteRules {
                 checks: vec![plan.check.check.clone()],
                 bypass: plan.check.bypass,
             }),
+            Work::CopyIn(plan) => Some(Self {
+                table: plan.target.table.id,
+                checks: vec![plan.check.check.clone()],
+                bypass: plan.check.bypass,
+            }),
             Work::Change(plan) => {
                 let rules = &plan.decision;
                 let checks = [&rules.update, &rules.updated, &rules.delete, &rules.insert];
@@ -159,6 +164,33 @@ async fn staged(writing: &Writing<'_>, work: &mut Write, in_block: bool) -> Resu
     let staged = work.stage(writing.vantage, in_block).await?;
     let tag = work.tag(staged.as_ref().map_or(0, |staged| staged.rows()));
     Ok((staged, tag))
+}
+
+/// Commits what a client has sent, or keeps it for the end of the block that it was staged in; answers the rows.
+pub(crate) async fn conclude(
+    mut writing: Writing<'_>,
+    staged: Arc<dyn StagedWrite>,
+    table: Arc<Table>,
+    in_block: bool,
+) -> Result<u64, Error> {
+    let rows = staged.rows();
+    if in_block && rows == 0 {
+        // A block has one write: it is not spent on none.
+        writing.ending.wrote(0);
+        return Ok(0);
+    }
+    if in_block {
+        return keep(writing, staged, table).map(|()| rows);
+    }
+    let object = writing.vantage.snapshot.qualified_name(table.id);
+    match commit_held(writing.vantage, writing.deadline, staged, writing.ending, object).await? {
+        Ok(rows) => Ok(rows),
+        Err((error, mut ending)) => {
+            let error = publish::store(&error, &table.name);
+            ending.finish(error.sqlstate());
+            Err(error)
+        }
+    }
 }
 
 fn keep(writing: Writing<'_>, staged: Arc<dyn StagedWrite>, table: Arc<Table>) -> Result<(), Error> {

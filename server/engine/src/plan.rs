@@ -6,6 +6,7 @@ use lakeward_govern::Decision;
 use std::sync::Arc;
 
 use crate::change::{self, ChangePlan};
+use crate::copy::{self, CopyPlan};
 use crate::create::{self, CreatePlan};
 use crate::error::Error;
 use crate::explain;
@@ -13,7 +14,7 @@ use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::sets::Sets;
-use crate::statement::{Kind, Statement, Transaction};
+use crate::statement::{CopyOptions, Kind, Statement, Transaction};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
@@ -40,6 +41,10 @@ pub(crate) enum Work {
     Rows(Box<QueryPlan>, Vec<QueryPlan>),
     /// Show a plan.
     Explain(Box<QueryPlan>, explain::Form),
+    /// Return rows in a form of COPY's.
+    CopyOut(Box<QueryPlan>, Arc<CopyOptions>),
+    /// Append rows that the client sends.
+    CopyIn(Box<CopyPlan>),
     /// Append rows.
     Insert(Box<InsertPlan>),
     /// Change rows.
@@ -73,6 +78,19 @@ pub(crate) async fn build(
             let (plan, further) = plan_queries(&planner, sets).await?;
             facts.objects = planner.objects(&plan.logical);
             Work::Rows(Box::new(plan), further)
+        }
+        Kind::CopyOut(copy) => {
+            let plan = plan_query(&planner, &sets.first).await?;
+            copy::check_forced(&plan.schema, &resolved, copy)?;
+            facts.objects = planner.objects(&plan.logical);
+            Work::CopyOut(Box::new(plan), Arc::clone(&copy.options))
+        }
+        Kind::CopyIn(copy) => {
+            let plan = copy::plan(&planner, copy)?;
+            facts.objects.push(plan.object(&vantage));
+            facts.policies.extend(plan.check.policies.iter().cloned());
+            facts.bypass |= plan.check.bypass;
+            Work::CopyIn(Box::new(plan))
         }
         Kind::Explain { analyze, verbose, json, .. } => {
             let plan = plan_query(&planner, &sets.first).await?;
@@ -116,7 +134,8 @@ pub(crate) async fn build(
     let waited =
         resolved.touches_data || written.is_some() || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
     facts.objects.extend(written.map(|name| ObjectFacts { name, ..ObjectFacts::default() }));
-    let watched = resolved.touches_data && matches!(work, Work::Rows(..) | Work::Insert(_) | Work::Change(_));
+    let watched = resolved.touches_data
+        && matches!(work, Work::Rows(..) | Work::CopyOut(..) | Work::CopyIn(_) | Work::Insert(_) | Work::Change(_));
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }

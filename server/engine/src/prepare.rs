@@ -76,6 +76,10 @@ async fn shape(
     statement: &Statement,
     types: &[Option<DataType>],
 ) -> Result<(Vec<DataType>, Option<SchemaRef>), Error> {
+    if let Kind::CopyOut(_) | Kind::CopyIn(_) = &statement.kind {
+        // As in PostgreSQL, what COPY is about is looked at when it is executed.
+        return Ok((Vec::new(), None));
+    }
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(&statement.kind)));
     }

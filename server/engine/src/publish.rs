@@ -70,7 +70,7 @@ pub(crate) fn execution(error: &DataFusionError) -> Error {
         DataFusionError::Internal(_) => incident("execution", "internal"),
         DataFusionError::ExecutionJoin(_) => incident("execution", "panic"),
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
-            Error::new(SqlState::IO_ERROR, "storage is unavailable")
+            storage_failed()
         }
         _ => incident("execution", "other"),
     }
@@ -195,9 +195,7 @@ fn arrow_error(error: &ArrowError) -> Error {
         ArrowError::MemoryError(_) | ArrowError::OffsetOverflowError(_) => {
             Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value is too large")
         }
-        ArrowError::IoError(..) | ArrowError::ParquetError(_) => {
-            Error::new(SqlState::IO_ERROR, "storage is unavailable")
-        }
+        ArrowError::IoError(..) | ArrowError::ParquetError(_) => storage_failed(),
         ArrowError::ExternalError(_)
         | ArrowError::SchemaError(_)
         | ArrowError::CsvError(_)
@@ -208,6 +206,11 @@ fn arrow_error(error: &ArrowError) -> Error {
         | ArrowError::DictionaryKeyOverflowError
         | ArrowError::RunEndIndexOverflowError => incident("execution", "arrow"),
     }
+}
+
+fn storage_failed() -> Error {
+    Error::new(SqlState::IO_ERROR, "storage is unavailable")
+        .with_hint("Try again later. If it goes on, ask the operator: the server's log says what is wrong.")
 }
 
 /// Functions report bad arguments as text; only what kind of error it is may be read from it.

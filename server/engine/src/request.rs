@@ -88,7 +88,7 @@ impl Request {
         match &self.source {
             Source::Text(sql) => crate::statement::describe(sql),
             Source::Prepared(prepared) => (prepared.statement.class, prepared.statement.normalized.clone()),
-            Source::Ingest(ingest) => (INGEST, format!("INGEST INTO {}", ingest.table)),
+            Source::Ingest(ingest) => (INGEST, ingest.normalized()),
         }
     }
 

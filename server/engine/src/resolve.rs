@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
@@ -61,6 +62,29 @@ impl Resolved {
     }
 }
 
+impl Resolved {
+    /// What COPY is told by name must be a table, and have these columns.
+    fn check_copied(&self, name: &Name, columns: &[String]) -> Result<(), Error> {
+        if let Some(Target::View { .. }) = self.scope.targets.values().next() {
+            let message = format!("cannot copy from view \"{}\"", name.name);
+            return Err(
+                Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint("Try the COPY (SELECT ...) TO variant.")
+            );
+        }
+        let schema = self.only_table().ok_or_else(|| crate::publish::incident("resolving", "copy"))?;
+        crate::write::places(&schema, columns, &name.name).map(drop)
+    }
+
+    /// The columns of the one table that a query reads; `None` where it is a view, or nothing.
+    pub(crate) fn only_table(&self) -> Option<SchemaRef> {
+        match self.scope.targets.values().next()? {
+            Target::Table(index) => self.tables.get(*index).map(|table| table.raw.schema()),
+            Target::System(provider) => Some(provider.schema()),
+            Target::View { .. } => None,
+        }
+    }
+}
+
 /// The names of one query or one view.
 #[derive(Default)]
 pub(crate) struct Scope {
@@ -99,8 +123,14 @@ impl Statement {
             Kind::Insert(insert) => Some(&insert.source),
             Kind::CreateTableAs(create) => Some(&create.source),
             Kind::Change(change) => Some(&change.source),
+            Kind::CopyOut(copy) => Some(&copy.source),
             Kind::Explain { statement, .. } => statement.query(),
-            Kind::Maintain(_) | Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
+            Kind::CopyIn(_)
+            | Kind::Maintain(_)
+            | Kind::Empty
+            | Kind::Ddl(_)
+            | Kind::Setting(_)
+            | Kind::Transaction(_) => None,
         }
     }
 }
@@ -118,6 +148,7 @@ pub(crate) async fn tables(
         }
         Kind::Insert(insert) => resolver.write_target(&insert.table, &[Privilege::Insert], "insert into").await?,
         Kind::Change(change) => resolver.change_target(change).await?,
+        Kind::CopyIn(copy) => resolver.write_target(&copy.table, &[Privilege::Insert], "copy to").await?,
         Kind::Maintain(work) => resolver.write_target(&work.table, &[], "work on").await?,
         _ => {}
     }
@@ -125,6 +156,11 @@ pub(crate) async fn tables(
         let mut query = query.clone();
         version::mark(&mut query, Moment { parameters, time_zone: &vantage.time_zone })?;
         resolver.read(query).await?;
+    }
+    if let Kind::CopyOut(copy) = &statement.kind
+        && let Some(name) = &copy.table
+    {
+        resolver.resolved.check_copied(name, &copy.columns)?;
     }
     Ok(resolver.resolved)
 }

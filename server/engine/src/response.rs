@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -10,7 +11,9 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use lakeward_base::SqlState;
 
+use crate::copy::CopyWriter;
 use crate::error::Error;
+use crate::statement::CopyOptions;
 use crate::watch::SharedWatch;
 
 /// The answer to one statement.
@@ -18,6 +21,10 @@ use crate::watch::SharedWatch;
 pub enum Response {
     /// Rows, as they come.
     Rows(RowStream),
+    /// Rows, as they come, to be sent in a form of COPY's.
+    CopyOut(RowStream, Arc<CopyOptions>),
+    /// Rows are waited for.
+    CopyIn(Box<CopyWriter>),
     /// Done, without rows.
     Command(Command),
     /// The text held no statement.
@@ -69,6 +76,8 @@ pub enum RowTag {
     Show,
     /// `EXPLAIN`
     Explain,
+    /// `COPY n`
+    Copy,
 }
 
 /// Batches of rows. Owns the statement's audit token: dropping the stream ends the statement, and cancels it if it is

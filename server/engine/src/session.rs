@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, Running, Seen};
-use crate::engine::{Engine, Login};
+use crate::engine::{Engine, Login, Protocol};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::statement::{Statement, Transaction};
+use crate::statement::{Kind, Statement, Transaction};
 use crate::transaction::{Saved, TransactionState, TransactionStatus, Undo};
 
 /// What a role proved itself with. Of two, a protocol can tell whether they are the same, and nothing else.
@@ -150,6 +150,16 @@ impl Session {
         self.activity.lock().begin(statement, self.engine.shared.parts.clock.now())
     }
 
+    /// Refuses what the transaction block's state or the session's protocol does not allow.
+    pub(crate) fn admit(&self, statement: &Statement) -> Result<(), Error> {
+        let copies = matches!(statement.kind, Kind::CopyOut(_) | Kind::CopyIn(_));
+        if copies && self.login.protocol != Protocol::Pg {
+            return Err(Error::unsupported("COPY on Flight SQL").with_hint("Run the query itself, or INSERT."));
+        }
+        let read_only = self.settings.lock().is_on("default_transaction_read_only");
+        self.transaction.lock().admit(statement, read_only)
+    }
+
     /// What the session is doing.
     pub(crate) fn seen(&self) -> Seen {
         let activity = self.activity.lock();
@@ -266,12 +276,6 @@ impl Session {
                 Ok(reported)
             }
         }
-    }
-
-    /// Whether the transaction's state lets a statement run.
-    pub(crate) fn admit(&self, statement: &Statement) -> Result<(), Error> {
-        let read_only = self.settings.lock().is_on("default_transaction_read_only");
-        self.transaction.lock().admit(statement, read_only)
     }
 
     /// A setting's value.

@@ -386,7 +386,7 @@ const SAVEPOINTS: usize = 10_000;
 
 /// Whether a statement writes rows, and so waits for its block's end.
 pub(crate) fn writes(kind: &Kind) -> bool {
-    matches!(kind, Kind::Insert(_) | Kind::Change(_))
+    matches!(kind, Kind::Insert(_) | Kind::CopyIn(_) | Kind::Change(_))
 }
 
 fn changes_catalog(kind: &Kind) -> bool {

@@ -14,7 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
 use lakeward_catalog::{StagedWrite, VersionSelector, WriteMode};
@@ -60,10 +60,7 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
     let vantage = planner.vantage;
     let schema = target.raw.schema();
     let columns = written_columns(&schema, insert)?;
-    let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
-    let compiler = Compiler(&vantage.state);
-    let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
-        .map_err(|error| Error::from_coded(&error))?;
+    let (check, predicate) = decided(vantage, target, &columns)?;
     refuse_laundering(planner, target)?;
     if insert.overwrite && lakeward_govern::hides_rows(&vantage.principal, &target.table) {
         let message = format!("permission denied for table {}: its policies hide rows from you", target.table.name);
@@ -82,8 +79,25 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
             planner.physical(logical, &sets.first, query).await?
         }
     };
-    let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
     Ok(InsertPlan { source, further, target: target.clone(), check, predicate, overwrite: insert.overwrite })
+}
+
+/// What holds for new rows of `target` in which these columns are written: decided, and compiled.
+///
+/// # Errors
+/// 42501 for a column that is masked for the principal.
+pub(crate) fn decided(
+    vantage: &Vantage,
+    target: &ResolvedTable,
+    columns: &[usize],
+) -> Result<(WriteDecision, Option<Arc<dyn PhysicalExpr>>), Error> {
+    let schema = target.raw.schema();
+    let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
+    let compiler = Compiler(&vantage.state);
+    let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
+        .map_err(|error| Error::from_coded(&error))?;
+    let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
+    Ok((check, predicate))
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
@@ -149,10 +163,18 @@ pub(crate) fn written_columns(schema: &SchemaRef, insert: &Insert) -> Result<Vec
     if insert.columns.is_empty() {
         return Ok((0..schema.fields().len()).collect());
     }
-    let mut indices = Vec::with_capacity(insert.columns.len());
-    for name in &insert.columns {
+    places(schema, &insert.columns, &insert.table.name)
+}
+
+/// Where columns stand in a relation.
+///
+/// # Errors
+/// 42703 for one that is not there, 42701 for one that is named twice.
+pub(crate) fn places(schema: &SchemaRef, columns: &[String], relation: &str) -> Result<Vec<usize>, Error> {
+    let mut indices = Vec::with_capacity(columns.len());
+    for name in columns {
         let missing = || {
-            let message = format!("column \"{name}\" of relation \"{}\" does not exist", insert.table.name);
+            let message = format!("column \"{name}\" of relation \"{relation}\" does not exist");
             Error::new(SqlState::UNDEFINED_COLUMN, message)
         };
         let index = schema.index_of(name).map_err(|_| missing())?;
@@ -253,19 +275,27 @@ pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// Writes the files of an INSERT. In a block they stand on the version that the block sees.
+/// Writes the files of an INSERT.
 pub(crate) async fn stage(vantage: &Vantage, plan: &InsertPlan, in_block: bool) -> Result<Arc<dyn StagedWrite>, Error> {
-    let table = &plan.target.table;
+    let target = &plan.target;
     let rows = sets::chained(&plan.source, &plan.further).map_err(|error| publish::execution(&error))?;
-    let checked = checked(rows, &plan.target.raw.schema(), plan.predicate.clone(), &table.name);
-    let version = plan.target.raw.version();
-    let at = if in_block { VersionSelector::Exact(version) } else { VersionSelector::Latest };
-    let mode = if plan.overwrite { WriteMode::Replace(version) } else { WriteMode::Append };
+    let checked = checked(rows, &target.raw.schema(), plan.predicate.clone(), &target.table.name);
+    let mode = if plan.overwrite { WriteMode::Replace(target.raw.version()) } else { WriteMode::Append };
+    with_client(vantage, stage_rows(vantage, target, mode, checked, in_block)).await
+}
+
+/// Writes rows that were checked into files that no version has yet. In a block they stand on the version that it sees.
+pub(crate) async fn stage_rows(
+    vantage: &Vantage,
+    target: &ResolvedTable,
+    mode: WriteMode,
+    rows: SendableRecordBatchStream,
+    in_block: bool,
+) -> Result<Arc<dyn StagedWrite>, Error> {
+    let at = if in_block { VersionSelector::Exact(target.raw.version()) } else { VersionSelector::Latest };
     let store = &vantage.session.engine().shared.parts.store;
-    let note = commit_note(vantage);
-    let staging = store.stage(table, at, mode, checked, &note);
-    let staging = staging.map(|staged| staged.map_err(|error| publish::store(&error, &table.name)));
-    with_client(vantage, staging).await
+    let staged = store.stage(&target.table, at, mode, rows, &commit_note(vantage)).await;
+    staged.map_err(|error| publish::store(&error, &target.table.name))
 }
 
 /// The schema that a query's result has as a table.

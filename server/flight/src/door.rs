@@ -18,7 +18,7 @@ use prost::Message;
 
 use crate::client::Client;
 use crate::encode::{FlightStream, metadata, nothing, schema_bytes, stream, wire_schema};
-use crate::metadata::{answer, schema};
+use crate::metadata::{answer, not_served, recorded_as, schema};
 use crate::prepared::Bound;
 use crate::received::{Messages, parameters};
 use crate::status::{internal, malformed, unsupported};
@@ -78,7 +78,10 @@ impl Door {
                 self.offer(client, bound).await?
             }
             // The command itself is the ticket: it names nothing but patterns, and is answered as the caller.
-            listing => Offer { schema: schema(listing)?.as_ref().clone(), ticket: descriptor.cmd.clone(), rows: None },
+            listing => {
+                let schema = listed(client, listing)?;
+                Offer { schema, ticket: descriptor.cmd.clone(), rows: None }
+            }
         };
         let info = FlightInfo::new().try_with_schema(&schema).map_err(|_| internal())?;
         let info = info.with_endpoint(FlightEndpoint::new().with_ticket(Ticket { ticket })).with_descriptor(descriptor);
@@ -113,7 +116,7 @@ impl Door {
             Command::CommandPreparedStatementQuery(query) => {
                 columns(&find(client, &query.prepared_statement_handle)?.prepared)
             }
-            listing => schema(listing)?.as_ref().clone(),
+            listing => listed(client, listing)?,
         };
         schema_bytes(&schema)
     }
@@ -137,10 +140,15 @@ impl Door {
                         Ok(stream(&schema, on_error(client, running.rows(rows))))
                     }
                     Response::Command(_) | Response::Empty => Ok(nothing()),
+                    // The engine refuses COPY to this protocol.
+                    Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
                 }
             }
             Command::Unknown(_) => Err(malformed("the ticket")),
-            listing => answer(&client.session, listing).map(metadata),
+            listing => {
+                served(client, &listing)?;
+                answer(&client.session, listing).map(metadata)
+            }
         }
     }
 
@@ -250,6 +258,22 @@ pub(crate) fn command(any: Any) -> Result<Command, Error> {
     Command::try_from(any).map_err(|_| malformed("the command"))
 }
 
+/// The columns of a metadata command's answer.
+fn listed(client: &Arc<Client>, listing: Command) -> Result<Schema, Error> {
+    served(client, &listing)?;
+    Ok(schema(listing)?.as_ref().clone())
+}
+
+/// Refuses whatever is no metadata command, and records it: it may be a statement, of a kind that is not served.
+pub(crate) fn served(client: &Arc<Client>, command: &Command) -> Result<(), Error> {
+    if recorded_as(command).is_some() {
+        return Ok(());
+    }
+    let name = command.type_url().rsplit('.').next().unwrap_or_default();
+    let name = if matches!(command, Command::Unknown(_)) { "" } else { name };
+    Err(refuse(&client.session, "FLIGHT SQL", name, not_served(command)))
+}
+
 /// Flight SQL's own transactions are not served; `BEGIN` is.
 pub(crate) fn no_transaction(client: &Arc<Client>, sql: &str, id: Option<&Bytes>) -> Result<(), Error> {
     if id.is_none() {
@@ -305,7 +329,7 @@ pub(crate) fn done(response: Response) -> Result<Option<i64>, Error> {
         Response::Command(command) => Ok(rows_in_tag(&command.tag)),
         Response::Empty => Ok(None),
         // Whether it does is known when it is prepared.
-        Response::Rows(_) => Err(internal()),
+        Response::Rows(_) | Response::CopyOut(..) | Response::CopyIn(_) => Err(internal()),
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) async fn ingest(
     first: FlightData,
     rest: Messages,
 ) -> Result<i64, Error> {
-    let table = command.table.clone();
-    let refused = |error| refuse(&client.session, "INGEST", &format!("INGEST INTO {table}"), error);
+    let normalized = Ingest::normalized_name(&command.table);
+    let refused = |error| refuse(&client.session, "INGEST", &normalized, error);
     let (if_missing, if_exists) = admitted(&command).map_err(&refused)?;
     let incoming =
         open(first, rest).await.and_then(|incoming| incoming.ok_or_else(|| malformed("a load without rows")));

@@ -71,7 +71,7 @@ pub(crate) fn answer(session: &Arc<Session>, command: Command) -> Result<RecordB
 }
 
 /// What the audit calls a metadata command; `None` for any other.
-fn recorded_as(command: &Command) -> Option<&'static str> {
+pub(crate) fn recorded_as(command: &Command) -> Option<&'static str> {
     Some(match command {
         Command::CommandGetCatalogs(_) => "GET CATALOGS",
         Command::CommandGetDbSchemas(_) => "GET DB SCHEMAS",

@@ -25,7 +25,7 @@ use crate::actions::{ACTIONS, act};
 use crate::authorization::AUTHORIZATION;
 use crate::client::Client;
 use crate::connection::Peer;
-use crate::door::{Door, command, no_transaction};
+use crate::door::{Door, command, no_transaction, served};
 use crate::encode::FlightStream;
 use crate::ingest::ingest;
 use crate::login::Gate;
@@ -94,7 +94,10 @@ impl Service {
                     .encode_to_vec()
                     .into());
             }
-            other => return Err(not_served(&other)),
+            other => {
+                served(&client, &other)?;
+                return Err(not_served(&other));
+            }
         };
         Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
     }

@@ -161,7 +161,7 @@ fn limits(info: &mut SqlInfoDataBuilder) {
 }
 
 fn transactions(info: &mut SqlInfoDataBuilder) {
-    // BEGIN pins what is read, but nothing is written in a block: to drivers that is no transaction.
+    // A block takes one write, which is less than drivers mean by transactions.
     info.append(SqlInfo::SqlTransactionsSupported, false);
     info.append(SqlInfo::SqlSavepointsSupported, false);
     info.append(SqlInfo::SqlDefaultTransactionIsolation, SqlTransactionIsolationLevel::SqlTransactionNone as i32);

@@ -106,6 +106,19 @@ impl Coded for BarrierError {
             | Self::UngovernedLeaf { .. } => SqlState::INTERNAL_ERROR,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::ScanFailed { kind: FailureKind::Storage, .. } => {
+                Some("Try again later. If it goes on, tell the operator the incident's number.".to_owned())
+            }
+            Self::ScanFailed { kind: FailureKind::Expression | FailureKind::Internal, .. }
+            | Self::ColumnPrivilege { .. }
+            | Self::WrongStamp
+            | Self::UnexpectedFilter
+            | Self::UngovernedLeaf { .. } => None,
+        }
+    }
 }
 
 impl From<BarrierError> for DataFusionError {

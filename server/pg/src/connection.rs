@@ -78,7 +78,7 @@ impl Connection {
     }
 
     /// Waits for a message, or for the server's end.
-    async fn receive(&mut self) -> Result<Option<Frame>, Fault> {
+    pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Fault> {
         tokio::select! {
             biased;
             frame = self.wire.receive() => Ok(frame?),

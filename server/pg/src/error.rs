@@ -39,6 +39,9 @@ pub enum PgError {
     /// A plaintext connection where TLS is configured.
     #[error("this server accepts encrypted connections only")]
     TlsRequired,
+    /// A login that is bound to another channel, or that somebody has kept from being bound.
+    #[error("{0}")]
+    ChannelBinding(&'static str),
     /// No user in the startup packet.
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
@@ -107,33 +110,9 @@ pub enum PgError {
     /// A format code other than text and binary.
     #[error("unsupported format code: {0}")]
     UnknownFormat(i16),
-    /// A parameter whose text is no value of its type.
-    #[error("invalid input syntax for type {type_name}: parameter ${number}")]
-    InvalidText {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
-    /// A parameter whose bytes are no value of its type.
-    #[error("incorrect binary data format in bind parameter {0}")]
-    InvalidBinary(usize),
-    /// A parameter that its type cannot hold.
-    #[error("parameter ${number} is out of range for type {type_name}")]
-    OutOfRange {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
-    /// A date or time parameter that is none, or outside the calendar.
-    #[error("invalid {type_name} value: parameter ${number}")]
-    InvalidTime {
-        /// The parameter, from 1.
-        number: usize,
-        /// PostgreSQL's name of the type.
-        type_name: &'static str,
-    },
+    /// A value that a client sent, and that cannot be read or stored.
+    #[error("{0}")]
+    Value(Box<lakeward_engine::Error>),
     /// A parameter type or format that is not supported.
     #[error("parameter ${0} has a type that is not supported in this format")]
     UnsupportedParameter(usize),
@@ -173,7 +152,7 @@ impl Coded for PgError {
             | Self::NoBinaryForm(_)
             | Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
             Self::InvalidUtf8 => SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            Self::TlsRequired | Self::NoUser => SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            Self::TlsRequired | Self::NoUser | Self::ChannelBinding(_) => SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             Self::PasswordFailed(_) => SqlState::INVALID_PASSWORD,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,
             Self::InvalidSetting { .. } | Self::UnknownFormat(_) => SqlState::INVALID_PARAMETER_VALUE,
@@ -186,10 +165,7 @@ impl Coded for PgError {
             Self::DuplicatePortal(_) => SqlState::DUPLICATE_CURSOR,
             Self::PortalDone(_) => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::TooManyNamed(_) => SqlState::INSUFFICIENT_RESOURCES,
-            Self::InvalidText { .. } => SqlState::INVALID_TEXT_REPRESENTATION,
-            Self::InvalidBinary(_) => SqlState::INVALID_BINARY_REPRESENTATION,
-            Self::OutOfRange { .. } => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            Self::InvalidTime { .. } => SqlState::INVALID_DATETIME_FORMAT,
+            Self::Value(error) => error.sqlstate(),
             Self::ResultOutOfRange(_) => SqlState::DATETIME_FIELD_OVERFLOW,
             Self::LimitExceeded(_) => SqlState::PROGRAM_LIMIT_EXCEEDED,
             Self::Internal(_) => SqlState::INTERNAL_ERROR,
@@ -202,6 +178,14 @@ impl Coded for PgError {
             Self::UnknownDatabase(_) => Some("the database is \"lakeward\"".to_owned()),
             Self::InvalidSetting { name: "client_encoding", .. } => Some("use UTF8".to_owned()),
             Self::NoBinaryForm(_) => Some("request this column in text format".to_owned()),
+            Self::Value(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> Option<String> {
+        match self {
+            Self::Value(error) => error.context(),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use lakeward_engine::{Request, Response, RowStream, prepare, run};
 use crate::connection::Connection;
 use crate::error::PgError;
 use crate::message::{Bind, Target};
-use crate::portal::{Portal, Rows, State, Statement, tag_text};
+use crate::portal::{Encoder, Portal, Rows, State, Statement, tag_text};
 use crate::rows::RowEncoder;
 use crate::types::{Formats, describe, same_shape};
 use crate::wire::Fault;
@@ -98,6 +98,9 @@ impl Connection {
                 let running = Box::pin(run(&self.session, request));
                 match self.wire.watch(running).await?? {
                     Response::Rows(stream) => self.begin_rows(name, stream, max_rows).await,
+                    // A limit on rows is not for COPY.
+                    Response::CopyOut(stream, options) => self.copy_out(stream, &options, false).await,
+                    Response::CopyIn(writer) => self.copy_in(*writer, false).await,
                     Response::Command(command) => self.report(&command),
                     Response::Empty => Ok(reply::empty_query(&mut self.wire.out)?),
                 }
@@ -118,7 +121,7 @@ impl Connection {
         let described = described.filter(|described| same_shape(described, stream.schema()));
         let described = described.ok_or(PgError::ResultTypeChanged)?;
         let encoder = RowEncoder::new(portal.formats.clone(), zone).described(described);
-        let rows = Box::new(Rows::new(stream, encoder));
+        let rows = Box::new(Rows::new(stream, Encoder::Rows(encoder)));
         self.send_some(name, rows, max_rows).await
     }
 

@@ -8,7 +8,9 @@
 //! refused where TLS is configured; errors carry a SQLSTATE and never a value; a panic ends one connection only.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod binding;
 mod connection;
+mod copy;
 mod error;
 mod extended;
 mod frame;

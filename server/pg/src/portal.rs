@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::BytesMut;
 use datafusion_common::ScalarValue;
 use futures::{FutureExt, StreamExt};
 use lakeward_engine::{Prepared, RowStream, RowTag};
 
+use crate::copy::CopyEncoder;
+use crate::error::PgError;
 use crate::rows::RowEncoder;
 use crate::types::Formats;
 use crate::wire::{FLUSH_BYTES, Fault, Wire};
@@ -40,10 +43,34 @@ pub(crate) enum State {
     Done,
 }
 
+/// How rows are written.
+pub(crate) enum Encoder {
+    /// As DataRow messages.
+    Rows(RowEncoder),
+    /// As COPY's data.
+    Copy(CopyEncoder),
+}
+
+impl Encoder {
+    fn encode(
+        &mut self,
+        batch: &RecordBatch,
+        first: usize,
+        end: usize,
+        enough_bytes: usize,
+        out: &mut BytesMut,
+    ) -> Result<usize, PgError> {
+        match self {
+            Self::Rows(encoder) => encoder.encode(batch, first, end, enough_bytes, out),
+            Self::Copy(encoder) => encoder.encode(batch, first, end, enough_bytes, out),
+        }
+    }
+}
+
 /// Rows on their way.
 pub(crate) struct Rows {
     stream: RowStream,
-    encoder: RowEncoder,
+    encoder: Encoder,
     /// A batch of which some rows are sent, and the first that is not.
     rest: Option<(RecordBatch, usize)>,
 }
@@ -57,8 +84,16 @@ pub(crate) struct Sent {
 }
 
 impl Rows {
-    pub(crate) fn new(stream: RowStream, encoder: RowEncoder) -> Self {
+    pub(crate) fn new(stream: RowStream, encoder: Encoder) -> Self {
         Self { stream, encoder, rest: None }
+    }
+
+    /// What ends COPY's data, once all rows are sent.
+    pub(crate) fn end(&mut self, out: &mut BytesMut) -> Result<(), PgError> {
+        match &mut self.encoder {
+            Encoder::Copy(encoder) => encoder.end(out),
+            Encoder::Rows(_) => Ok(()),
+        }
     }
 
     /// The kind of command tag.
@@ -130,12 +165,13 @@ pub(crate) fn tag_text(tag: RowTag, rows: u64) -> String {
         RowTag::Select => format!("SELECT {rows}"),
         RowTag::Show => "SHOW".to_owned(),
         RowTag::Explain => "EXPLAIN".to_owned(),
+        RowTag::Copy => format!("COPY {rows}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Rows, tag_text};
+    use super::{Encoder, Rows, tag_text};
     use crate::rows::{RowEncoder, Zone};
     use crate::types::Formats;
     use crate::wire::{Fault, Wire};
@@ -154,7 +190,7 @@ mod tests {
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int32Array::from_iter_values(0..10))]).unwrap();
         let all = futures::stream::iter((0..batches).map(move |_| Ok(batch.clone()))).chain(rest);
         let stream = RowStream::new(schema, RowTag::Select, all.boxed());
-        Rows::new(stream, RowEncoder::new(Formats::default(), Zone::UTC))
+        Rows::new(stream, Encoder::Rows(RowEncoder::new(Formats::default(), Zone::UTC)))
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use lakeward_base::{Coded, SqlState};
 use lakeward_engine::{Notice, TransactionStatus};
 use pgwire::messages::Message;
+use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 use pgwire::messages::data::{FieldDescription, NoData, ParameterDescription, RowDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{
@@ -31,6 +32,15 @@ impl Severity {
             Self::Fatal => "FATAL",
         }
     }
+}
+
+/// Which way COPY's data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To the client.
+    Out,
+    /// From the client.
+    In,
 }
 
 fn put(out: &mut BytesMut, message: &impl Message) -> Result<(), PgError> {
@@ -61,6 +71,7 @@ pub(crate) fn error(out: &mut BytesMut, severity: Severity, error: &dyn Coded) {
     all.extend(error.detail().map(|detail| (b'D', clean(detail))));
     all.extend(error.hint().map(|hint| (b'H', clean(hint))));
     all.extend(error.position().map(|position| (b'P', position.to_string())));
+    all.extend(error.context().map(|context| (b'W', clean(context))));
     if put(out, &ErrorResponse::new(all)).is_err() {
         tracing::error!("an error message was too long for the protocol");
     }
@@ -89,6 +100,21 @@ pub(crate) fn parameter_status(out: &mut BytesMut, name: &str, value: &str) -> R
 /// A statement's end.
 pub(crate) fn command_complete(out: &mut BytesMut, tag: &str) -> Result<(), PgError> {
     put(out, &CommandComplete::new(clean(tag.to_owned())))
+}
+
+/// COPY's data follows, or is waited for: from the server or from the client, in text or in binary.
+pub(crate) fn copy(out: &mut BytesMut, direction: Direction, is_binary: bool, columns: usize) -> Result<(), PgError> {
+    let count = i16::try_from(columns).map_err(|_| PgError::LimitExceeded("too many columns"))?;
+    let formats = vec![i16::from(is_binary); columns];
+    match direction {
+        Direction::Out => put(out, &CopyOutResponse::new(i8::from(is_binary), count, formats)),
+        Direction::In => put(out, &CopyInResponse::new(i8::from(is_binary), count, formats)),
+    }
+}
+
+/// All of COPY's data is sent.
+pub(crate) fn copy_done(out: &mut BytesMut) -> Result<(), PgError> {
+    put(out, &CopyDone::new())
 }
 
 /// No statement in the text.
@@ -132,8 +158,8 @@ pub(crate) fn row_description(out: &mut BytesMut, fields: Vec<FieldDescription>)
 }
 
 /// The SASL mechanisms on offer.
-pub(crate) fn sasl(out: &mut BytesMut, mechanism: &str) -> Result<(), PgError> {
-    put(out, &Authentication::SASL(vec![mechanism.to_owned()]))
+pub(crate) fn sasl(out: &mut BytesMut, mechanisms: Vec<String>) -> Result<(), PgError> {
+    put(out, &Authentication::SASL(mechanisms))
 }
 
 /// The server's part of the exchange.

@@ -1,8 +1,9 @@
-//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
+//! The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), with and without channel binding.
 //!
-//! `SCRAM-SHA-256-PLUS` is not offered, so that `n` (the client cannot) and `y` (the client could, and believes that
-//! the server cannot, which is true) are both right, and `p` never is. The chosen header is checked again in the last
-//! message, where it is covered by the proof. Invariant: nothing a client sends panics, and none of it is printed.
+//! `SCRAM-SHA-256-PLUS` is offered where the channel is TLS and has a binding (`tls-server-end-point`, RFC 5929). A client
+//! that says `y` (it could bind, and believes that the server cannot) has then been lied to, and is refused. What the
+//! client says of the binding is checked again in its last message, where it is covered by the proof. Invariant: nothing
+//! a client sends panics, and none of it is printed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,21 @@ use rand::RngCore;
 
 use crate::error::PgError;
 
-/// The mechanism's name.
+/// The mechanism without channel binding.
 pub(crate) const MECHANISM: &str = "SCRAM-SHA-256";
+/// The mechanism with it.
+pub(crate) const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// How a message with the only binding that there is begins.
+const BOUND: &str = "p=tls-server-end-point,";
+
+/// What binds an exchange to its channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Channel<'a> {
+    /// The binding that the server offers.
+    pub(crate) binding: Option<&'a [u8]>,
+    /// Whether the client took the mechanism with it.
+    pub(crate) bound: bool,
+}
 
 /// A server nonce of 18 random bytes, as PostgreSQL makes it.
 pub(crate) fn nonce() -> String {
@@ -22,7 +36,8 @@ pub(crate) fn nonce() -> String {
 
 /// An exchange of which the first message has been answered.
 pub(crate) struct Exchange {
-    header: &'static str,
+    /// What the client must repeat in its last message: its header, and the binding.
+    header: Vec<u8>,
     client_first_bare: String,
     server_first: String,
     nonce: String,
@@ -43,9 +58,10 @@ impl Exchange {
         server_nonce: &str,
         salt: &[u8],
         iterations: u32,
+        channel: Channel<'_>,
     ) -> Result<Self, PgError> {
         let message = utf8(client_first)?;
-        let (header, bare) = split_header(message)?;
+        let (header, bare) = split_header(message, channel)?;
         let mut attributes = bare.split(',');
         attribute(attributes.next(), "n=")?;
         let client_nonce = attribute(attributes.next(), "r=")?;
@@ -67,8 +83,8 @@ impl Exchange {
         let message = utf8(client_final)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(MALFORMED)?;
         let mut attributes = without_proof.split(',');
-        if attribute(attributes.next(), "c=")? != STANDARD.encode(self.header) {
-            return Err(PgError::Protocol("SCRAM channel binding check failed"));
+        if attribute(attributes.next(), "c=")? != STANDARD.encode(&self.header) {
+            return Err(PgError::ChannelBinding("SCRAM channel binding check failed"));
         }
         if attribute(attributes.next(), "r=")? != self.nonce {
             return Err(PgError::Protocol("invalid SCRAM response: nonce does not match"));
@@ -100,11 +116,25 @@ fn attribute<'a>(part: Option<&'a str>, name: &str) -> Result<&'a str, PgError> 
     part.and_then(|part| part.strip_prefix(name)).ok_or(MALFORMED)
 }
 
-fn split_header(message: &str) -> Result<(&'static str, &str), PgError> {
-    let (header, rest) = match message.split_at_checked(2) {
-        Some(("n,", rest)) => ("n,,", rest),
-        Some(("y,", rest)) => ("y,,", rest),
-        Some(("p=", _)) => {
+/// What the last message must repeat, and the rest of the first.
+fn split_header<'a>(message: &'a str, channel: Channel<'_>) -> Result<(Vec<u8>, &'a str), PgError> {
+    let (header, rest) = match (message.split_at_checked(2), channel.binding.filter(|_| channel.bound)) {
+        (Some(("p=", _)), Some(binding)) => {
+            let rest = message.strip_prefix(BOUND);
+            let rest = rest.ok_or(PgError::Protocol("unsupported SCRAM channel-binding type"))?;
+            ([BOUND.as_bytes(), b",", binding].concat(), rest)
+        }
+        (Some(("n," | "y,", _)), Some(_)) => {
+            return Err(PgError::Protocol(
+                "the client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data",
+            ));
+        }
+        (Some(("n,", rest)), None) => (b"n,,".to_vec(), rest),
+        (Some(("y,", _)), None) if channel.binding.is_some() => {
+            return Err(PgError::ChannelBinding("SCRAM channel binding negotiation error"));
+        }
+        (Some(("y,", rest)), None) => (b"y,,".to_vec(), rest),
+        (Some(("p=", _)), None) => {
             return Err(PgError::Protocol(
                 "the client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel binding data",
             ));
@@ -123,9 +153,10 @@ fn split_header(message: &str) -> Result<(&'static str, &str), PgError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exchange, STANDARD, server_final};
+    use super::{Channel, Exchange, STANDARD, server_final};
     use base64::Engine as _;
     use hmac::{Hmac, Mac};
+    use lakeward_base::Coded;
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
@@ -150,8 +181,32 @@ mod tests {
         sum
     }
 
+    /// No binding.
+    const PLAIN: Channel<'static> = Channel { binding: None, bound: false };
+
     fn begin() -> Exchange {
-        Exchange::begin(CLIENT_FIRST, SERVER_NONCE, &STANDARD.decode(SALT).unwrap(), 4096).unwrap()
+        Exchange::begin(CLIENT_FIRST, SERVER_NONCE, &STANDARD.decode(SALT).unwrap(), 4096, PLAIN).unwrap()
+    }
+
+    #[test]
+    fn a_channel_is_bound_by_what_both_ends_know() {
+        let offered = |bound| Channel { binding: Some(b"hash"), bound };
+        let begin = |first: &str, channel| Exchange::begin(first.as_bytes(), "s", b"salt", 4096, channel);
+        let first = "p=tls-server-end-point,,n=u,r=c";
+        let proof = STANDARD.encode([0; 32]);
+        let last = |bound: &[u8]| format!("c={},r=cs,p={proof}", STANDARD.encode(bound));
+        let exchange = begin(first, offered(true)).unwrap();
+        assert!(exchange.finish(last(b"p=tls-server-end-point,,hash").as_bytes()).is_ok());
+        for wrong in [&b"p=tls-server-end-point,,hasH"[..], b"p=tls-server-end-point,,", b"n,,", b"y,,hash"] {
+            let refused = exchange.finish(last(wrong).as_bytes());
+            assert_eq!(refused.err().map(|error| error.sqlstate().to_string()).as_deref(), Some("28000"));
+        }
+        let code = |first: &str, channel| begin(first, channel).err().map(|error| error.sqlstate().to_string());
+        assert_eq!(code("y,,n=u,r=c", offered(false)).as_deref(), Some("28000"), "a downgrade");
+        assert_eq!(code("n,,n=u,r=c", offered(false)), None, "a client that cannot");
+        assert_eq!(code("n,,n=u,r=c", offered(true)).as_deref(), Some("08P01"));
+        assert_eq!(code(first, offered(false)).as_deref(), Some("08P01"));
+        assert_eq!(code("p=tls-unique,,n=u,r=c", offered(true)).as_deref(), Some("08P01"));
     }
 
     #[test]
@@ -174,7 +229,7 @@ mod tests {
         let changed = String::from_utf8(CLIENT_FINAL.to_vec()).unwrap().replace("c=biws", "c=eSws");
         assert!(begin().finish(changed.as_bytes()).is_err());
         let first = String::from_utf8(CLIENT_FIRST.to_vec()).unwrap().replace("n,,", "y,,");
-        let exchange = Exchange::begin(first.as_bytes(), SERVER_NONCE, b"salt", 4096).unwrap();
+        let exchange = Exchange::begin(first.as_bytes(), SERVER_NONCE, b"salt", 4096, PLAIN).unwrap();
         assert!(exchange.finish(changed.as_bytes()).is_ok());
         assert!(exchange.finish(CLIENT_FINAL).is_err());
     }
@@ -196,7 +251,7 @@ mod tests {
             b"n,,n=\xff,r=a",
             b"n,,n=u\0,r=a",
         ] {
-            assert!(Exchange::begin(first, "s", b"salt", 4096).is_err(), "{first:?}");
+            assert!(Exchange::begin(first, "s", b"salt", 4096, PLAIN).is_err(), "{first:?}");
         }
         for last in [
             &b""[..],
@@ -215,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_messages_do_not_panic(first in "[nyp],?(a=x)?,n?=?.{0,8},r=.{0,8}", last in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(exchange) = Exchange::begin(first.as_bytes(), "s", b"salt", 4096) {
+            if let Ok(exchange) = Exchange::begin(first.as_bytes(), "s", b"salt", 4096, PLAIN) {
                 prop_assert!(exchange.finish(&last).is_err());
             }
         }

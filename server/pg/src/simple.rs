@@ -10,7 +10,7 @@ use lakeward_engine::{
 };
 
 use crate::connection::Connection;
-use crate::portal::{Rows, tag_text};
+use crate::portal::{Encoder, Rows, tag_text};
 use crate::reply;
 use crate::rows::RowEncoder;
 use crate::types::{Formats, describe};
@@ -52,6 +52,8 @@ impl Connection {
         let running = Box::pin(run(&self.session, Request::text(statement)));
         match self.wire.watch(running).await?? {
             Response::Rows(stream) => self.send_all(stream, ends).await,
+            Response::CopyOut(stream, options) => self.copy_out(stream, &options, ends).await,
+            Response::CopyIn(writer) => self.copy_in(*writer, ends).await,
             Response::Command(command) => {
                 self.end_text(ends).await?;
                 self.report(&command)
@@ -60,7 +62,8 @@ impl Connection {
         }
     }
 
-    async fn end_text(&mut self, ends: bool) -> Result<(), Fault> {
+    /// Commits the transaction of a text that ends.
+    pub(crate) async fn end_text(&mut self, ends: bool) -> Result<(), Fault> {
         if ends {
             self.wire.watch(settle(&self.session)).await??;
         }
@@ -71,7 +74,7 @@ impl Connection {
         let formats = Formats::default();
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
         let encoder = RowEncoder::new(formats, self.zone()).described(stream.schema());
-        let mut rows = Rows::new(stream, encoder);
+        let mut rows = Rows::new(stream, Encoder::Rows(encoder));
         let sent = rows.send(&mut self.wire, 0).await?;
         let tag = tag_text(rows.tag(), sent.rows);
         drop(rows);

@@ -13,10 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::binding::{Shown, noted};
 use crate::error::PgError;
 use crate::message::Reader;
 use crate::packet::{Hello, Packet, parse};
-use crate::scram::{self, Exchange};
+use crate::scram::{self, Channel, Exchange};
 use crate::serve::Context;
 use crate::wire::{Duplex, Fault, Wire};
 use crate::{packet, reply};
@@ -32,6 +33,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(crate) struct Greeted {
     pub(crate) wire: Wire,
     pub(crate) hello: Hello,
+    /// What binds a login to the TLS channel.
+    binding: Option<Vec<u8>>,
 }
 
 /// How a connection stands after its first packets.
@@ -40,17 +43,20 @@ struct Opening {
     encrypted: bool,
     asked_tls: bool,
     asked_gss: bool,
+    shown: Shown,
 }
 
 /// Reads a connection's first packets; `None` where nothing more is to be done with it.
 pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option<Greeted>, PgError> {
     let mut first = [0];
     let direct = stream.peek(&mut first).await? == 1 && first == [TLS_HANDSHAKE];
-    let (stream, encrypted): (Box<dyn Duplex>, bool) = match (&context.tls, direct) {
-        (Some(tls), true) => (accept_direct(stream, tls).await?, true),
-        _ => (Box::new(stream), false),
+    let (stream, shown): (Box<dyn Duplex>, Option<Shown>) = match (&context.tls, direct) {
+        (Some(tls), true) => accept_direct(stream, tls).await.map(|(stream, shown)| (stream, Some(shown)))?,
+        _ => (Box::new(stream), None),
     };
-    let mut opening = Opening { stream, encrypted, asked_tls: encrypted, asked_gss: encrypted };
+    let encrypted = shown.is_some();
+    let shown = shown.unwrap_or_default();
+    let mut opening = Opening { stream, encrypted, asked_tls: encrypted, asked_gss: encrypted, shown };
     loop {
         let packet = match read_packet(&mut opening.stream, context.limits.startup_message_bytes).await {
             Ok(Some(packet)) => packet,
@@ -81,7 +87,7 @@ pub(crate) async fn greet(stream: TcpStream, context: &Context) -> Result<Option
             }
             Packet::Hello(hello) => {
                 let wire = Wire::new(opening.stream, context.limits.startup_message_bytes);
-                return Ok(Some(Greeted { wire, hello }));
+                return Ok(Some(Greeted { wire, hello, binding: opening.shown.binding() }));
             }
         }
     }
@@ -100,19 +106,24 @@ async fn encrypt(mut opening: Opening, context: &Context) -> Result<Opening, PgE
     opening.stream.write_all(&answer).await?;
     opening.asked_tls = true;
     if let Some(tls) = &context.tls {
-        let stream = TlsAcceptor::from(Arc::clone(tls)).accept(opening.stream).await?;
-        return Ok(Opening { stream: Box::new(stream), encrypted: true, asked_tls: true, asked_gss: true });
+        let (tls, shown) = noted(tls);
+        let stream = TlsAcceptor::from(tls).accept(opening.stream).await?;
+        return Ok(Opening { stream: Box::new(stream), encrypted: true, asked_tls: true, asked_gss: true, shown });
     }
     Ok(opening)
 }
 
 /// TLS without a request first: the client must name the protocol, or a confused web client would be let in.
-async fn accept_direct(stream: TcpStream, tls: &Arc<rustls::ServerConfig>) -> Result<Box<dyn Duplex>, PgError> {
-    let stream = TlsAcceptor::from(Arc::clone(tls)).accept(stream).await?;
+async fn accept_direct(
+    stream: TcpStream,
+    tls: &Arc<rustls::ServerConfig>,
+) -> Result<(Box<dyn Duplex>, Shown), PgError> {
+    let (tls, shown) = noted(tls);
+    let stream = TlsAcceptor::from(tls).accept(stream).await?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(PgError::Protocol("direct TLS connection without the protocol name \"postgresql\""));
     }
-    Ok(Box::new(stream))
+    Ok((Box::new(stream), shown))
 }
 
 /// Reads exactly one packet; `None` where the client closed the connection instead.
@@ -129,7 +140,7 @@ async fn read_packet(stream: &mut Box<dyn Duplex>, limit_bytes: usize) -> Result
 
 /// Authenticates a client and opens its session.
 pub(crate) async fn log_in(greeted: &mut Greeted, peer: SocketAddr, context: &Context) -> Result<Arc<Session>, Fault> {
-    let Greeted { wire, hello } = greeted;
+    let Greeted { wire, hello, binding } = greeted;
     if let Some(version) = hello.negotiated() {
         reply::negotiate(&mut wire.out, version, hello.unknown_options())?;
     }
@@ -138,10 +149,10 @@ pub(crate) async fn log_in(greeted: &mut Greeted, peer: SocketAddr, context: &Co
         return Err(Fault::Fatal(lakeward_engine::Error::unsupported("replication")));
     }
     let verifier = context.engine.verifier(&login.user);
-    let signature = prove(wire, &verifier).await.inspect_err(|fault| {
+    let signature = prove(wire, &verifier, binding.as_deref()).await.inspect_err(|fault| {
         // Leaving without an answer is how clients ask whether a password is needed: no attempt.
-        if !matches!(fault, Fault::Gone) {
-            context.engine.login_failed(&login, SqlState::PROTOCOL_VIOLATION);
+        if let Fault::Failed(error) | Fault::Fatal(error) = fault {
+            context.engine.login_failed(&login, error.sqlstate());
         }
     })?;
     let Some(signature) = signature else {
@@ -174,16 +185,21 @@ fn login_of(hello: &Hello, peer: SocketAddr) -> Result<Login, PgError> {
 }
 
 /// The SCRAM exchange; `None` where the proof does not fit.
-async fn prove(wire: &mut Wire, verifier: &Verifier) -> Result<Option<[u8; 32]>, Fault> {
-    reply::sasl(&mut wire.out, scram::MECHANISM)?;
+async fn prove(wire: &mut Wire, verifier: &Verifier, binding: Option<&[u8]>) -> Result<Option<[u8; 32]>, Fault> {
+    let offered = binding.map(|_| scram::MECHANISM_PLUS).into_iter().chain([scram::MECHANISM]);
+    reply::sasl(&mut wire.out, offered.map(str::to_owned).collect())?;
     wire.flush().await?;
     let mut initial = Reader(password_message(wire).await?);
-    if initial.text()? != scram::MECHANISM {
-        return Err(PgError::Protocol("client selected an invalid SASL authentication mechanism").into());
-    }
+    let bound = match initial.text()?.as_str() {
+        scram::MECHANISM => false,
+        scram::MECHANISM_PLUS if binding.is_some() => true,
+        _ => return Err(PgError::Protocol("client selected an invalid SASL authentication mechanism").into()),
+    };
     let client_first = initial.value()?.ok_or(PgError::Protocol("malformed SCRAM message"))?;
     initial.end()?;
-    let exchange = Exchange::begin(&client_first, &scram::nonce(), verifier.scram.salt(), verifier.scram.iterations())?;
+    let (salt, iterations) = (verifier.scram.salt(), verifier.scram.iterations());
+    let channel = Channel { binding, bound };
+    let exchange = Exchange::begin(&client_first, &scram::nonce(), salt, iterations, channel)?;
     reply::sasl_continue(&mut wire.out, exchange.server_first().to_owned())?;
     wire.flush().await?;
     let last = exchange.finish(&password_message(wire).await?)?;

@@ -51,6 +51,7 @@ impl From<PgError> for Fault {
             | PgError::UnsupportedProtocol { .. }
             | PgError::TlsRequired
             | PgError::NoUser
+            | PgError::ChannelBinding(_)
             | PgError::PasswordFailed(_)
             | PgError::UnknownDatabase(_)
             | PgError::InvalidSetting { .. }
@@ -68,10 +69,7 @@ impl From<PgError> for Fault {
             | PgError::ParameterCount { .. }
             | PgError::FormatCount { .. }
             | PgError::UnknownFormat(_)
-            | PgError::InvalidText { .. }
-            | PgError::InvalidBinary(_)
-            | PgError::OutOfRange { .. }
-            | PgError::InvalidTime { .. }
+            | PgError::Value(_)
             | PgError::UnsupportedParameter(_)
             | PgError::UnsupportedColumn(_)
             | PgError::NoBinaryForm(_)

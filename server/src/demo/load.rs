@@ -166,7 +166,8 @@ async fn run_script(session: &Arc<Session>, name: &'static str, script: &str) ->
 
 async fn run_statement(session: &Arc<Session>, sql: &str) -> Result<(), lakeward_engine::Error> {
     match lakeward_engine::run(session, Request::text(sql)).await? {
-        Response::Rows(rows) => rows.try_for_each(|_| std::future::ready(Ok(()))).await,
+        Response::Rows(rows) | Response::CopyOut(rows, _) => rows.try_for_each(|_| std::future::ready(Ok(()))).await,
         Response::Command(_) | Response::Empty => Ok(()),
+        Response::CopyIn(_) => Err(lakeward_engine::Error::unsupported("COPY FROM STDIN in a script")),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_flight::sql::{
     CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery,
-    ProstMessageExt, TableDefinitionOptions,
+    CommandStatementSubstraitPlan, ProstMessageExt, TableDefinitionOptions,
 };
 use arrow_flight::{FlightData, FlightDescriptor, Ticket};
 use datafusion::arrow::array::{
@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tonic::{Code, Status};
 
-use super::client::{Raw, block_on, commits, encoded, numbers, pairs, sqlstate};
+use super::client::{Raw, block_on, commits, encoded, numbers, pairs, recorded, sqlstate};
 use crate::harness::Lab;
 
 const ROUNDS: usize = 300;
@@ -183,6 +183,13 @@ fn a_put_that_is_none_is_refused() {
             ..FlightData::default()
         };
         fair(client.put(vec![path]).await, "a path");
+        let plan = CommandStatementSubstraitPlan::default().as_any().encode_to_vec();
+        let refused = client.info(plan.clone()).await.unwrap_err();
+        assert_eq!((refused.code(), sqlstate(&refused).as_str()), (Code::Unimplemented, "0A000"));
+        fair(client.get(Ticket { ticket: plan.into() }).await, "a plan as a ticket");
         assert!(client.query("SELECT 1").await.is_ok());
     });
+    let refused = recorded(&lab, "statement_class = 'FLIGHT SQL'");
+    let expected = ["CommandStatementQuery", "CommandStatementSubstraitPlan", "CommandStatementSubstraitPlan"];
+    assert_eq!(refused, expected.map(|name| format!("DENIED|FLIGHT SQL|{name}|0A000|")));
 }

@@ -103,7 +103,9 @@ fn the_modes_make_append_replace_and_refuse() {
     });
     let quoted = lab.psql("admin").rows("SELECT count(*) FROM \"Other \"\"t\"\"\"");
     assert_eq!(quoted, "2");
-    assert_eq!(recorded(&lab, "phase = 'DENIED'").len(), 5);
+    let denied = recorded(&lab, "phase = 'DENIED'");
+    assert_eq!(denied.len(), 5);
+    assert_eq!(denied[0], "DENIED|INGEST|INGEST INTO \"t\"|42P01|");
     assert_eq!(recorded(&lab, "phase = 'END' AND sqlstate = '42P07'").len(), 1);
 }
 

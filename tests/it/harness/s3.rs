@@ -26,7 +26,7 @@ pub struct S3 {
     child: Child,
     leash: Leash,
     port: u16,
-    directory: TempDir,
+    _directory: TempDir,
 }
 
 /// One answer of plain HTTP.
@@ -49,12 +49,13 @@ impl Reply {
 impl S3 {
     /// Starts one, with the bucket `lake`.
     pub fn start() -> Self {
-        let s3 = Self::start_on(free_port());
+        let s3 = Self::launch();
         assert_eq!(s3.request("PUT", "/lake", b"").status, 200, "a bucket is made");
         s3
     }
 
-    fn start_on(port: u16) -> Self {
+    fn launch() -> Self {
+        let port = free_port();
         let python = std::env::var_os("LAKEWARD_TEST_PYTHON").map(PathBuf::from);
         let python = python.expect("LAKEWARD_TEST_PYTHON names the Python that scripts/test sets up");
         let moto = python.parent().expect("it is in a directory").join("moto_server");
@@ -65,7 +66,7 @@ impl S3 {
             .spawn()
             .expect("moto starts (scripts/setup installs it)");
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let s3 = Self { leash: Leash::hold(&child, directory.path()), child, port, directory };
+        let s3 = Self { leash: Leash::hold(&child, directory.path()), child, port, _directory: directory };
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "moto does not listen");
@@ -109,7 +110,6 @@ impl Drop for S3 {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.leash.release();
-        let _ = self.directory.path();
     }
 }
 
@@ -289,17 +289,23 @@ fn refuse(mut stream: &TcpStream, status: u16, code: &str, path: &str) -> std::i
 pub struct Site {
     directory: TempDir,
     endpoint: String,
+    patience_ms: u64,
 }
 
 impl Site {
-    /// For the bucket `lake` at `endpoint`.
+    /// For the bucket `lake` at `endpoint`, with patience for a machine that is busy with other tests.
     pub fn at(endpoint: &str) -> Self {
+        Self::with_patience(endpoint, 20_000)
+    }
+
+    /// The same; a catalog that could not be read for so long is not relied on.
+    pub fn with_patience(endpoint: &str, patience_ms: u64) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let credentials = directory.path().join("credentials");
         let text = format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
         std::fs::write(&credentials, text).expect("credentials are written");
         std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).expect("they are closed");
-        Self { directory, endpoint: endpoint.to_owned() }
+        Self { directory, endpoint: endpoint.to_owned(), patience_ms }
     }
 
     /// The file of credentials.
@@ -316,9 +322,10 @@ impl Site {
     pub fn config(&self, node: &str, more: &str) -> String {
         format!(
             "[audit]\nnode = \"{node}\"\n[storage]\nwarehouse = \"s3://lake/tables\"\ncatalog = \"s3://lake/catalog\"\n\
-             catalog_patience_ms = 1500\n[storage.s3.main]\nbuckets = [\"lake\"]\nregion = \"us-east-1\"\n\
+             catalog_patience_ms = {}\n[storage.s3.main]\nbuckets = [\"lake\"]\nregion = \"us-east-1\"\n\
              endpoint = \"{}\"\nallow_http = true\ncredentials = \"file\"\ncredentials_file = \"{}\"\n\
              connect_timeout_ms = 1000\nrequest_timeout_ms = 3000\nmax_retries = 2\nretry_timeout_ms = 2000\n{more}\n",
+            self.patience_ms,
             self.endpoint,
             self.credentials().display()
         )
@@ -368,6 +375,7 @@ pub fn succeeded(output: &std::process::Output) {
 /// `lakeward serve` that must not start: exit code and stderr.
 pub fn refused_to_serve(data: &Path) -> (i32, String) {
     let output = Command::new(binary())
+        .env_remove("AWS_ACCESS_KEY_ID")
         .args(["serve", "--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"])
         .arg(data)
         .output()

@@ -15,7 +15,18 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 
 /// Trusts one authority.
 #[derive(Clone)]
-pub struct Connector(Arc<rustls::ClientConfig>);
+pub struct Connector(Arc<rustls::ClientConfig>, Binding);
+
+/// What a client says that its TLS channel is.
+#[derive(Clone)]
+pub enum Binding {
+    /// Nothing.
+    None,
+    /// The hash of the certificate that it saw.
+    Seen,
+    /// Another.
+    Other,
+}
 
 /// A connector that verifies the server against `ca`.
 pub fn connector(ca: &Path) -> Connector {
@@ -23,7 +34,14 @@ pub fn connector(ca: &Path) -> Connector {
     roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Connector(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    Connector(Arc::new(config.with_root_certificates(roots).with_no_client_auth()), Binding::None)
+}
+
+impl Connector {
+    /// The same for a client that binds its login to the channel.
+    pub fn bound(self, binding: Binding) -> Self {
+        Self(self.0, binding)
+    }
 }
 
 impl MakeTlsConnect<Socket> for Connector {
@@ -33,12 +51,12 @@ impl MakeTlsConnect<Socket> for Connector {
 
     fn make_tls_connect(&mut self, domain: &str) -> io::Result<Handshake> {
         let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other)?;
-        Ok(Handshake(Arc::clone(&self.0), name))
+        Ok(Handshake(Arc::clone(&self.0), name, self.1.clone()))
     }
 }
 
 /// One handshake.
-pub struct Handshake(Arc<rustls::ClientConfig>, ServerName<'static>);
+pub struct Handshake(Arc<rustls::ClientConfig>, ServerName<'static>, Binding);
 
 impl TlsConnect<Socket> for Handshake {
     type Stream = Stream;
@@ -48,17 +66,28 @@ impl TlsConnect<Socket> for Handshake {
     fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move {
             let connector = tokio_rustls::TlsConnector::from(self.0);
-            connector.connect(self.1, stream).await.map(|stream| Stream(Box::new(stream)))
+            connector.connect(self.1, stream).await.map(|stream| Stream(Box::new(stream), self.2))
         })
     }
 }
 
 /// A verified connection.
-pub struct Stream(Box<tokio_rustls::client::TlsStream<Socket>>);
+pub struct Stream(Box<tokio_rustls::client::TlsStream<Socket>>, Binding);
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
+        let certificate = self.0.get_ref().1.peer_certificates().and_then(<[_]>::first).expect("a certificate");
+        // The demo's and `init`'s are signed with SHA-256.
+        let rustls::SupportedCipherSuite::Tls13(suite) = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256
+        else {
+            unreachable!("a suite of TLS 1.3")
+        };
+        let hash = suite.common.hash_provider.hash(certificate).as_ref().to_vec();
+        match self.1 {
+            Binding::None => ChannelBinding::none(),
+            Binding::Seen => ChannelBinding::tls_server_end_point(hash),
+            Binding::Other => ChannelBinding::tls_server_end_point(hash.iter().map(|byte| !byte).collect()),
+        }
     }
 }
 

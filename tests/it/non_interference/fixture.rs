@@ -189,6 +189,8 @@ async fn query(session: &Arc<Session>, sql: &str, parameters: &[i64]) -> Result<
     };
     match run(session, request).await? {
         Response::Rows(rows) => Ok((Arc::clone(rows.schema()), rows.try_collect().await?)),
-        Response::Command(_) | Response::Empty => panic!("not a query: {sql}"),
+        Response::CopyOut(..) | Response::CopyIn(_) | Response::Command(_) | Response::Empty => {
+            panic!("not a query: {sql}")
+        }
     }
 }

@@ -65,11 +65,19 @@ impl Fault {
 
     /// The error for a cell.
     pub(super) fn of_cell(self) -> DataFusionError {
-        let message = match &self.value {
+        failed(self.code, self.without_value())
+    }
+
+    /// The error for what came in through a protocol.
+    pub(super) fn of_input(self) -> Error {
+        Error::new(self.code, self.without_value())
+    }
+
+    fn without_value(&self) -> String {
+        match &self.value {
             Some(_) => format!("{}{}", self.before.trim_end_matches([':', ' ']), self.after),
-            None => self.before,
-        };
-        failed(self.code, message)
+            None => self.before.clone(),
+        }
     }
 }
 

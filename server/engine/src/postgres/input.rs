@@ -11,8 +11,20 @@ use lakeward_base::SqlState;
 
 use super::call::Fault;
 use super::value::{self, type_name};
+use crate::error::Error;
 
 type Read = Result<ScalarValue, Fault>;
+
+/// Reads a value of `wanted` from text that came in through a protocol: a parameter, a field of COPY's data. Without a
+/// zone, times are in UTC.
+///
+/// # Errors
+/// What PostgreSQL says, without the value.
+pub fn read_text(text: &str, wanted: &DataType, zone: Option<Tz>) -> Result<ScalarValue, Error> {
+    let zone = zone.map_or_else(|| "+00:00".parse(), Ok);
+    let zone = zone.map_err(|_| crate::publish::incident("reading", "zone"))?;
+    parse(text, wanted, zone).map_err(Fault::of_input)
+}
 
 /// Reads a value of `wanted`.
 pub(super) fn parse(text: &str, wanted: &DataType, zone: Tz) -> Read {
@@ -166,10 +178,7 @@ pub(super) fn exact(number: &str, shown: &str) -> Result<(i128, i8), Fault> {
 
 fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
     let Some(digits) = text.strip_prefix("\\x") else {
-        if text.contains('\\') {
-            return Err(Fault::unsupported("bytea in the escape format"));
-        }
-        return Ok(text.as_bytes().to_vec());
+        return escaped(text.as_bytes()).ok_or_else(|| syntax(&DataType::Binary, text));
     };
     let digits: Vec<char> = digits.chars().filter(|c| !c.is_whitespace()).collect();
     let wrong = || Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid hexadecimal data");
@@ -183,13 +192,34 @@ fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
     digits.chunks(2).map(|pair| byte(pair).ok_or_else(wrong)).collect()
 }
 
-/// `{1,2,NULL,"a b"}`, of one dimension.
+/// The older form of `bytea`: `\\` is a backslash, `\ooo` a byte in octal.
+fn escaped(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'\\' {
+            bytes.push(*first);
+        } else if let Some(after) = rest.strip_prefix(b"\\") {
+            bytes.push(b'\\');
+            rest = after;
+        } else {
+            let (octal, after) = rest.split_at_checked(3)?;
+            let value = octal.iter().try_fold(0_u32, |sum, digit| Some(sum * 8 + char::from(*digit).to_digit(8)?))?;
+            bytes.push(u8::try_from(value).ok()?);
+            rest = after;
+        }
+    }
+    Some(bytes)
+}
+
+/// `{1,2,NULL,"a b"}`; of as many dimensions as the type wanted has.
 fn list(text: &str, item: &Field, zone: Tz) -> Option<Read> {
     let inner = text.strip_prefix('{')?.strip_suffix('}')?;
     let mut values = Vec::new();
     let mut rest = inner.trim();
+    let is_nested = matches!(item.data_type(), DataType::List(_));
     while !rest.is_empty() {
-        let (raw, is_quoted, after) = element(rest)?;
+        let (raw, is_quoted, after) = if is_nested { sublist(rest)? } else { element(rest)? };
         if !is_quoted && raw.eq_ignore_ascii_case("null") {
             values.push(ScalarValue::try_from(item.data_type()).ok()?);
         } else {
@@ -205,7 +235,43 @@ fn list(text: &str, item: &Field, zone: Tz) -> Option<Read> {
             None => return None,
         };
     }
+    if is_nested && !is_rectangular(&values) {
+        let message = "multidimensional arrays must have array expressions with matching dimensions";
+        return Some(Err(Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, message)));
+    }
     Some(Ok(list_of(values, item.data_type())))
+}
+
+/// Whether all lists have the same length.
+fn is_rectangular(lists: &[ScalarValue]) -> bool {
+    let mut lengths = lists.iter().map(|list| value::elements(list).map(|elements| elements.len()));
+    let first = lengths.next();
+    lengths.all(|length| Some(length) == first)
+}
+
+/// A list within a list, with its braces.
+fn sublist(text: &str) -> Option<(String, bool, &str)> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let (mut depth, mut is_quoted, mut is_escaped) = (0_usize, false, false);
+    for (index, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            '{' if !is_quoted => depth += 1,
+            '}' if !is_quoted => {
+                depth -= 1;
+                if depth == 0 {
+                    let (raw, after) = text.split_at_checked(index + 1)?;
+                    return Some((raw.to_owned(), false, after));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// An array value.
@@ -237,6 +303,7 @@ fn element(text: &str) -> Option<(String, bool, &str)> {
 
 /// A point in time as text gives it.
 struct Moment {
+    before_christ: bool,
     date: Option<NaiveDate>,
     /// Microseconds since midnight.
     micros: Option<i64>,
@@ -274,8 +341,11 @@ pub(super) fn month_of(word: &str) -> Option<u32> {
 impl Moment {
     fn read(text: &str, wanted: &DataType) -> Result<Self, Fault> {
         let wrong = || syntax(wanted, text);
-        let mut moment = Self { date: None, micros: None, offset: None };
         let trimmed = text.trim();
+        if let Some(moment) = Self::canonical(trimmed) {
+            return Ok(moment);
+        }
+        let mut moment = Self { before_christ: false, date: None, micros: None, offset: None };
         match trimmed.to_ascii_lowercase().as_str() {
             "epoch" => {
                 moment.date = NaiveDate::from_ymd_opt(1970, 1, 1);
@@ -287,9 +357,10 @@ impl Moment {
             }
             _ => {}
         }
-        if trimmed.to_ascii_lowercase().ends_with(" bc") {
-            return Err(Fault::unsupported("a date before Christ"));
-        }
+        let era = trimmed.len().checked_sub(3).and_then(|at| trimmed.split_at_checked(at));
+        let (trimmed, era) = era.filter(|(_, era)| era.starts_with(' ')).unwrap_or((trimmed, ""));
+        moment.before_christ = era.eq_ignore_ascii_case(" bc");
+        let trimmed = if moment.before_christ || era.eq_ignore_ascii_case(" ad") { trimmed } else { text.trim() };
         let spaced = separate(trimmed);
         let mut loose: Vec<u32> = Vec::new();
         let mut month = None;
@@ -300,13 +371,46 @@ impl Moment {
             moment.date = match (month, loose.as_slice()) {
                 (Some(month), &[day, year]) => {
                     let (day, year) = if day > 31 { (year, day) } else { (day, year) };
-                    let year = i32::try_from(year).map_err(|_| wrong())?;
-                    Some(NaiveDate::from_ymd_opt(year, month, day).ok_or_else(|| out_of_range(text))?)
+                    let date = date_of(year, month, day, moment.before_christ);
+                    Some(date.ok_or_else(|| out_of_range(text))?)
                 }
                 _ => return Err(wrong()),
             };
         }
         Ok(moment)
+    }
+
+    /// `2024-01-31`, with or without ` 08:15:00.5`: what programs write, and tables hold in great numbers.
+    fn canonical(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let number = |range: std::ops::Range<usize>| {
+            let digits = bytes.get(range)?;
+            digits.iter().all(u8::is_ascii_digit).then_some(())?;
+            Some(digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
+        };
+        let sign = |at: usize, wanted: u8| bytes.get(at).filter(|byte| **byte == wanted);
+        let date = date_of(number(0..4)?, number(5..7)?, number(8..10)?, false)?;
+        sign(4, b'-').and(sign(7, b'-'))?;
+        let mut moment = Self { before_christ: false, date: Some(date), micros: None, offset: None };
+        if bytes.len() == 10 {
+            return Some(moment);
+        }
+        sign(10, b' ').and(sign(13, b':')).and(sign(16, b':'))?;
+        let (hours, minutes, seconds) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let fraction = bytes.get(19..)?;
+        let micros = match fraction.split_first() {
+            None => 0,
+            Some((b'.', digits)) if (1..=6).contains(&digits.len()) => {
+                number(20..bytes.len())? * 10_u32.pow(6 - u32::try_from(digits.len()).ok()?)
+            }
+            Some(_) => return None,
+        };
+        if hours > 23 || minutes > 59 || seconds > 59 {
+            return None;
+        }
+        let clock = i64::from((hours * 60 + minutes) * 60 + seconds);
+        moment.micros = Some(clock * 1_000_000 + i64::from(micros));
+        Some(moment)
     }
 
     /// Takes one word in; `None`: it cannot be read.
@@ -355,7 +459,7 @@ impl Moment {
             return Some(Ok(()));
         }
         if self.date.is_none() && word.starts_with(|c: char| c.is_ascii_digit()) {
-            return Some(match calendar(word)? {
+            return Some(match calendar(word, self.before_christ)? {
                 Some(date) => {
                     self.date = Some(date);
                     Ok(())
@@ -424,12 +528,13 @@ fn offset_of(word: &str) -> Option<i32> {
     match digits.len() {
         1 | 2 => Some(sign * number * 3600),
         3 | 4 => Some(sign * (number / 100 * 3600 + number % 100 * 60)),
+        6 => Some(sign * (number / 10_000 * 3600 + number / 100 % 100 * 60 + number % 100)),
         _ => None,
     }
 }
 
 /// A date in one word; `Some(None)`: out of range.
-fn calendar(word: &str) -> Option<Option<NaiveDate>> {
+fn calendar(word: &str, before_christ: bool) -> Option<Option<NaiveDate>> {
     let number = |text: &str| text.parse::<u32>().ok();
     let parts: Vec<&str> = word.split(['-', '/', '.']).collect();
     let (year, month, day) = match parts.as_slice() {
@@ -441,7 +546,14 @@ fn calendar(word: &str) -> Option<Option<NaiveDate>> {
         [month, day, year] if word.contains('/') && year.len() >= 4 => (number(year)?, number(month)?, number(day)?),
         _ => return None,
     };
-    Some(i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day)))
+    Some(date_of(year, month, day, before_christ))
+}
+
+/// A day of PostgreSQL's calendar, which begins in 4714 BC and has no year 0.
+fn date_of(year: u32, month: u32, day: u32, before_christ: bool) -> Option<NaiveDate> {
+    let year = i32::try_from(year).ok().filter(|year| *year > 0)?;
+    let date = NaiveDate::from_ymd_opt(if before_christ { 1 - year } else { year }, month, day)?;
+    (date >= NaiveDate::from_ymd_opt(-4713, 11, 24)?).then_some(date)
 }
 
 fn zoned(text: &str, wanted: &DataType, zone: Tz) -> Read {

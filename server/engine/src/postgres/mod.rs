@@ -30,6 +30,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub use input::read_text;
 pub(crate) use rewrite::{rewrite, rewrite_expression, set_in_from};
 pub(crate) use series::{arguments as series_arguments, error as series_error};
 

@@ -93,7 +93,12 @@ fn timestamp_text(at: NaiveDateTime) -> String {
 
 fn timestamptz_text(at: NaiveDateTime, zone: Tz) -> String {
     let local = zone.from_utc_datetime(&at);
-    format!("{}{}", timestamp_text(local.naive_local()), offset_text(local.offset().fix().local_minus_utc()))
+    let offset = offset_text(local.offset().fix().local_minus_utc());
+    let text = timestamp_text(local.naive_local());
+    match text.strip_suffix(" BC") {
+        Some(text) => format!("{text}{offset} BC"),
+        None => format!("{text}{offset}"),
+    }
 }
 
 /// `+05:30`, with minutes only where there are some.

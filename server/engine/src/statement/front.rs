@@ -10,7 +10,7 @@ use lakeward_base::{Redacted, SqlState};
 use super::cursor::Cursor;
 use super::lex::Lexed;
 use super::normalize::normalized;
-use super::{Kind, Statement, change, explain, insert, listing, maintain, refuse, setting, transaction};
+use super::{Kind, Statement, change, copy, explain, insert, listing, maintain, refuse, setting, transaction};
 use crate::ddl;
 use crate::error::Error;
 
@@ -56,6 +56,9 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     }
     if cursor.sees(&["insert"]) {
         return insert::parse(cursor);
+    }
+    if cursor.sees(&["copy"]) {
+        return copy::parse(cursor);
     }
     if let Some(parsed) = change::parse(cursor)? {
         return Ok(parsed);

@@ -6,6 +6,7 @@
 
 mod allow;
 mod change;
+mod copy;
 pub(crate) mod cursor;
 mod dialect;
 mod explain;
@@ -36,6 +37,7 @@ use crate::error::Error;
 pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
+pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
 pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 
@@ -76,6 +78,10 @@ pub enum Kind {
     CreateTableAs(Box<CreateTableAs>),
     /// UPDATE, DELETE, MERGE.
     Change(Box<Change>),
+    /// COPY … TO STDOUT.
+    CopyOut(Box<CopyOut>),
+    /// COPY … FROM STDIN.
+    CopyIn(Box<CopyIn>),
     /// RESTORE, OPTIMIZE, VACUUM.
     Maintain(Box<Maintain>),
     /// A change of the catalog.
@@ -292,12 +298,10 @@ pub fn second_write(parts: &[Part], in_block: bool) -> Option<(&Part, Error)> {
             Kind::Transaction(Transaction::Begin(_)) => explicit = true,
             Kind::Transaction(Transaction::Commit | Transaction::Rollback) => (explicit, written) = (false, false),
             kind if crate::transaction::ends_implicitly(kind) => written = false,
-            kind if crate::transaction::writes(kind) && !explicit => {
-                if std::mem::replace(&mut written, true) {
-                    let error = Error::unsupported("a second write in a text of several statements")
-                        .with_hint("Together they are one transaction, which commits one write: send them one by one.");
-                    return Some((part, error));
-                }
+            kind if crate::transaction::writes(kind) && !explicit && std::mem::replace(&mut written, true) => {
+                let error = Error::unsupported("a second write in a text of several statements")
+                    .with_hint("Together they are one transaction, which commits one write: send them one by one.");
+                return Some((part, error));
             }
             _ => {}
         }

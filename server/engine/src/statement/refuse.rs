@@ -8,7 +8,6 @@ use crate::error::Error;
 /// First words, what the statement is called, and what to do.
 const REFUSED: &[(&[&str], &str, &str)] = &[
     (&["truncate"], "TRUNCATE", "Drop the table, and make it again."),
-    (&["copy"], "COPY", "Use INSERT, or register Delta files with CREATE EXTERNAL TABLE."),
     (&["prepare"], "PREPARE", "Prepare statements through the protocol, as drivers do."),
     (&["execute"], "EXECUTE", "Prepare statements through the protocol, as drivers do."),
     (&["declare"], "DECLARE CURSOR", "Fetch rows through the protocol, as drivers do."),
@@ -75,6 +74,7 @@ const DONE: &[(&[&str], &str)] = &[
     (&["update"], "UPDATE"),
     (&["delete"], "DELETE"),
     (&["merge"], "MERGE"),
+    (&["copy"], "COPY"),
     (&["restore"], "RESTORE"),
     (&["optimize"], "OPTIMIZE"),
     (&["vacuum"], "VACUUM"),

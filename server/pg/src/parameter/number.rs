@@ -3,12 +3,12 @@
 use arrow::compute::kernels::cast_utils::parse_decimal;
 use arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type};
 use datafusion_common::ScalarValue;
+use lakeward_engine::{Error, read_text};
 
 use super::Wanted;
-use crate::error::PgError;
 
 /// A number in decimal as the type wanted: exactly where that type can, else rounded to its scale.
-pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgError> {
+pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, Error> {
     let text = text.trim_matches(|character: char| character.is_ascii_whitespace());
     if !is_number(text) {
         let special = ["nan", "infinity", "-infinity", "inf", "-inf", "+infinity", "+inf"];
@@ -22,6 +22,8 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgErr
     }
     let out_of_range = |_| wanted.out_of_range();
     Ok(match *wanted.target {
+        // Rounded as PostgreSQL rounds.
+        DataType::Decimal128(_, scale) if scale >= 0 => read_text(text, wanted.target, wanted.zone.tz())?,
         DataType::Decimal32(precision, scale) => {
             let value = parse_decimal::<Decimal32Type>(text, precision, scale).map_err(out_of_range)?;
             ScalarValue::Decimal32(Some(value), precision, scale)
@@ -44,7 +46,7 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgErr
     })
 }
 
-fn float(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, PgError> {
+fn float(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, Error> {
     text.parse().map(|value| ScalarValue::Float64(Some(value))).map_err(|_| wanted.invalid_text())
 }
 
@@ -105,7 +107,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// PostgreSQL's binary form as decimal text; whole digits may begin with zeros.
-pub(super) fn text_of_binary(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<String, PgError> {
+pub(super) fn text_of_binary(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<String, Error> {
     let mut words = bytes.chunks_exact(2).map(|pair| pair.iter().fold(0u16, |sum, byte| sum << 8 | u16::from(*byte)));
     let mut word = || words.next().ok_or_else(|| wanted.invalid_binary());
     let (count, weight, sign, scale) = (word()?, word()?, word()?, word()?);

@@ -88,19 +88,87 @@ fn errors_have_postgresqls_codes_and_no_value() {
     assert_eq!(sqlstate(text(&Type::INT8, "")), "22P02");
     assert_eq!(sqlstate(text(&Type::BOOL, "o")), "22P02");
     assert_eq!(sqlstate(text(&Type::FLOAT8, "1e999")), "22003");
-    assert_eq!(sqlstate(text(&Type::DATE, "2026-02-30")), "22007");
-    assert_eq!(sqlstate(text(&Type::TIMESTAMP, "infinity")), "22007");
+    assert_eq!(sqlstate(text(&Type::DATE, "2026-02-30")), "22008");
+    assert_eq!(sqlstate(text(&Type::TIMESTAMP, "infinity")), "0A000");
     assert_eq!(sqlstate(read(&Type::INT4, DataType::Int32, &[0; 3], 1)), "22P03");
     assert_eq!(sqlstate(read(&Type::INT8, DataType::Int32, &i64::MAX.to_be_bytes(), 1)), "22003");
     assert_eq!(sqlstate(read(&Type::TEXT, DataType::Int32, b"412-68-1073", 0)), "22P02");
     assert_eq!(sqlstate(read(&Type::TEXT, DataType::Utf8, b"\xff", 0)), "22021");
     assert_eq!(sqlstate(read(&Type::TEXT, DataType::Utf8, b"a\0b", 1)), "22021");
-    assert_eq!(sqlstate(read(&Type::TIMESTAMP, MICROS, &i64::MAX.to_be_bytes(), 1)), "22007");
+    assert_eq!(sqlstate(read(&Type::TIMESTAMP, MICROS, &i64::MAX.to_be_bytes(), 1)), "22008");
     assert_eq!(sqlstate(read(&Type::INT4_ARRAY, DataType::Int32, b"{1}", 0)), "0A000");
     assert_eq!(sqlstate(read(&Type::NUMERIC, DataType::Decimal128(4, 2), b"100", 0)), "22003");
     let error = text(&Type::INT4, "412-68-1073").unwrap_err();
     assert!(!error.message().contains("412"), "{error}");
-    assert_eq!(error.message(), "invalid input syntax for type integer: parameter $1");
+    assert_eq!(error.message(), "invalid input syntax for type integer");
+    assert_eq!(error.context().as_deref(), Some("unnamed portal parameter $1"));
+    let error = read(&Type::INT4, DataType::Int32, &[0; 3], 1).unwrap_err();
+    assert_eq!(error.message(), "incorrect binary data format in bind parameter 1");
+}
+
+fn list(item: DataType) -> DataType {
+    DataType::List(Arc::new(arrow::datatypes::Field::new("item", item, true)))
+}
+
+#[test]
+fn arrays_in_text_and_in_binary_are_the_same() {
+    let cases: [(&Type, &str, DataType); 8] = [
+        (&Type::INT4_ARRAY, "{1,NULL,-3}", list(DataType::Int32)),
+        (&Type::INT4_ARRAY, "{}", list(DataType::Int32)),
+        (&Type::INT4_ARRAY, "{{1,2},{3,4}}", list(list(DataType::Int32))),
+        (&Type::INT4_ARRAY, "{1,2}", list(DataType::Int64)),
+        (&Type::TEXT_ARRAY, r#"{"a b",NULL,"null",""}"#, list(DataType::Utf8)),
+        (&Type::NUMERIC_ARRAY, "{1.50,-2}", list(DataType::Decimal128(10, 2))),
+        (&Type::BOOL_ARRAY, "{t,f}", list(DataType::Boolean)),
+        (&Type::DATE_ARRAY, "{2026-01-27}", list(DataType::Date32)),
+    ];
+    for (kind, written, target) in cases {
+        let value = read(kind, target.clone(), written.as_bytes(), 0).unwrap();
+        assert_eq!(value.data_type(), target, "{written}");
+        let batch =
+            arrow::array::RecordBatch::try_from_iter_with_nullable([("c", value.to_array().unwrap(), true)]).unwrap();
+        let encoder = crate::rows::RowEncoder::new(crate::types::Formats::new(&[1], 1, "result").unwrap(), Zone::UTC);
+        let mut row = BytesMut::new();
+        encoder.encode(&batch, 0, 1, usize::MAX, &mut row).unwrap();
+        // Elements are sent under their own type; a client that declares another would be refused.
+        let kind = crate::types::of_arrow(&target).unwrap();
+        assert_eq!(read(&kind, target.clone(), &row[11..], 1).unwrap(), value, "{written}");
+    }
+}
+
+#[test]
+fn arrays_that_are_none_are_refused() {
+    let ints = || list(DataType::Int32);
+    for (written, code) in
+        [("{1", "22P02"), ("{1,x}", "22P02"), ("{{1},{2,3}}", "0A000"), ("1", "0A000"), ("{1}x", "22P02")]
+    {
+        assert_eq!(sqlstate(read(&Type::INT4_ARRAY, ints(), written.as_bytes(), 0)), code, "{written}");
+    }
+    assert_eq!(sqlstate(read(&Type::INT4_ARRAY, list(ints()), b"{{1},{2,3}}", 0)), "22P02");
+    let one = |count: i32| {
+        [&1_i32.to_be_bytes()[..], &[0; 4], &23_u32.to_be_bytes(), &count.to_be_bytes(), &1_i32.to_be_bytes()].concat()
+    };
+    for bytes in [one(1), one(-1), one(i32::MAX), vec![0; 3], [0xff; 12].to_vec()] {
+        assert_eq!(sqlstate(read(&Type::INT4_ARRAY, ints(), &bytes, 1)), "22P03");
+    }
+    let text = [&[0; 8][..], &25_u32.to_be_bytes()].concat();
+    assert_eq!(sqlstate(read(&Type::INT4_ARRAY, ints(), &text, 1)), "42804");
+}
+
+#[test]
+fn uuids_are_written_as_postgresql_writes_them() {
+    let canonical = ScalarValue::Utf8(Some("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned()));
+    for written in [
+        "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+        "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
+        "a0eebc999c0b4ef8bb6d6bb9bd380a11",
+        "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
+    ] {
+        assert_eq!(text(&Type::UUID, written).unwrap(), canonical, "{written}");
+    }
+    for written in ["", "a0eebc99", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", "a0eebc99--9c0b4ef8bb6d6bb9bd380a11"] {
+        assert_eq!(sqlstate(text(&Type::UUID, written)), "22P02", "{written}");
+    }
 }
 
 #[test]
@@ -169,8 +237,9 @@ proptest! {
 
     #[test]
     fn no_value_panics(kind in proptest::sample::select(vec![Type::BOOL, Type::INT2, Type::INT8, Type::FLOAT4, Type::NUMERIC, Type::TEXT,
-                           Type::BYTEA, Type::DATE, Type::TIME, Type::TIMESTAMP, Type::TIMESTAMPTZ, Type::INTERVAL, Type::UUID, Type::JSONB]),
-                       value in proptest::collection::vec(any::<u8>(), 0..24), printable in "[-+ 0-9:.TZeBC\\\\x]{0,24}", format in 0i16..2) {
+                           Type::BYTEA, Type::DATE, Type::TIME, Type::TIMESTAMP, Type::TIMESTAMPTZ, Type::INTERVAL, Type::UUID, Type::JSONB,
+                           Type::INT4_ARRAY, Type::TEXT_ARRAY, Type::NUMERIC_ARRAY, Type::TIMESTAMPTZ_ARRAY]),
+                       value in proptest::collection::vec(any::<u8>(), 0..24), printable in "[-+ 0-9:.TZeBC\\\\x{},\"]{0,24}", format in 0i16..2) {
         for value in [value.as_slice(), printable.as_bytes()] {
             let target = hint(kind.oid()).unwrap_or(DataType::Decimal128(38, 6));
             if let Ok(value) = read(&kind, target.clone(), value, format) {

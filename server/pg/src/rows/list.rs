@@ -1,4 +1,4 @@
-//! Lists as PostgreSQL arrays: `{1,2,NULL,"a b"}`, and the binary form for arrays of one dimension.
+//! Lists as PostgreSQL arrays: `{1,2,NULL,"a b"}`, and their binary form.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
@@ -109,26 +109,59 @@ fn quote(out: &mut BytesMut, start: usize) {
     out.put_u8(b'"');
 }
 
-/// Binary. Arrays of arrays have no binary form here: Arrow's need not be rectangular.
+/// Binary: dimensions, whether there are NULLs, the elements' type, the dimensions' lengths and lower bounds, elements.
 pub(super) fn binary(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>, PgError> {
-    let (values, ranges) = elements(array)?;
-    if is_list(values.data_type()) {
-        return Ok(None);
+    let mut levels = Vec::new();
+    let mut inner = array;
+    while is_list(inner.data_type()) {
+        let (values, ranges) = elements(inner)?;
+        // The outermost list of a row is not NULL: that is the caller's.
+        let nulls = if levels.is_empty() { None } else { inner.logical_nulls() };
+        levels.push(Level { ranges, nulls });
+        inner = values.as_ref();
     }
-    let Some(oid) = of_arrow(values.data_type()) else { return Ok(None) };
-    let Some(write) = binary_value::writer(values.as_ref(), zone)? else { return Ok(None) };
-    let column = Column { nulls: values.logical_nulls(), write };
+    let Some(oid) = of_arrow(inner.data_type()) else { return Ok(None) };
+    let Some(write) = binary_value::writer(inner, zone)? else { return Ok(None) };
+    let column = Column { nulls: inner.logical_nulls(), write };
     Ok(Some(Box::new(move |row, out| {
-        let range = ranges(row);
-        let has_null = column.nulls.as_ref().is_some_and(|nulls| range.clone().any(|element| nulls.is_null(element)));
-        let length = i32::try_from(range.len()).map_err(|_| PgError::LimitExceeded("an array is too long"))?;
-        out.put_i32(i32::from(length > 0));
+        let (lengths, places) = shape(&levels, row)?;
+        let has_null = column.nulls.as_ref().is_some_and(|nulls| places.iter().any(|place| nulls.is_null(*place)));
+        let too_long = |_| PgError::LimitExceeded("an array is too long");
+        out.put_i32(i32::try_from(lengths.len()).map_err(too_long)?);
         out.put_i32(i32::from(has_null));
         out.put_u32(oid.oid());
-        if length > 0 {
-            out.put_i32(length);
+        for length in lengths {
+            out.put_i32(i32::try_from(length).map_err(too_long)?);
             out.put_i32(1);
         }
-        range.into_iter().try_for_each(|element| put_value(&column, element, out))
+        places.into_iter().try_for_each(|place| put_value(&column, place, out))
     })))
+}
+
+/// Lists at one depth.
+struct Level<'a> {
+    ranges: Ranges<'a>,
+    nulls: Option<arrow::buffer::NullBuffer>,
+}
+
+/// The lengths of a row's dimensions, none where it is empty, and the places of its elements. PostgreSQL's arrays are
+/// rectangular; Arrow's lists need not be.
+fn shape(levels: &[Level<'_>], row: usize) -> Result<(Vec<usize>, Vec<usize>), PgError> {
+    const RAGGED: PgError = PgError::Unsupported("an array in binary that is not rectangular");
+    let (mut lengths, mut places) = (Vec::with_capacity(levels.len()), vec![row]);
+    for level in levels {
+        if level.nulls.as_ref().is_some_and(|nulls| places.iter().any(|place| nulls.is_null(*place))) {
+            return Err(RAGGED);
+        }
+        let length = places.first().map_or(0, |first| (level.ranges)(*first).len());
+        if places.iter().any(|place| (level.ranges)(*place).len() != length) {
+            return Err(RAGGED);
+        }
+        lengths.push(length);
+        places = places.into_iter().flat_map(|place| (level.ranges)(place)).collect();
+    }
+    if places.is_empty() {
+        lengths.clear();
+    }
+    Ok((lengths, places))
 }

@@ -40,9 +40,19 @@ pub(crate) struct RowEncoder {
 }
 
 /// One column of a batch, ready to be written.
-struct Column<'a> {
+pub(crate) struct Column<'a> {
     nulls: Option<NullBuffer>,
     write: Writer<'a>,
+}
+
+impl Column<'_> {
+    /// Writes the value of a row; false where it is NULL, and nothing is written.
+    pub(crate) fn put(&self, row: usize, out: &mut BytesMut) -> Result<bool, PgError> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return Ok(false);
+        }
+        (self.write)(row, out).map(|()| true)
+    }
 }
 
 impl RowEncoder {
@@ -77,7 +87,8 @@ impl RowEncoder {
         Ok(row)
     }
 
-    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, PgError> {
+    /// The columns of a batch, each with its writer.
+    pub(crate) fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, PgError> {
         let schema = batch.schema_ref();
         let column = |(index, array): (usize, &'a arrow::array::ArrayRef)| {
             let name = || schema.fields().get(index).map(|field| field.name().clone()).unwrap_or_default();
@@ -109,19 +120,14 @@ fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut BytesMut)
 }
 
 /// A length and the value, or −1 for NULL.
-fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
-    if column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-        out.put_i32(-1);
-        return Ok(());
-    }
+pub(crate) fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
     let start = out.len();
-    out.put_i32(0);
-    (column.write)(row, out)?;
-    set_length(out, start, 4)
+    out.put_i32(-1);
+    if column.put(row, out)? { set_length(out, start, 4) } else { Ok(()) }
 }
 
 /// Fills in the length at `start`; it counts itself but for `less` bytes.
-fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
+pub(crate) fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
     let length = out.len().saturating_sub(start + less);
     if length > MAX_ROW_BYTES {
         return Err(PgError::LimitExceeded("a row is longer than the 1 GB that one message can hold"));

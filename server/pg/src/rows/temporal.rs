@@ -40,15 +40,9 @@ impl Zone {
         Self(Tz::from_str(name).ok())
     }
 
-    /// Seconds east of Greenwich when a clock in the zone shows this time: the earlier one where it does so twice.
-    pub(crate) fn local_offset_s(self, micros: i64) -> i64 {
-        let Some(zone) = self.0 else { return 0 };
-        let Some(moment) = DateTime::from_timestamp_micros(micros).map(|moment| moment.naive_utc()) else { return 0 };
-        match zone.offset_from_local_datetime(&moment).earliest() {
-            Some(offset) => i64::from(offset.fix().local_minus_utc()),
-            // The clock jumps over this time: what held before the jump.
-            None => self.offset_s(micros.saturating_sub(DAY_US)),
-        }
+    /// The zone, where it is not UTC.
+    pub(crate) fn tz(self) -> Option<Tz> {
+        self.0
     }
 
     /// Seconds east of Greenwich at a moment.
