@@ -57,7 +57,7 @@ pub(crate) fn of_field(field: &Field) -> Option<Type> {
 
 /// The PostgreSQL type that a parameter is asked for as. What is 32 bits without a sign is an OID: tables have no such
 /// columns.
-pub(crate) fn of_parameter(data_type: &DataType) -> Option<Type> {
+pub(crate) fn asked_for(data_type: &DataType) -> Option<Type> {
     match data_type {
         DataType::UInt32 => Some(Type::OID),
         DataType::List(item) if item.data_type() == &DataType::UInt32 => Some(Type::OID_ARRAY),
@@ -170,7 +170,7 @@ impl Formats {
 
 #[cfg(test)]
 mod tests {
-    use super::{Formats, describe, of_arrow, of_parameter};
+    use super::{Formats, asked_for, describe, of_arrow};
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
     use postgres_types::Type;
     use std::sync::Arc;
@@ -179,9 +179,9 @@ mod tests {
     fn arrays_have_their_elements_array_type() {
         let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
         assert_eq!(of_arrow(&list(DataType::Utf8View)), Some(Type::TEXT_ARRAY));
-        assert_eq!(of_parameter(&list(DataType::UInt32)), Some(Type::OID_ARRAY));
-        assert_eq!(of_parameter(&DataType::UInt32), Some(Type::OID));
-        assert_eq!(of_parameter(&list(DataType::Int32)), Some(Type::INT4_ARRAY));
+        assert_eq!(asked_for(&list(DataType::UInt32)), Some(Type::OID_ARRAY));
+        assert_eq!(asked_for(&DataType::UInt32), Some(Type::OID));
+        assert_eq!(asked_for(&list(DataType::Int32)), Some(Type::INT4_ARRAY));
         assert_eq!(of_arrow(&list(list(DataType::Int32))), Some(Type::INT4_ARRAY));
         let tz = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
         assert_eq!(of_arrow(&list(tz)), Some(Type::TIMESTAMPTZ_ARRAY));

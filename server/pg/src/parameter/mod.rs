@@ -18,7 +18,7 @@ use postgres_types::{Kind, Type};
 use crate::error::PgError;
 use crate::message::Bind;
 use crate::rows::Zone;
-use crate::types::{Formats, of_parameter};
+use crate::types::{Formats, asked_for};
 
 /// What is wanted of a value.
 pub(crate) struct Wanted<'a> {
@@ -109,7 +109,7 @@ fn natural(kind: &Type) -> Option<DataType> {
 pub(crate) fn oids(declared: &[u32], types: &[DataType]) -> Vec<u32> {
     let own = |(index, data_type): (usize, &DataType)| {
         let declared = declared.get(index).copied().filter(|oid| *oid != 0 && *oid != Type::UNKNOWN.oid());
-        declared.unwrap_or_else(|| of_parameter(data_type).unwrap_or(Type::TEXT).oid())
+        declared.unwrap_or_else(|| asked_for(data_type).unwrap_or(Type::TEXT).oid())
     };
     types.iter().enumerate().map(own).collect()
 }
