@@ -24,3 +24,4 @@ mod protocol;
 mod roles;
 mod sessions;
 mod slt;
+mod types;
