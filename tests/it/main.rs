@@ -30,3 +30,4 @@ mod roles;
 mod s3;
 mod sessions;
 mod slt;
+mod types;

@@ -26,6 +26,9 @@ enum Source {
     Binary(Box<Binary>),
 }
 
+/// What is wrong, and with which column where it is one's.
+type Misread = Box<(Error, Option<usize>)>;
+
 /// See the module.
 pub(super) struct Decoder {
     source: Source,
@@ -85,7 +88,7 @@ impl Decoder {
             if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
                 return self.columns.finish().map(Some);
             }
-            let more = self.row().map_err(|(error, column)| self.placed(error, column))?;
+            let more = self.row().map_err(|misread| self.placed(*misread))?;
             if !more {
                 return if self.ended && rows > 0 { self.columns.finish().map(Some) } else { Ok(None) };
             }
@@ -93,13 +96,13 @@ impl Decoder {
     }
 
     /// Reads a row; false where there is none.
-    fn row(&mut self) -> Result<bool, (Error, Option<usize>)> {
-        let no_column = |error| (error, None);
+    fn row(&mut self) -> Result<bool, Misread> {
+        let no_column = |error| Misread::new((error, None));
         match &mut self.source {
             Source::Binary(binary) => {
                 let Some(row) = binary.next().map_err(no_column)? else { return Ok(false) };
                 for (index, value) in row.iter().enumerate() {
-                    self.columns.push_binary(index, value.as_deref()).map_err(|error| (error, Some(index)))?;
+                    self.columns.push_binary(index, value.as_deref()).map_err(|error| Misread::new((error, Some(index))))?;
                 }
             }
             Source::Lines(lines, fields) => {
@@ -114,15 +117,15 @@ impl Decoder {
                 }
                 fields.split(&line, &self.options).map_err(no_column)?;
                 if fields.len() > self.columns.width() {
-                    return Err((malformed("extra data after last expected column"), None));
+                    return Err(no_column(malformed("extra data after last expected column")));
                 }
                 for index in 0..self.columns.width() {
                     if index >= fields.len() {
                         let message = format!("missing data for column \"{}\"", self.columns.name(index));
-                        return Err((malformed(message), None));
+                        return Err(no_column(malformed(message)));
                     }
                     let value = forced(fields.get(index), &self.options, self.columns.name(index));
-                    self.columns.push_text(index, value).map_err(|error| (error, Some(index)))?;
+                    self.columns.push_text(index, value).map_err(|error| Misread::new((error, Some(index))))?;
                 }
             }
         }
@@ -131,7 +134,7 @@ impl Decoder {
     }
 
     /// The error with its place, as PostgreSQL's context has it.
-    fn placed(&self, error: Error, column: Option<usize>) -> Error {
+    fn placed(&self, (error, column): (Error, Option<usize>)) -> Error {
         let number = match &self.source {
             Source::Lines(lines, _) => lines.number,
             Source::Binary(binary) => binary.number,

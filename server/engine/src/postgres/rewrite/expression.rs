@@ -3,8 +3,8 @@
 //! Invariant: a parameter's own cast is left alone; its type is told by it.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    Interval, ObjectNamePart, Subscript, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, Array, BinaryOperator, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, Interval, ObjectNamePart, Subscript, UnaryOperator, Value, ValueWithSpan,
 };
 use lakeward_base::SqlState;
 
@@ -60,6 +60,10 @@ fn rewrite_value(expression: &mut Expr) -> Result<(), Error> {
                 if spec.is_some_and(|spec| spec.contains('(') && !spec.starts_with("numeric")) {
                     return Err(Error::unsupported("a cast of a parameter to a type of a given length")
                         .with_hint("Cast it to the type alone first."));
+                }
+                // Left to the planner, whose TIMESTAMP counts nanoseconds from 1677 to 2262.
+                if let SqlType::Timestamp(precision, _) = data_type {
+                    *precision = Some(6);
                 }
             } else if let Some(spec) = spec {
                 *expression = call(cast::CAST, vec![taken(expr), string(&spec)]);
