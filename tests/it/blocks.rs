@@ -96,7 +96,8 @@ fn what_fails_or_goes_away_leaves_nothing() {
     let before = files(&tables);
     block_on(async {
         let client = lab.connect("admin").await;
-        for (then, state) in [("SELECT 1/0", "22012"), ("SELECT nothing FROM p", "42703"), ("CREATE TABLE n (a int)", "25001")]
+        for (then, state) in
+            [("SELECT 1/0", "22012"), ("SELECT nothing FROM p", "42703"), ("CREATE TABLE n (a int)", "25001")]
         {
             ask(&client, "BEGIN").await;
             assert_eq!(ask(&client, "INSERT INTO p VALUES (9, 1, 'zoe')").await, "");
@@ -220,7 +221,8 @@ fn a_text_of_several_statements_is_one_transaction() {
     assert!(!second.ok && second.err.contains("0A000") && second.out.is_empty(), "{}{}", second.out, second.err);
     assert_eq!(admin.rows("SELECT count(*) FROM p"), "4");
     // DDL is not undone: it commits what stands before it.
-    let made = admin.text("INSERT INTO p VALUES (10, 1, 'a'); CREATE TABLE r (a int); INSERT INTO r VALUES (1); SELECT 1/0");
+    let made =
+        admin.text("INSERT INTO p VALUES (10, 1, 'a'); CREATE TABLE r (a int); INSERT INTO r VALUES (1); SELECT 1/0");
     assert!(!made.ok && made.err.contains("22012"), "{}", made.err);
     assert_eq!(admin.rows("SELECT (SELECT count(*) FROM p), (SELECT count(*) FROM r)"), "5|0");
     // BEGIN takes what stands before it into its block; COMMIT ends with a warning what BEGIN has not begun.
@@ -254,8 +256,14 @@ fn a_read_only_block_writes_nothing() {
             &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", insert, "RESET ALL", "BEGIN", insert, "ROLLBACK"],
             &["", "25006", "", "", "", ""],
         ),
-        (&["BEGIN ISOLATION LEVEL REPEATABLE READ", level, "COMMIT", level], &["", "repeatable read", "", "read committed"]),
-        (&["BEGIN", "SELECT 1", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "ROLLBACK"], &["", "1", "25001", ""]),
+        (
+            &["BEGIN ISOLATION LEVEL REPEATABLE READ", level, "COMMIT", level],
+            &["", "repeatable read", "", "read committed"],
+        ),
+        (
+            &["BEGIN", "SELECT 1", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "ROLLBACK"],
+            &["", "1", "25001", ""],
+        ),
         (&["BEGIN ISOLATION LEVEL SERIALIZABLE"], &["0A000"]),
         (&["SET default_transaction_isolation = 'serializable'"], &["0A000"]),
         (&["SET default_transaction_isolation = 'repeatable read'", level, "RESET ALL"], &["", "repeatable read", ""]),
@@ -283,18 +291,35 @@ fn savepoints_undo_what_came_after_them() {
             &["BEGIN", insert, "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a", count, "ROLLBACK", count],
             &["", "", "", "22012", "", "4", "", "3"],
         ),
-        (&["BEGIN", "SAVEPOINT a", insert, "ROLLBACK TO a", insert, "RELEASE a", "ROLLBACK"], &["", "", "", "", "", "", ""]),
-        (&["BEGIN", "SAVEPOINT a", "SAVEPOINT b", "RELEASE a", "ROLLBACK TO b", "ROLLBACK"], &["", "", "", "", "3B001", ""]),
+        (
+            &["BEGIN", "SAVEPOINT a", insert, "ROLLBACK TO a", insert, "RELEASE a", "ROLLBACK"],
+            &["", "", "", "", "", "", ""],
+        ),
+        (
+            &["BEGIN", "SAVEPOINT a", "SAVEPOINT b", "RELEASE a", "ROLLBACK TO b", "ROLLBACK"],
+            &["", "", "", "", "3B001", ""],
+        ),
         (&["BEGIN", "RELEASE SAVEPOINT nothing", "SAVEPOINT a", "ROLLBACK"], &["", "3B001", "25P02", ""]),
         (
-            &["SET application_name = 'a'", "BEGIN", "SAVEPOINT s", "SET application_name = 'b'", "ROLLBACK TO s", name, "COMMIT"],
+            &[
+                "SET application_name = 'a'",
+                "BEGIN",
+                "SAVEPOINT s",
+                "SET application_name = 'b'",
+                "ROLLBACK TO s",
+                name,
+                "COMMIT",
+            ],
             &["", "", "", "", "", "a", ""],
         ),
         (&["SAVEPOINT a"], &["25P01"]),
         (&["RELEASE a"], &["25P01"]),
         (&["ROLLBACK TO a"], &["25P01"]),
         (&[count], &["3"]),
-        (&["BEGIN", insert, "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a; RELEASE a", "COMMIT", count], &["", "", "", "22012", "", "", "4"]),
+        (
+            &["BEGIN", insert, "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a; RELEASE a", "COMMIT", count],
+            &["", "", "", "22012", "", "", "4"],
+        ),
     ];
     block_on(async {
         let client = lab.connect("admin").await;
@@ -316,4 +341,33 @@ fn psycopg_writes_in_its_transactions() {
     let ca = lab.server.data().join("ca.pem");
     let told = python("blocks.py", &[&lab.server.port("pg").to_string(), ca.to_str().unwrap(), "nurse", "secret"]);
     assert_eq!(told, "ok");
+}
+
+#[test]
+fn a_silent_session_is_ended() {
+    let lab = Lab::open(WARD);
+    block_on(async {
+        for (script, limit) in [
+            (
+                &["SET idle_in_transaction_session_timeout = 300", "BEGIN", "INSERT INTO p VALUES (9, 1, 'zoe')"][..],
+                "25P03",
+            ),
+            (&["SET idle_session_timeout = '300ms'"][..], "57P05"),
+        ] {
+            let (client, ended) = lab.server.connect_watched("nurse", "secret").await;
+            for statement in script {
+                assert_eq!(ask(&client, statement).await, "");
+            }
+            let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the session ends").unwrap();
+            assert_eq!(ended.unwrap_err().code().map(|code| code.code().to_owned()).as_deref(), Some(limit));
+        }
+        // A session that works is left alone, however long that takes.
+        let client = lab.connect("nurse").await;
+        ask(&client, "SET idle_session_timeout = 500").await;
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(ask(&client, "SELECT 1").await, "1");
+        }
+    });
+    assert_eq!(lab.psql("admin").rows("SELECT count(*) FROM p"), "3");
 }

@@ -8,6 +8,7 @@ mod catalog_views;
 mod compatibility;
 mod contract;
 mod crash;
+mod cursors;
 mod delta;
 mod doors;
 mod errors;

@@ -25,7 +25,7 @@ use lakeward_govern::{ResolvedTable, RoleSet};
 use crate::error::Error;
 use crate::names::TABLE_FUNCTIONS;
 use crate::session::Session;
-use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Name, Statement};
+use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
 use crate::version::{Mark, Moment};
 use crate::{position, system, version};
@@ -86,7 +86,13 @@ impl Statement {
             Kind::CreateTableAs(create) => Some(&create.source),
             Kind::Change(change) => Some(&change.source),
             Kind::Explain { statement, .. } => statement.query(),
-            Kind::Maintain(_) | Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => None,
+            Kind::Cursor(CursorStatement::Declare { query, .. }) => Some(query),
+            Kind::Maintain(_)
+            | Kind::Empty
+            | Kind::Ddl(_)
+            | Kind::Setting(_)
+            | Kind::Transaction(_)
+            | Kind::Cursor(_) => None,
         }
     }
 }

@@ -130,6 +130,7 @@ pub(crate) fn tag_text(tag: RowTag, rows: u64) -> String {
         RowTag::Select => format!("SELECT {rows}"),
         RowTag::Show => "SHOW".to_owned(),
         RowTag::Explain => "EXPLAIN".to_owned(),
+        RowTag::Fetch => format!("FETCH {rows}"),
     }
 }
 

@@ -68,7 +68,8 @@ impl Connection {
     }
 
     async fn send_all(&mut self, stream: RowStream, ends: bool) -> Result<(), Fault> {
-        let formats = Formats::default();
+        let codes: &[i16] = if stream.is_binary() { &[1] } else { &[] };
+        let formats = Formats::new(codes, stream.schema().fields().len(), "result")?;
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
         let mut rows = Rows::new(stream, RowEncoder::new(formats, self.zone()));
         let sent = rows.send(&mut self.wire, 0).await?;
