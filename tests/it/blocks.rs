@@ -342,3 +342,32 @@ fn psycopg_writes_in_its_transactions() {
     let told = python("blocks.py", &[&lab.server.port("pg").to_string(), ca.to_str().unwrap(), "nurse", "secret"]);
     assert_eq!(told, "ok");
 }
+
+#[test]
+fn a_silent_session_is_ended() {
+    let lab = Lab::open(WARD);
+    block_on(async {
+        for (script, limit) in [
+            (
+                &["SET idle_in_transaction_session_timeout = 300", "BEGIN", "INSERT INTO p VALUES (9, 1, 'zoe')"][..],
+                "25P03",
+            ),
+            (&["SET idle_session_timeout = '300ms'"][..], "57P05"),
+        ] {
+            let (client, ended) = lab.server.connect_watched("nurse", "secret").await;
+            for statement in script {
+                assert_eq!(ask(&client, statement).await, "");
+            }
+            let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the session ends").unwrap();
+            assert_eq!(ended.unwrap_err().code().map(|code| code.code().to_owned()).as_deref(), Some(limit));
+        }
+        // A session that works is left alone, however long that takes.
+        let client = lab.connect("nurse").await;
+        ask(&client, "SET idle_session_timeout = 500").await;
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(ask(&client, "SELECT 1").await, "1");
+        }
+    });
+    assert_eq!(lab.psql("admin").rows("SELECT count(*) FROM p"), "3");
+}

@@ -9,6 +9,7 @@ mod compatibility;
 mod contract;
 mod copy;
 mod crash;
+mod cursors;
 mod delta;
 mod doors;
 mod errors;

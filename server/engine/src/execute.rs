@@ -3,22 +3,24 @@
 //! Invariant: no row is handed out and no change is made before the BEGIN record is durable.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use lakeward_audit::{Audit, Begun};
+use lakeward_audit::{Audit, BeginFacts};
 use lakeward_base::{Coded, SqlState};
 use lakeward_catalog::CommitNote;
 
 use crate::error::Error;
 use crate::explain;
 use crate::pending::{Write, WriteRules, Writing};
-use crate::plan::{Planned, Work};
+use crate::plan::{Declared, Planned, Work};
+use crate::portal::{self, OpenCursor};
 use crate::query::QueryPlan;
 use crate::response::{Command, Forgotten, Notice, Response, RowStream, RowTag};
 use crate::session::Session;
-use crate::statement::{Kind, Setting, Statement, Transaction};
+use crate::statement::{CursorStatement, Kind, Setting, Statement, Transaction};
 use crate::stream::{self, Deadline, Ending, Started};
 use crate::tally::Counted;
 use crate::transaction::{Ended, TransactionStatus};
@@ -27,8 +29,12 @@ use crate::watch::Watch;
 use crate::{copy, create, ddl, maintain, pending, publish, sets};
 
 /// Starts a statement.
-pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadline) -> Result<Response, Error> {
-    let Planned { waited, work, vantage, class, watch, .. } = planned;
+pub(crate) async fn start(
+    planned: Planned,
+    audit: Audit<lakeward_audit::Begun>,
+    deadline: Deadline,
+) -> Result<Response, Error> {
+    let Planned { waited, work, vantage, class, watch, facts } = planned;
     let ending = Ending::new(
         audit,
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
@@ -48,6 +54,10 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
             };
             let Work::CopyIn(plan) = work else { return Err(refuse(ending, publish::incident("execution", "copy"))) };
             copy::start(vantage, *plan, (watch, rules), ending, deadline).await
+        }
+        Work::Declare(plan, declared) => {
+            let begun = Begun { ending, facts, waited, watch };
+            declare(*plan, declared, &vantage, begun, &deadline).map(Response::Command)
         }
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
@@ -78,6 +88,12 @@ pub(crate) async fn start(planned: Planned, audit: Audit<Begun>, deadline: Deadl
                 let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
                 Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
             }
+            Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
+                match vantage.session.transaction().cursor(name) {
+                    Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
+                    Err(error) => Err(refuse(ending, error)),
+                }
+            }
             Kind::Transaction(Transaction::Commit) => commit(&vantage, ending, waited, &deadline).await,
             _ => finish(ending, waited, command(&vantage, &statement)).await,
         },
@@ -102,6 +118,58 @@ fn start_rows(
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
+}
+
+/// A statement that has begun.
+struct Begun {
+    ending: Ending,
+    facts: BeginFacts,
+    waited: bool,
+    watch: Option<Watch>,
+}
+
+/// Opens a cursor. It is not bound by the statement's time-out, and a cancel of a later one is not its own.
+fn declare(
+    plan: QueryPlan,
+    declared: Declared,
+    vantage: &Vantage,
+    begun: Begun,
+    deadline: &Deadline,
+) -> Result<Command, Error> {
+    let Begun { mut ending, facts, waited, watch } = begun;
+    let session = &vantage.session;
+    let withheld = Arc::new(AtomicU64::new(0));
+    ending.lasts(Arc::clone(&withheld));
+    let rows = match sets::chained(&plan, &[]) {
+        Ok(rows) => rows,
+        Err(error) => return Err(refuse(ending, publish::execution(&error))),
+    };
+    let parts = &session.engine().shared.parts;
+    let started = Started { rows, schema: plan.schema, tag: RowTag::Fetch, waited, watch };
+    let unbound = Deadline::new(None, deadline.cancelled.clone());
+    let stream = stream::start(started, ending, unbound, &parts.query_runtime);
+    let Declared { name, binary, text } = declared;
+    let cursor = OpenCursor::new((name, binary), stream, withheld, (facts, waited), (text, parts.clock.now()));
+    session.transaction().open_cursor(cursor)?;
+    session.start_statement();
+    Ok(Command { tag: "DECLARE CURSOR".to_owned(), ..Command::default() })
+}
+
+async fn cursor_command(session: &Session, statement: &CursorStatement) -> Result<Command, Error> {
+    let tag = match statement {
+        CursorStatement::Fetch { name, direction, .. } => {
+            let cursor = session.transaction().cursor(name)?;
+            let mut reader = cursor.reader()?;
+            let stretch = reader.stretch(*direction)?;
+            format!("MOVE {}", reader.pass(stretch).await?)
+        }
+        CursorStatement::Close(name) => {
+            session.transaction().close_cursor(name.as_deref())?;
+            if name.is_some() { "CLOSE CURSOR".to_owned() } else { "CLOSE CURSOR ALL".to_owned() }
+        }
+        CursorStatement::Declare { .. } => String::new(),
+    };
+    Ok(Command { tag, ..Command::default() })
 }
 
 /// Ends a begun statement with an error.
@@ -192,6 +260,7 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         Kind::Ddl(change) => ddl_command(vantage, change).await?,
         Kind::Setting(setting) => set(&vantage.session, setting)?,
         Kind::Transaction(transaction) => end_or_begin(&vantage.session, transaction)?,
+        Kind::Cursor(statement) => cursor_command(&vantage.session, statement).await?,
         // An empty statement has no tag.
         Kind::Empty
         | Kind::Query(_)

@@ -31,6 +31,7 @@ mod pending;
 mod placeholder;
 mod plan;
 mod policy;
+mod portal;
 mod position;
 mod postgres;
 mod prepare;

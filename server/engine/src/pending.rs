@@ -221,10 +221,10 @@ async fn commit_now(
             }
         };
         let again = match (&mut work, &error) {
-            (Write::Change(plan), StoreError::Conflict(_)) if attempt < ATTEMPTS => {
-                deadline.release();
-                restage(vantage, plan).await
-            }
+            (Write::Change(plan), StoreError::Conflict(_)) if attempt < ATTEMPTS => match deadline.release() {
+                Ok(()) => restage(vantage, plan).await,
+                Err(stopped) => Err(stopped),
+            },
             _ => Err(publish::store(&error, &table.name)),
         };
         staged = match again {

@@ -1,6 +1,7 @@
 //! Stage 5: from a resolved and decided statement to work that can be started, and to what the audit keeps of it.
 
 use lakeward_audit::{BeginFacts, ObjectFacts};
+use lakeward_base::Redacted;
 use lakeward_govern::Decision;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
 use crate::sets::Sets;
-use crate::statement::{CopyOptions, Kind, Statement, Transaction};
+use crate::statement::{CopyOptions, CursorStatement, Kind, Statement, Transaction};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
@@ -35,10 +36,19 @@ pub(crate) struct Planned {
     pub(crate) watch: Option<Watch>,
 }
 
+/// A cursor to be opened.
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) binary: bool,
+    pub(crate) text: Redacted<String>,
+}
+
 /// What a statement does.
 pub(crate) enum Work {
     /// Return rows, of one plan after the other.
     Rows(Box<QueryPlan>, Vec<QueryPlan>),
+    /// Open a cursor.
+    Declare(Box<QueryPlan>, Declared),
     /// Show a plan.
     Explain(Box<QueryPlan>, explain::Form),
     /// Return rows in a form of COPY's.
@@ -73,6 +83,7 @@ pub(crate) async fn build(
         policy_epoch: vantage.snapshot.epoch(),
         bypass: decision.bypass() || (vantage.principal.superuser && resolved.touches_data),
     };
+    let mut fetched = None;
     let work = match &statement.kind {
         Kind::Query(_) => {
             let (plan, further) = plan_queries(&planner, sets).await?;
@@ -122,8 +133,29 @@ pub(crate) async fn build(
             facts.objects = planner.objects(&source.logical);
             Work::CreateTable(Box::new(create::plan(create, source, &planner)?))
         }
-        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) => Work::Command(Arc::clone(statement)),
+        Kind::Cursor(CursorStatement::Declare { name, binary, .. }) => {
+            vantage.session.transaction().free_cursor_name(name)?;
+            let plan = plan_query(&planner, &sets.first).await?;
+            facts.objects = planner.objects(&plan.logical);
+            Work::Declare(
+                Box::new(plan),
+                Declared { name: name.clone(), binary: *binary, text: statement.text.clone() },
+            )
+        }
+        Kind::Cursor(CursorStatement::Fetch { name, .. }) => {
+            fetched = Some(vantage.session.transaction().cursor(name)?);
+            Work::Command(Arc::clone(statement))
+        }
+        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => {
+            Work::Command(Arc::clone(statement))
+        }
     };
+    if let Some(cursor) = &fetched {
+        let then = cursor.facts.clone();
+        facts.objects.extend(then.objects);
+        facts.policies.extend(then.policies);
+        facts.bypass |= then.bypass;
+    }
     facts.objects.extend(resolved.described.iter().cloned());
     // Permissions are not asked of superusers.
     facts.bypass |= vantage.principal.superuser && matches!(statement.kind, Kind::Ddl(_));
@@ -131,11 +163,21 @@ pub(crate) async fn build(
         Kind::Transaction(Transaction::Commit) => vantage.session.transaction().written(),
         _ => None,
     };
-    let waited =
-        resolved.touches_data || written.is_some() || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
+    let waited = resolved.touches_data
+        || written.is_some()
+        || fetched.is_some_and(|cursor| cursor.waited)
+        || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
     facts.objects.extend(written.map(|name| ObjectFacts { name, ..ObjectFacts::default() }));
     let watched = resolved.touches_data
-        && matches!(work, Work::Rows(..) | Work::CopyOut(..) | Work::CopyIn(_) | Work::Insert(_) | Work::Change(_));
+        && matches!(
+            work,
+            Work::Rows(..)
+                | Work::Declare(..)
+                | Work::CopyOut(..)
+                | Work::CopyIn(_)
+                | Work::Insert(_)
+                | Work::Change(_)
+        );
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
 }

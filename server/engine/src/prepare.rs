@@ -19,7 +19,7 @@ use crate::query::QueryPlanner;
 use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
-use crate::statement::{Insert, Kind, Setting, Statement};
+use crate::statement::{CursorStatement, Insert, Kind, Setting, Statement};
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::{change, execute, explain, output, placeholder, publish, run, version, write};
@@ -81,7 +81,7 @@ async fn shape(
         return Ok((Vec::new(), None));
     }
     if statement.query().is_none() {
-        return Ok((Vec::new(), columns_without_query(&statement.kind)));
+        return Ok((Vec::new(), columns_without_query(session, &statement.kind)?));
     }
     let vantage = Vantage::take(session, StatementId::generate(), statement, CancellationToken::new())?;
     let resolved = resolve::tables(&vantage, statement, &[]).await?;
@@ -125,11 +125,14 @@ fn fields(types: &[DataType]) -> Vec<Option<FieldRef>> {
     types.iter().map(|data_type| Some(Arc::new(Field::new("", data_type.clone(), true)) as FieldRef)).collect()
 }
 
-fn columns_without_query(kind: &Kind) -> Option<SchemaRef> {
-    match kind {
+fn columns_without_query(session: &Session, kind: &Kind) -> Result<Option<SchemaRef>, Error> {
+    Ok(match kind {
         Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => Some(execute::show_schema(setting)),
+        Kind::Cursor(CursorStatement::Fetch { name, moves: false, .. }) => {
+            Some(session.transaction().cursor(name)?.schema)
+        }
         _ => None,
-    }
+    })
 }
 
 fn insert_plan(

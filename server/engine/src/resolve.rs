@@ -26,7 +26,7 @@ use lakeward_govern::{ResolvedTable, RoleSet};
 use crate::error::Error;
 use crate::names::TABLE_FUNCTIONS;
 use crate::session::Session;
-use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Name, Statement};
+use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
 use crate::version::{Mark, Moment};
 use crate::{position, system, version};
@@ -125,12 +125,14 @@ impl Statement {
             Kind::Change(change) => Some(&change.source),
             Kind::CopyOut(copy) => Some(&copy.source),
             Kind::Explain { statement, .. } => statement.query(),
+            Kind::Cursor(CursorStatement::Declare { query, .. }) => Some(query),
             Kind::CopyIn(_)
             | Kind::Maintain(_)
             | Kind::Empty
             | Kind::Ddl(_)
             | Kind::Setting(_)
-            | Kind::Transaction(_) => None,
+            | Kind::Transaction(_)
+            | Kind::Cursor(_) => None,
         }
     }
 }

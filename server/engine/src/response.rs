@@ -78,6 +78,8 @@ pub enum RowTag {
     Explain,
     /// `COPY n`
     Copy,
+    /// `FETCH n`
+    Fetch,
 }
 
 /// Batches of rows. Owns the statement's audit token: dropping the stream ends the statement, and cancels it if it is
@@ -87,6 +89,7 @@ pub struct RowStream {
     tag: RowTag,
     batches: BoxStream<'static, Result<RecordBatch, Error>>,
     watch: Option<SharedWatch>,
+    binary: bool,
 }
 
 impl RowStream {
@@ -102,7 +105,18 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch, Error>>,
         watch: Option<SharedWatch>,
     ) -> Self {
-        Self { schema, tag, batches, watch }
+        Self { schema, tag, batches, watch, binary: false }
+    }
+
+    /// The same, whose rows a simple query sends in binary: a BINARY cursor's.
+    pub(crate) fn in_binary(self, binary: bool) -> Self {
+        Self { binary, ..self }
+    }
+
+    /// Whether a simple query sends its rows in binary.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.binary
     }
 
     /// To be asked before rows of a batch that was taken from the stream earlier are sent: grants and policies may have

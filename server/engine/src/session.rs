@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use lakeward_audit::Who;
 use lakeward_base::{Epoch, Redacted, RoleId, SessionId, SqlState};
@@ -235,6 +237,37 @@ impl Session {
             let reported = self.restore(before);
             self.report_later(reported);
         }
+    }
+
+    /// The columns of an open cursor: the protocol knows it as a portal.
+    #[must_use]
+    pub fn cursor_columns(&self, name: &str) -> Option<SchemaRef> {
+        self.transaction.lock().cursor(name).ok().map(|cursor| cursor.schema)
+    }
+
+    /// Closes a cursor, where there is one of that name.
+    pub fn close_cursor(&self, name: &str) {
+        // One that is not there is closed.
+        let _ = self.transaction.lock().close_cursor(Some(name));
+    }
+
+    /// How long the client may be silent at this moment, and what it is told when the session ends for it.
+    #[must_use]
+    pub fn idle_limit(&self) -> Option<(Duration, Error)> {
+        let (name, sqlstate, message) = match self.transaction_status() {
+            TransactionStatus::Idle => (
+                "idle_session_timeout",
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
+            TransactionStatus::InBlock | TransactionStatus::Failed => (
+                "idle_in_transaction_session_timeout",
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            ),
+        };
+        let limit = self.settings.lock().duration(name)?;
+        Some((limit, Error::new(sqlstate, message)))
     }
 
     /// Rolls back whatever is open: the client is gone.

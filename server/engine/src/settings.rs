@@ -22,6 +22,7 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("default_transaction_read_only", "off", Check::Bool),
     ("extra_float_digits", "1", Check::Integer { least: -15, most: 3 }),
     ("idle_in_transaction_session_timeout", "0", Check::Duration),
+    ("idle_session_timeout", "0", Check::Duration),
     ("intervalstyle", "postgres", Check::OneOf(&["postgres"])),
     // Nothing is compiled: a setting that drivers put off while they read the catalog.
     ("jit", "off", Check::Bool),
@@ -187,8 +188,12 @@ impl Settings {
 
     /// How long a statement may take; `None` means as long as it likes.
     pub(crate) fn statement_timeout(&self) -> Option<std::time::Duration> {
-        let text = self.get("statement_timeout")?;
-        let timeout_ms = duration_ms(&text)?;
+        self.duration("statement_timeout")
+    }
+
+    /// A duration; `None` where it is 0, and so without a limit.
+    pub(crate) fn duration(&self, name: &str) -> Option<std::time::Duration> {
+        let timeout_ms = duration_ms(&self.get(name)?)?;
         (timeout_ms > 0).then(|| std::time::Duration::from_millis(timeout_ms))
     }
 

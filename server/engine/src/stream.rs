@@ -5,7 +5,7 @@
 //! audit token.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -42,10 +42,11 @@ pub(crate) struct Deadline {
     gate: Arc<AtomicU8>,
 }
 
-/// The gate of a [`Deadline`]: whether what it bounds may be stopped, may not, or was.
+/// The gate of a [`Deadline`]: whether what it bounds may be stopped, may not, may not although it should be, or was.
 const OPEN: u8 = 0;
 const HELD: u8 = 1;
-const STOPPED: u8 = 2;
+const OVERDUE: u8 = 2;
+const STOPPED: u8 = 3;
 
 impl Deadline {
     pub(crate) fn new(timeout: Option<Duration>, cancelled: CancellationToken) -> Self {
@@ -53,20 +54,33 @@ impl Deadline {
     }
 
     /// From here on the work is not stopped: a commit begins.
+    ///
+    /// # Errors
+    /// 57014 where it was stopped before.
     pub(crate) fn hold(&self) -> Result<(), Error> {
-        match self.gate.compare_exchange(OPEN, HELD, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) | Err(HELD) => Ok(()),
-            Err(_) => Err(cancelled("canceling statement due to user request")),
-        }
+        self.step(OPEN, HELD)
     }
 
     /// The commit came to nothing: the work may be stopped again.
-    pub(crate) fn release(&self) {
-        let _ = self.gate.compare_exchange(HELD, OPEN, Ordering::SeqCst, Ordering::SeqCst);
+    ///
+    /// # Errors
+    /// 57014 where it should have been stopped meanwhile.
+    pub(crate) fn release(&self) -> Result<(), Error> {
+        self.step(HELD, OPEN)
     }
 
+    fn step(&self, from: u8, to: u8) -> Result<(), Error> {
+        let stepped = self.gate.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+        stepped.map(drop).map_err(|_| cancelled("canceling statement due to user request"))
+    }
+
+    /// Whether the work stops.
     fn stop(&self) -> bool {
-        self.gate.compare_exchange(OPEN, STOPPED, Ordering::SeqCst, Ordering::SeqCst) != Err(HELD)
+        let before = self.gate.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |gate| match gate {
+            OPEN | STOPPED => Some(STOPPED),
+            _ => Some(OVERDUE),
+        });
+        matches!(before, Ok(OPEN | STOPPED))
     }
 
     /// Runs `work` until it is done, cancelled or too late.
@@ -105,16 +119,25 @@ pub(crate) struct Ending {
     bytes: u64,
     /// What is recorded where nobody says how it ended.
     dropped: SqlState,
+    /// Rows that were counted and not handed out: those of a cursor, whose record stays open until it is closed.
+    withheld: Option<Arc<AtomicU64>>,
 }
 
 impl Ending {
     pub(crate) fn new(audit: Audit<Begun>, counted: Counted) -> Self {
-        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped: SqlState::QUERY_CANCELED }
+        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped: SqlState::QUERY_CANCELED, withheld: None }
     }
 
     /// The statement has been answered, and its outcome is its block's to decide: unless it is said, it is rolled back.
     pub(crate) fn waits(&mut self) {
         self.dropped = crate::pending::ROLLED_BACK;
+        self.counted.rest();
+    }
+
+    /// The statement is a cursor's: it ends well, whenever it is closed.
+    pub(crate) fn lasts(&mut self, withheld: Arc<AtomicU64>) {
+        self.dropped = SqlState::SUCCESS;
+        self.withheld = Some(withheld);
         self.counted.rest();
     }
 
@@ -130,13 +153,15 @@ impl Ending {
         self.audit.as_ref().map(Audit::durable)
     }
 
-    fn count(&mut self, batch: &RecordBatch) {
+    pub(crate) fn count(&mut self, batch: &RecordBatch) {
         self.rows += batch.num_rows() as u64;
         self.bytes += batch.get_array_memory_size() as u64;
     }
 
     pub(crate) fn finish(&mut self, sqlstate: SqlState) {
         if let Some(audit) = self.audit.take() {
+            let withheld = self.withheld.take().map_or(0, |rows| rows.load(Ordering::Relaxed));
+            self.rows = self.rows.saturating_sub(withheld);
             self.counted.finish(sqlstate, self.rows);
             audit.end(Outcome { sqlstate, rows: self.rows, bytes: self.bytes });
         }
@@ -189,6 +214,8 @@ impl Outgoing {
         let step = deadline.enforce(self.step()).await;
         match &step {
             Ok(Some(batch)) => self.ending.count(batch),
+            // A cursor's last rows may not be handed out yet.
+            Ok(None) if self.ending.withheld.is_some() => self.done = true,
             Ok(None) => self.finish(SqlState::SUCCESS),
             Err(error) => self.finish(error.sqlstate()),
         }

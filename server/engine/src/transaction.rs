@@ -12,8 +12,9 @@ use lakeward_base::{RoleId, SqlState, TableId};
 
 use crate::error::Error;
 use crate::pending::{OwnRows, Pending};
+use crate::portal::OpenCursor;
 use crate::settings::Settings;
-use crate::statement::{Isolation, Kind, Modes, Setting, Statement, Transaction};
+use crate::statement::{CursorStatement, Isolation, Kind, Modes, Setting, Statement, Transaction};
 
 /// What `ReadyForQuery` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ struct Block {
     /// What it has written, and when.
     write: Option<(u64, Pending)>,
     savepoints: Vec<Savepoint>,
+    /// What is open, and since when.
+    cursors: Vec<(u64, OpenCursor)>,
     /// Counts what happens: tells what came before a savepoint.
     ticks: u64,
 }
@@ -124,6 +127,7 @@ impl TransactionState {
         if block.write.as_ref().is_some_and(|(at, _)| !saved_after(*at)) {
             block.write = None;
         }
+        block.cursors.retain(|(at, _)| block.savepoints.iter().any(|savepoint| savepoint.at > *at));
         None
     }
 
@@ -178,11 +182,47 @@ impl TransactionState {
 
     /// The block that BEGIN has begun, for what needs one.
     fn named(&mut self, what: &str) -> Result<&mut Block, Error> {
-        let missing = || {
-            let message = format!("{what} can only be used in transaction blocks");
-            Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
-        };
-        self.block.as_mut().filter(|block| !block.implicit).ok_or_else(missing)
+        self.block.as_mut().filter(|block| !block.implicit).ok_or_else(|| outside(what))
+    }
+
+    /// Keeps a cursor until the block's end.
+    pub(crate) fn open_cursor(&mut self, cursor: OpenCursor) -> Result<(), Error> {
+        self.free_cursor_name(&cursor.name)?;
+        let Some(block) = &mut self.block else { return Err(outside("DECLARE CURSOR")) };
+        let at = block.tick();
+        block.cursors.push((at, cursor));
+        Ok(())
+    }
+
+    /// Refuses a name that a cursor has.
+    pub(crate) fn free_cursor_name(&self, name: &str) -> Result<(), Error> {
+        if self.cursor(name).is_err() {
+            return Ok(());
+        }
+        Err(Error::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")))
+    }
+
+    /// The cursor of that name.
+    pub(crate) fn cursor(&self, name: &str) -> Result<OpenCursor, Error> {
+        let missing = || Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"));
+        self.cursors().into_iter().find(|cursor| cursor.name == name).ok_or_else(missing)
+    }
+
+    /// The open cursors.
+    pub(crate) fn cursors(&self) -> Vec<OpenCursor> {
+        let open = self.block.iter().flat_map(|block| block.cursors.iter());
+        open.map(|(_, cursor)| cursor.clone()).collect()
+    }
+
+    /// Closes a cursor, or all.
+    pub(crate) fn close_cursor(&mut self, name: Option<&str>) -> Result<(), Error> {
+        if let Some(name) = name {
+            self.cursor(name)?;
+        }
+        if let Some(block) = &mut self.block {
+            block.cursors.retain(|(_, cursor)| name.is_some_and(|name| cursor.name != name));
+        }
+        Ok(())
     }
 
     /// Remembers what SET LOCAL covers; false where there is no block, so that it has no effect.
@@ -236,7 +276,12 @@ impl TransactionState {
             let message = format!("cannot execute {} in a read-only transaction", statement.class);
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
         }
-        let Some(block) = &self.block else { return Ok(()) };
+        let Some(block) = &self.block else {
+            return match &statement.kind {
+                Kind::Cursor(CursorStatement::Declare { .. }) => Err(outside("DECLARE CURSOR")),
+                _ => Ok(()),
+            };
+        };
         if writes && block.write.is_some() {
             return Err(second_write());
         }
@@ -316,6 +361,7 @@ impl Block {
             covered: Covered::default(),
             write: None,
             savepoints: Vec::new(),
+            cursors: Vec::new(),
             ticks: 0,
         }
     }
@@ -371,6 +417,7 @@ impl Block {
         let index = self.find(name)?;
         self.savepoints.truncate(index + 1);
         let Some(savepoint) = self.savepoints.last() else { return Ok(Ended::only("ROLLBACK")) };
+        self.cursors.retain(|(at, _)| *at < savepoint.at);
         self.failed = false;
         self.covered = savepoint.covered.clone();
         self.read_only = savepoint.read_only;
@@ -379,6 +426,12 @@ impl Block {
         }
         Ok(Ended { undo: Some(Undo::All(savepoint.saved.clone())), ..Ended::only("ROLLBACK") })
     }
+}
+
+/// `25P01` for what needs a block.
+fn outside(what: &str) -> Error {
+    let message = format!("{what} can only be used in transaction blocks");
+    Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
 }
 
 /// Savepoints that a block may have at once: each holds the session's settings.

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) portals: HashMap<String, Portal>,
     /// Messages are ignored until Sync.
     skipping: bool,
+    /// The client has been told that it may go on, and has said nothing since.
+    idle: bool,
     shutdown: CancellationToken,
 }
 
@@ -40,7 +42,15 @@ enum Next {
 
 impl Connection {
     pub(crate) fn new(wire: Wire, session: Arc<Session>, shutdown: CancellationToken) -> Self {
-        Self { wire, session, statements: HashMap::new(), portals: HashMap::new(), skipping: false, shutdown }
+        Self {
+            wire,
+            session,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            skipping: false,
+            idle: false,
+            shutdown,
+        }
     }
 
     /// Serves the client until it goes, or the server stops.
@@ -65,6 +75,7 @@ impl Connection {
             if self.skipping && !matches!(frame.tag, b'S' | b'X') {
                 continue;
             }
+            self.idle = false;
             let is_query = matches!(frame.tag, b'Q' | b'F');
             match Box::pin(self.handle(frame)).await {
                 Ok(Next::Continue) => {}
@@ -77,13 +88,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for a message, or for the server's end.
+    /// Waits for a message, for the server's end, or until the client has been silent for too long.
     pub(crate) async fn receive(&mut self) -> Result<Option<Frame>, Fault> {
+        let limit = if self.idle { self.session.idle_limit() } else { None };
+        let silent = async {
+            match limit {
+                Some((limit, error)) => {
+                    tokio::time::sleep(limit).await;
+                    error
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             frame = self.wire.receive() => Ok(frame?),
             () = self.shutdown.cancelled() => Err(PgError::Shutdown.into()),
             () = self.session.terminated() => Err(Fault::Fatal(Session::termination())),
+            error = silent => Err(Fault::Fatal(error)),
         }
     }
 
@@ -121,6 +143,7 @@ impl Connection {
         }
         reply::ready(&mut self.wire.out, status)?;
         self.wire.flush().await?;
+        self.idle = true;
         if self.shutdown.is_cancelled() { Err(PgError::Shutdown.into()) } else { Ok(()) }
     }
 

@@ -67,10 +67,11 @@ impl Connection {
                 reply::parameter_description(&mut self.wire.out, statement.oids.clone())?;
                 (statement.prepared.columns.clone(), Formats::default())
             }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| PgError::UnknownPortal(name.clone()))?;
-                (portal.statement.prepared.columns.clone(), portal.formats.clone())
-            }
+            Target::Portal(name) => match (self.portals.get(name), self.session.cursor_columns(name)) {
+                (Some(portal), _) => (portal.statement.prepared.columns.clone(), portal.formats.clone()),
+                (None, Some(columns)) => (Some(columns), Formats::default()),
+                (None, None) => return Err(PgError::UnknownPortal(name.clone()).into()),
+            },
         };
         match columns {
             Some(schema) => reply::row_description(&mut self.wire.out, describe(&schema, &formats)?)?,
@@ -83,7 +84,10 @@ impl Connection {
     pub(crate) fn close(&mut self, target: &Target) -> Result<(), Fault> {
         match target {
             Target::Statement(name) => drop(self.statements.remove(name)),
-            Target::Portal(name) => drop(self.portals.remove(name)),
+            Target::Portal(name) => match self.portals.remove(name) {
+                Some(portal) => drop(portal),
+                None => self.session.close_cursor(name),
+            },
         }
         Ok(reply::close_complete(&mut self.wire.out)?)
     }

@@ -166,6 +166,7 @@ pub(crate) fn tag_text(tag: RowTag, rows: u64) -> String {
         RowTag::Show => "SHOW".to_owned(),
         RowTag::Explain => "EXPLAIN".to_owned(),
         RowTag::Copy => format!("COPY {rows}"),
+        RowTag::Fetch => format!("FETCH {rows}"),
     }
 }
 

@@ -71,7 +71,8 @@ impl Connection {
     }
 
     async fn send_all(&mut self, stream: RowStream, ends: bool) -> Result<(), Fault> {
-        let formats = Formats::default();
+        let codes: &[i16] = if stream.is_binary() { &[1] } else { &[] };
+        let formats = Formats::new(codes, stream.schema().fields().len(), "result")?;
         reply::row_description(&mut self.wire.out, describe(stream.schema(), &formats)?)?;
         let encoder = RowEncoder::new(formats, self.zone()).described(stream.schema());
         let mut rows = Rows::new(stream, Encoder::Rows(encoder));

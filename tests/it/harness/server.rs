@@ -132,6 +132,19 @@ impl Server {
         client
     }
 
+    /// The same, and how the connection ends.
+    pub async fn connect_watched(
+        &self,
+        user: &str,
+        password: &str,
+    ) -> (tokio_postgres::Client, tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>) {
+        let mut config = tokio_postgres::Config::new();
+        config.host("localhost").port(self.port("pg")).user(user).password(password).dbname("lakeward");
+        let (client, connection) =
+            config.connect(tls::connector(&self.data.join("ca.pem"))).await.expect("the role can log in");
+        (client, tokio::spawn(connection))
+    }
+
     /// `GET path` over plain HTTP; answers status and body.
     pub fn http_get(&self, path: &str) -> (u16, String) {
         use std::io::Write;

@@ -10,7 +10,10 @@ use lakeward_base::{Redacted, SqlState};
 use super::cursor::Cursor;
 use super::lex::Lexed;
 use super::normalize::normalized;
-use super::{Kind, Statement, change, copy, explain, insert, listing, maintain, refuse, setting, transaction};
+use super::{
+    CursorStatement, Kind, Statement, change, copy, declare, explain, insert, listing, maintain, refuse, setting,
+    transaction,
+};
 use crate::ddl;
 use crate::error::Error;
 
@@ -28,7 +31,12 @@ pub(crate) fn parse(lexed: &Lexed<'_>, range: Range<usize>) -> Result<Statement,
     cursor.finish()?;
     let takes_parameters = matches!(
         kind,
-        Kind::Query(_) | Kind::Explain { .. } | Kind::Insert(_) | Kind::CreateTableAs(_) | Kind::Change(_)
+        Kind::Query(_)
+            | Kind::Explain { .. }
+            | Kind::Insert(_)
+            | Kind::CreateTableAs(_)
+            | Kind::Change(_)
+            | Kind::Cursor(CursorStatement::Declare { .. })
     );
     if parameter_count > 0 && !takes_parameters {
         return Err(no_parameter(parameter_count));
@@ -44,6 +52,9 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     }
     if let Some(parsed) = transaction::parse(cursor)? {
         return Ok((Kind::Transaction(parsed.0), parsed.1));
+    }
+    if let Some(parsed) = declare::parse(cursor)? {
+        return Ok(parsed);
     }
     if let Some(parsed) = listing::parse(cursor)? {
         return Ok(parsed);

@@ -8,6 +8,7 @@ mod allow;
 mod change;
 mod copy;
 pub(crate) mod cursor;
+mod declare;
 mod dialect;
 mod explain;
 mod front;
@@ -90,6 +91,48 @@ pub enum Kind {
     Setting(Setting),
     /// BEGIN, COMMIT, ROLLBACK, savepoints.
     Transaction(Transaction),
+    /// DECLARE, FETCH, MOVE, CLOSE.
+    Cursor(CursorStatement),
+}
+
+/// A statement about a cursor of the transaction block.
+#[derive(Clone)]
+pub enum CursorStatement {
+    /// `DECLARE name [BINARY] CURSOR FOR query`
+    Declare {
+        /// Its name.
+        name: String,
+        /// Its rows are sent in binary.
+        binary: bool,
+        /// What it reads.
+        query: Box<ast::Query>,
+    },
+    /// `FETCH [direction] name`
+    Fetch {
+        /// Of which cursor.
+        name: String,
+        /// How far.
+        direction: Direction,
+        /// MOVE: the rows are passed over.
+        moves: bool,
+    },
+    /// `CLOSE name`; `None` is ALL.
+    Close(Option<String>),
+}
+
+/// How far a cursor is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// So many rows.
+    Forward(u64),
+    /// All that are left.
+    All,
+    /// To the row that is so many further, which is read.
+    By(u64),
+    /// To the row of this number from 1, which is read.
+    To(u64),
+    /// Anywhere back, or where it is.
+    Backward,
 }
 
 /// `INSERT INTO | OVERWRITE table [(columns)] query`. Everything else that sqlparser accepts there was refused.

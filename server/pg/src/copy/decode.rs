@@ -102,7 +102,9 @@ impl Decoder {
             Source::Binary(binary) => {
                 let Some(row) = binary.next().map_err(no_column)? else { return Ok(false) };
                 for (index, value) in row.iter().enumerate() {
-                    self.columns.push_binary(index, value.as_deref()).map_err(|error| Misread::new((error, Some(index))))?;
+                    self.columns
+                        .push_binary(index, value.as_deref())
+                        .map_err(|error| Misread::new((error, Some(index))))?;
                 }
             }
             Source::Lines(lines, fields) => {

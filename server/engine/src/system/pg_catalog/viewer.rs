@@ -42,6 +42,8 @@ pub(super) struct Viewer {
     /// Two viewers of one statement see the same.
     pub(super) stamp: Stamp,
     /// For what is not in the catalog: sessions, and the sizes of tables.
+    /// The cursors of the session.
+    pub(super) cursors: Vec<crate::portal::OpenCursor>,
     pub(super) engine: Engine,
     /// For `set_config`. A session keeps its prepared statements, so they do not keep it.
     pub(super) session: Weak<Session>,
@@ -106,8 +108,10 @@ fn number_of(oid: u32) -> Option<u64> {
 
 impl Viewer {
     pub(super) fn of(vantage: &Vantage) -> Arc<Self> {
+        let cursors = vantage.session.transaction().cursors();
         let settings = vantage.session.settings();
         Arc::new(Self {
+            cursors,
             snapshot: Arc::clone(&vantage.snapshot),
             principal: vantage.principal.clone(),
             search_path: settings.search_path(),

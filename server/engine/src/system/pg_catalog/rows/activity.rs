@@ -61,6 +61,16 @@ fn activity_row(viewer: &Viewer, seen: &Seen) -> Vec<Cell> {
     ]
 }
 
+/// The session's own cursors.
+pub(super) fn pg_cursors(viewer: &Viewer) -> Rows {
+    let columns = &["name", "statement", "is_holdable", "is_binary", "is_scrollable", "creation_time"];
+    let cursor = |cursor: &crate::portal::OpenCursor| {
+        let at = cursor.opened_at.timestamp_micros();
+        row![cursor.name.as_str(), cursor.text.expose().as_str(), false, cursor.binary, false, at]
+    };
+    Rows::new(columns, viewer.cursors.iter().map(cursor))
+}
+
 fn state(seen: &Seen) -> &'static str {
     match seen.transaction {
         _ if seen.running => "active",

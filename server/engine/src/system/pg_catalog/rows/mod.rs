@@ -45,6 +45,7 @@ fn pg_catalog(name: &str) -> Option<Filler> {
         "pg_authid" => role::pg_authid,
         "pg_class" => relation::pg_class,
         "pg_collation" => kinds::pg_collation,
+        "pg_cursors" => activity::pg_cursors,
         "pg_database" => server::pg_database,
         "pg_db_role_setting" => role::pg_db_role_setting,
         "pg_description" => comment::pg_description,
