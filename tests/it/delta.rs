@@ -250,6 +250,28 @@ fn a_name_that_meant_another_column_is_not_read_as_todays() {
 }
 
 #[test]
+fn a_block_does_not_write_under_columns_that_were_replaced_since() {
+    let lake = Lake::open(WARD);
+    let admin = lake.psql("admin");
+    admin.rows("CREATE TABLE r (id int, note text); INSERT INTO r VALUES (1, 'a')");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        for (write, first) in
+            [("UPDATE r SET note = 'b'", true), ("INSERT INTO r (id) VALUES (2)", true), ("SELECT note FROM r", false)]
+        {
+            let client = lake.connect("admin").await;
+            client.batch_execute("BEGIN").await.unwrap();
+            let begun = if first { "SELECT count(*) FROM r" } else { "INSERT INTO r VALUES (3, 'c')" };
+            client.simple_query(begun).await.unwrap();
+            admin.rows("CREATE OR REPLACE TABLE r AS SELECT id FROM r; ALTER TABLE r ADD COLUMN note text");
+            let error = client.simple_query(write).await.unwrap_err();
+            assert_eq!(error.code().map(|code| code.code()), Some("40001"), "{write}");
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn time_outside_of_history_is_refused() {
     let lake = Lake::open("CREATE TABLE t (id int); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
     let admin = lake.psql("admin");

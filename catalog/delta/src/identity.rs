@@ -16,6 +16,7 @@ use datafusion_physical_plan::ExecutionPlan;
 use deltalake::kernel::MetadataValue;
 use lakeward_catalog::{RawTable, StoreError, Table};
 
+use crate::fault::Fault;
 use crate::snapshots::Pinned;
 
 const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
@@ -45,6 +46,14 @@ pub(crate) fn check_all_in(table: &Table, from: u64) -> std::result::Result<(), 
         return Ok(());
     }
     Err(StoreError::Unsupported("going back to before a column was replaced by another of its name".into()))
+}
+
+/// Refuses to write on, or to read for a change, a version in which a name of today's meant another column.
+pub(crate) fn check_same(table: &Table, version: u64) -> std::result::Result<(), StoreError> {
+    if table.columns.iter().all(|column| column.is_in(version)) {
+        return Ok(());
+    }
+    Err(Fault("the table's columns were replaced concurrently").conflict())
 }
 
 /// What a column is called in the files, which renaming does not change; `None`: there is no such column.

@@ -139,12 +139,14 @@ impl TableStore for DeltaStore {
             WriteMode::Append | WriteMode::Overwrite => at,
         };
         let base = self.snapshots.open(&place, at).await?;
+        identity::check_same(table, base.raw.version())?;
         Ok(Arc::new(write::write(&place, base, mode, rows, note).await?))
     }
 
     async fn open_numbered(&self, table: &Table, at: VersionSelector) -> Result<Numbered, StoreError> {
         let place = self.roots.place(&table.location)?;
         let base = self.snapshots.open(&place, at).await?;
+        identity::check_same(table, base.raw.version())?;
         check_writable(&base)?;
         let Some(index) = &base.index else { return Err(change::unnumbered()) };
         let provider = NumberedTable::new(Arc::clone(index), place.root.clone());

@@ -41,6 +41,39 @@ impl Clauses {
     }
 }
 
+impl Clauses {
+    /// PostgreSQL's array types are the same for any number of dimensions, the planner's are not: what the client said is
+    /// an array gets the dimensions that it is cast to.
+    fn deepen(&mut self, expr: &ast::Expr, cast_to: &DataType) {
+        let said = parameter(expr).and_then(|index| self.hints.get_mut(index)).and_then(Option::as_mut);
+        if let Some(said) = said
+            && let (DataType::List(element), DataType::List(_)) = (said.data_type(), cast_to)
+            && !matches!(element.data_type(), DataType::List(_))
+        {
+            *said = Arc::new(Field::new("", shaped(element.data_type(), cast_to), true));
+        }
+    }
+}
+
+/// `element` in as many lists as `like` has.
+fn shaped(element: &DataType, like: &DataType) -> DataType {
+    match like {
+        DataType::List(item) => DataType::List(Arc::new(Field::new("item", shaped(element, item.data_type()), true))),
+        _ => element.clone(),
+    }
+}
+
+/// The type of a cast; `int unsigned` is what OIDs have become.
+fn cast_type(data_type: &ast::DataType) -> Option<DataType> {
+    match data_type {
+        ast::DataType::IntUnsigned(None) => Some(DataType::UInt32),
+        ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) => {
+            Some(DataType::List(Arc::new(Field::new("item", cast_type(element)?, true))))
+        }
+        other => ddl::types::from_written(other).ok().map(|(_, arrow_type)| arrow_type),
+    }
+}
+
 impl Visitor for Clauses {
     type Break = ();
 
@@ -64,8 +97,9 @@ impl Visitor for Clauses {
     fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
         match expr {
             ast::Expr::Cast { expr, data_type, .. } => {
-                if let Ok((_, arrow_type)) = ddl::types::from_written(data_type) {
-                    self.hint(expr, arrow_type);
+                if let Some(cast_to) = cast_type(data_type) {
+                    self.deepen(expr, &cast_to);
+                    self.hint(expr, cast_to);
                 }
             }
             ast::Expr::Case { operand: None, conditions, .. } => {

@@ -460,7 +460,12 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
 pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
     let own = if at == VersionSelector::Latest { session.transaction().own(table.id) } else { None };
     if let Some(own) = own {
-        return own.open().await.map_err(|error| crate::publish::store(&error, &table.name));
+        let raw = own.open().await.map_err(|error| crate::publish::store(&error, &table.name))?;
+        if table.columns.iter().any(|column| !column.is_in(raw.version())) {
+            let message = format!("the columns of table \"{}\" were replaced concurrently", table.name);
+            return Err(Error::new(SqlState::SERIALIZATION_FAILURE, message));
+        }
+        return Ok(raw);
     }
     let pinned = session.transaction().pinned(table.id);
     let wanted = match (at, pinned) {

@@ -467,7 +467,9 @@ impl Moment {
                 None => Err(out_of_range(text)),
             });
         }
-        if self.offset.is_some() || self.micros.is_none() {
+        // A date may have an offset alone: Java's driver sends one.
+        let follows_date = self.date.is_some() && word.starts_with(['+', '-']);
+        if self.offset.is_some() || (self.micros.is_none() && !follows_date) {
             return None;
         }
         self.offset = Some(match offset_of(word) {
