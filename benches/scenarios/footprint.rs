@@ -79,7 +79,7 @@ async fn main() {
     for _ in 0..rounds {
         assert!(rivals.lakeward.terminate().success(), "Lakeward ends in order");
         let begun = Instant::now();
-        rivals.lakeward = Server::serve(&rivals.lakeward.data().to_owned());
+        rivals.lakeward = Server::serve(rivals.lakeward.data());
         greet(&rivals.lakeward.connect("admin", PASSWORD).await).await;
         starts[0].push(ms(begun.elapsed()));
         rivals.postgres.stop();

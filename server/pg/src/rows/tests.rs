@@ -193,13 +193,20 @@ fn scalars_in_binary() {
 }
 
 #[test]
-fn nested_arrays_have_no_binary_form_and_ranges_are_kept() {
-    let inner = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1)])]);
-    let field = Arc::new(Field::new("item", arrow::array::Array::data_type(&inner).clone(), true));
-    let outer: ArrayRef =
-        Arc::new(ListArray::new(field, arrow::buffer::OffsetBuffer::from_lengths([1]), Arc::new(inner), None));
+fn nested_arrays_have_a_binary_form_where_their_lists_are_as_long() {
+    let nested = |rows: &[&[i32]]| -> ArrayRef {
+        let lists = rows.iter().map(|row| Some(row.iter().copied().map(Some).collect::<Vec<_>>()));
+        let inner = ListArray::from_iter_primitive::<Int32Type, _, _>(lists);
+        let field = Arc::new(Field::new("item", arrow::array::Array::data_type(&inner).clone(), true));
+        Arc::new(ListArray::new(field, arrow::buffer::OffsetBuffer::from_lengths([rows.len()]), Arc::new(inner), None))
+    };
     let encoder = RowEncoder::new(Formats::new(&[1], 1, "result").unwrap(), Zone::UTC);
-    assert!(encoder.encode(&batch(outer), 0, 1, usize::MAX, &mut BytesMut::new()).is_err());
+    let mut out = BytesMut::new();
+    encoder.encode(&batch(nested(&[&[1, 2, 3], &[4, 5, 6]])), 0, 1, usize::MAX, &mut out).unwrap();
+    let numbers: Vec<i32> =
+        out[11..].chunks_exact(4).map(|bytes| i32::from_be_bytes(bytes.try_into().unwrap())).collect();
+    assert_eq!(numbers[..9], [2, 0, 23, 2, 1, 3, 1, 4, 1], "dimensions, no NULL, int4; 2 from 1, 3 from 1; 4 bytes: 1");
+    assert!(encoder.encode(&batch(nested(&[&[1], &[2, 3]])), 0, 1, usize::MAX, &mut BytesMut::new()).is_err());
 }
 
 #[test]

@@ -190,8 +190,6 @@ fn what_is_not_there_says_so_with_a_hint() {
         "ALTER SYSTEM SET a = 1",
         "DROP FUNCTION f",
         "CREATE POLICY TEST x AS ROLE r QUERY $$SELECT 1$$ EXPECT NO ROWS",
-        "RELEASE s",
-        "ROLLBACK TO s",
         "COMMIT AND CHAIN",
         "BEGIN ISOLATION LEVEL SERIALIZABLE",
         "PREPARE TRANSACTION 'x'",
