@@ -83,72 +83,10 @@ pub(crate) async fn build(
         policy_epoch: vantage.snapshot.epoch(),
         bypass: decision.bypass() || (vantage.principal.superuser && resolved.touches_data),
     };
-    let mut fetched = None;
-    let work = match &statement.kind {
-        Kind::Query(_) => {
-            let (plan, further) = plan_queries(&planner, sets).await?;
-            facts.objects = planner.objects(&plan.logical);
-            Work::Rows(Box::new(plan), further)
-        }
-        Kind::CopyOut(copy) => {
-            let plan = plan_query(&planner, &sets.first).await?;
-            copy::check_forced(&plan.schema, &resolved, copy)?;
-            facts.objects = planner.objects(&plan.logical);
-            Work::CopyOut(Box::new(plan), Arc::clone(&copy.options))
-        }
-        Kind::CopyIn(copy) => {
-            let plan = copy::plan(&planner, copy)?;
-            facts.objects.push(plan.object(&vantage));
-            facts.policies.extend(plan.check.policies.iter().cloned());
-            facts.bypass |= plan.check.bypass;
-            Work::CopyIn(Box::new(plan))
-        }
-        Kind::Explain { analyze, verbose, json, .. } => {
-            let plan = plan_query(&planner, &sets.first).await?;
-            facts.objects = planner.objects(&plan.logical);
-            Work::Explain(Box::new(plan), explain::Form { analyze: *analyze, verbose: *verbose, json: *json })
-        }
-        Kind::Insert(insert) => {
-            let plan = write::plan_insert(&planner, insert, sets).await?;
-            facts.objects = planner.objects(&plan.source.logical);
-            facts.objects.push(plan.object(&vantage));
-            facts.policies.extend(plan.check.policies.iter().cloned());
-            facts.bypass |= plan.check.bypass;
-            Work::Insert(Box::new(plan))
-        }
-        Kind::Change(_) => {
-            let plan = change::plan(&planner, statement, sets.all()?).await?;
-            facts.objects = planner.objects(&plan.source.logical);
-            facts.policies.extend(plan.decision.policies.iter().cloned());
-            facts.bypass |= plan.decision.bypass;
-            Work::Change(Box::new(plan))
-        }
-        Kind::Maintain(work) => {
-            let plan = maintain::plan(&vantage, &resolved, work)?;
-            facts.objects.push(plan.object(&vantage));
-            Work::Maintain(Box::new(plan))
-        }
-        Kind::CreateTableAs(create) => {
-            let source = plan_query(&planner, &sets.first).await?;
-            facts.objects = planner.objects(&source.logical);
-            Work::CreateTable(Box::new(create::plan(create, source, &planner)?))
-        }
-        Kind::Cursor(CursorStatement::Declare { name, binary, .. }) => {
-            vantage.session.transaction().free_cursor_name(name)?;
-            let plan = plan_query(&planner, &sets.first).await?;
-            facts.objects = planner.objects(&plan.logical);
-            Work::Declare(
-                Box::new(plan),
-                Declared { name: name.clone(), binary: *binary, text: statement.text.clone() },
-            )
-        }
-        Kind::Cursor(CursorStatement::Fetch { name, .. }) => {
-            fetched = Some(vantage.session.transaction().cursor(name)?);
-            Work::Command(Arc::clone(statement))
-        }
-        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => {
-            Work::Command(Arc::clone(statement))
-        }
+    let work = work(&planner, statement, sets, &mut facts).await?;
+    let fetched = match &statement.kind {
+        Kind::Cursor(CursorStatement::Fetch { name, .. }) => Some(vantage.session.transaction().cursor(name)?),
+        _ => None,
     };
     if let Some(cursor) = &fetched {
         let then = cursor.facts.clone();
@@ -180,6 +118,95 @@ pub(crate) async fn build(
         );
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
+}
+
+/// What a statement does, and what the audit keeps of the tables and policies that it does it with.
+async fn work(
+    planner: &QueryPlanner<'_>,
+    statement: &Arc<Statement>,
+    sets: &Sets,
+    facts: &mut BeginFacts,
+) -> Result<Work, Error> {
+    match &statement.kind {
+        Kind::Query(_) => {
+            let (plan, further) = plan_queries(planner, sets).await?;
+            facts.objects = planner.objects(&plan.logical);
+            Ok(Work::Rows(Box::new(plan), further))
+        }
+        Kind::CopyOut(_) | Kind::Explain { .. } | Kind::Cursor(CursorStatement::Declare { .. }) => {
+            let plan = plan_query(planner, &sets.first).await?;
+            facts.objects = planner.objects(&plan.logical);
+            reading(planner, statement, Box::new(plan))
+        }
+        Kind::CopyIn(_) | Kind::Insert(_) | Kind::Change(_) | Kind::Maintain(_) | Kind::CreateTableAs(_) => {
+            writing(planner, statement, sets, facts).await
+        }
+        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => {
+            Ok(Work::Command(Arc::clone(statement)))
+        }
+    }
+}
+
+/// What is done with the rows of one query.
+fn reading(planner: &QueryPlanner<'_>, statement: &Statement, plan: Box<QueryPlan>) -> Result<Work, Error> {
+    match &statement.kind {
+        Kind::CopyOut(copy) => {
+            copy::check_forced(&plan.schema, planner.resolved, copy)?;
+            Ok(Work::CopyOut(plan, Arc::clone(&copy.options)))
+        }
+        Kind::Explain { analyze, verbose, json, .. } => {
+            Ok(Work::Explain(plan, explain::Form { analyze: *analyze, verbose: *verbose, json: *json }))
+        }
+        Kind::Cursor(CursorStatement::Declare { name, binary, .. }) => {
+            planner.vantage.session.transaction().free_cursor_name(name)?;
+            Ok(Work::Declare(plan, Declared { name: name.clone(), binary: *binary, text: statement.text.clone() }))
+        }
+        _ => Err(crate::publish::incident("planning", "query")),
+    }
+}
+
+async fn writing(
+    planner: &QueryPlanner<'_>,
+    statement: &Arc<Statement>,
+    sets: &Sets,
+    facts: &mut BeginFacts,
+) -> Result<Work, Error> {
+    let vantage = planner.vantage;
+    match &statement.kind {
+        Kind::CopyIn(copy) => {
+            let plan = copy::plan(planner, copy)?;
+            facts.objects.push(plan.object(vantage));
+            facts.policies.extend(plan.check.policies.iter().cloned());
+            facts.bypass |= plan.check.bypass;
+            Ok(Work::CopyIn(Box::new(plan)))
+        }
+        Kind::Insert(insert) => {
+            let plan = write::plan_insert(planner, insert, sets).await?;
+            facts.objects = planner.objects(&plan.source.logical);
+            facts.objects.push(plan.object(vantage));
+            facts.policies.extend(plan.check.policies.iter().cloned());
+            facts.bypass |= plan.check.bypass;
+            Ok(Work::Insert(Box::new(plan)))
+        }
+        Kind::Change(_) => {
+            let plan = change::plan(planner, statement, sets.all()?).await?;
+            facts.objects = planner.objects(&plan.source.logical);
+            facts.policies.extend(plan.decision.policies.iter().cloned());
+            facts.bypass |= plan.decision.bypass;
+            Ok(Work::Change(Box::new(plan)))
+        }
+        Kind::Maintain(work) => {
+            let plan = maintain::plan(vantage, planner.resolved, work)?;
+            facts.objects.push(plan.object(vantage));
+            Ok(Work::Maintain(Box::new(plan)))
+        }
+        Kind::CreateTableAs(create) => {
+            let source = plan_query(planner, &sets.first).await?;
+            facts.objects = planner.objects(&source.logical);
+            Ok(Work::CreateTable(Box::new(create::plan(create, source, planner)?)))
+        }
+        _ => Err(crate::publish::incident("planning", "write")),
+    }
 }
 
 /// A plan for each set of parameters.
