@@ -72,12 +72,6 @@ pub fn refuse(session: &Session, class: &'static str, normalized: &str, error: E
     }
 }
 
-/// The same for a text that is not to be run.
-pub fn refuse_text(session: &Session, sql: &str, error: Error) -> Error {
-    let (class, normalized) = crate::statement::describe(sql);
-    refuse(session, class, &normalized, error)
-}
-
 /// Stages 2 to 5.
 async fn build(
     session: &Arc<Session>,
@@ -92,6 +86,10 @@ async fn build(
     audit.describe(statement.class, &statement.normalized);
     if ends_implicitly(&statement.kind) {
         pending::settle(session).await?;
+    } else if session.transaction().is_next_write(&statement.kind) {
+        // A transaction has one write: the next one of a text begins another.
+        pending::settle(session).await?;
+        session.enter_text();
     }
     session.admit(&statement)?;
     let sets = Sets::of(request)?;

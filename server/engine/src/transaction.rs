@@ -142,6 +142,11 @@ impl TransactionState {
         self.block.as_ref().is_some_and(|block| block.implicit)
     }
 
+    /// Whether a statement writes where an implicit block has written already.
+    pub(crate) fn is_next_write(&self, kind: &Kind) -> bool {
+        writes(kind) && self.block.as_ref().is_some_and(|block| block.implicit && block.write.is_some())
+    }
+
     /// Executes BEGIN, COMMIT, ROLLBACK and what goes with them; `now` is how the session is. What a block that commits
     /// has written must have been taken and committed before.
     pub(crate) fn execute(&mut self, statement: &Transaction, now: Saved) -> Result<Ended, Error> {

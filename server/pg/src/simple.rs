@@ -4,10 +4,7 @@
 //! Invariant: a text of which some statement cannot be read does nothing.
 
 use lakeward_base::Coded;
-use lakeward_engine::{
-    Command, Error, Forgotten, Request, Response, RowStream, TransactionStatus, first_refused, refuse_text, run,
-    second_write, settle, split,
-};
+use lakeward_engine::{Command, Error, Forgotten, Request, Response, RowStream, first_refused, run, settle, split};
 
 use crate::connection::Connection;
 use crate::portal::{Encoder, Rows, tag_text};
@@ -31,10 +28,6 @@ impl Connection {
         let refused = if statements.len() > 1 { first_refused(&statements).cloned() } else { None };
         let statements = refused.map_or(statements, |refused| vec![refused]);
         let several = statements.len() > 1;
-        let in_block = self.session.transaction_status() != TransactionStatus::Idle;
-        if let Some((part, error)) = second_write(&statements, in_block).filter(|_| several) {
-            return Err(refuse_text(&self.session, &part.text, error).into());
-        }
         let last = statements.len().saturating_sub(1);
         for (index, statement) in statements.into_iter().enumerate() {
             let before = statement.before;

@@ -330,28 +330,6 @@ pub fn first_refused(parts: &[Part]) -> Option<&Part> {
     parts.iter().find(|part| parse(&part.text).is_err())
 }
 
-/// The second write of a transaction that a text of several statements would be. What cannot be undone (DDL) commits what
-/// stands before it; what stands between BEGIN and COMMIT is looked at when it runs. `in_block`: a block is open.
-#[must_use]
-pub fn second_write(parts: &[Part], in_block: bool) -> Option<(&Part, Error)> {
-    let (mut explicit, mut written) = (in_block, false);
-    for part in parts {
-        let Ok(statement) = parse(&part.text) else { continue };
-        match &statement.kind {
-            Kind::Transaction(Transaction::Begin(_)) => explicit = true,
-            Kind::Transaction(Transaction::Commit | Transaction::Rollback) => (explicit, written) = (false, false),
-            kind if crate::transaction::ends_implicitly(kind) => written = false,
-            kind if crate::transaction::writes(kind) && !explicit && std::mem::replace(&mut written, true) => {
-                let error = Error::unsupported("a second write in a text of several statements")
-                    .with_hint("Together they are one transaction, which commits one write: send them one by one.");
-                return Some((part, error));
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
 /// Parses one expression, as policies and masks hold them.
 pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr, Error> {
     let lexed = lex::Lexed::read(sql)?;
