@@ -216,6 +216,9 @@ impl ScalarUDFImpl for Callable {
         let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { arguments.number_rows };
         let call = Call { returns: arguments.return_field.data_type(), zone: zone_of(&arguments.config_options)? };
+        if let Some(column) = super::moments::column(self.function.name, &arguments.args, &call)? {
+            return Ok(ColumnarValue::Array(column));
+        }
         let mut results = Vec::with_capacity(rows);
         let mut cells = Vec::with_capacity(arguments.args.len());
         for row in 0..rows {

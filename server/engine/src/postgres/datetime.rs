@@ -2,6 +2,7 @@
 //!
 //! Invariant: a field of a `timestamptz` is read on the session's clock.
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::DataType;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike};
 use datafusion::common::ScalarValue;
@@ -95,7 +96,6 @@ fn date_part(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, 
 fn field(arguments: &[ScalarValue], call: &Call<'_>) -> Result<i128, Fault> {
     let [name, value] = arguments else { return Err(Fault::unsupported("this call")) };
     let name = text(name).unwrap_or_default().to_ascii_lowercase();
-    let whole = |number: i64| i128::from(number) * 1_000_000;
     let shown = type_name(&value.data_type());
     let unknown = || {
         let code = SqlState::INVALID_PARAMETER_VALUE;
@@ -108,32 +108,36 @@ fn field(arguments: &[ScalarValue], call: &Call<'_>) -> Result<i128, Fault> {
         return of_clock(&name, *micros).ok_or_else(unknown);
     }
     let utc = moment(value).ok_or_else(|| Fault::out_of_range("timestamp"))?;
-    let is_zoned = matches!(value, ScalarValue::TimestampMicrosecond(_, Some(_)));
-    let local = if is_zoned { call.zone.from_utc_datetime(&utc).naive_local() } else { utc };
-    if name == "epoch" {
-        return Ok(i128::from(utc.and_utc().timestamp_micros()));
-    }
-    if let Some(number) = of_calendar(&name, local) {
-        return Ok(whole(number));
-    }
     let is_date = matches!(value, ScalarValue::Date32(_));
-    let micros = i64::from(local.num_seconds_from_midnight()) * 1_000_000 + i64::from(local.nanosecond() / 1000);
-    match of_clock(&name, micros) {
-        Some(_) if is_date => {
-            Err(Fault::about(SqlState::FEATURE_NOT_SUPPORTED, "unit ", &name, suffix(&shown, "supported")))
-        }
-        Some(number) => Ok(number),
-        None if name.starts_with("timezone") && is_zoned => {
-            use chrono::Offset;
-            let seconds = i64::from(call.zone.offset_from_utc_datetime(&utc).fix().local_minus_utc());
-            Ok(whole(match name.as_str() {
-                "timezone_hour" => seconds / 3600,
-                "timezone_minute" => seconds / 60 % 60,
-                _ => seconds,
-            }))
-        }
-        None => Err(unknown()),
+    if is_date && name != "epoch" && of_clock(&name, 0).is_some() {
+        return Err(Fault::about(SqlState::FEATURE_NOT_SUPPORTED, "unit ", &name, suffix(&shown, "supported")));
     }
+    let is_zoned = matches!(value, ScalarValue::TimestampMicrosecond(_, Some(_)));
+    of_moment(&name, utc, is_zoned.then_some(call.zone)).ok_or_else(unknown)
+}
+
+/// A field of a moment, on the clock of a zone, in microseconds of its unit.
+pub(super) fn of_moment(name: &str, utc: NaiveDateTime, zone: Option<Tz>) -> Option<i128> {
+    use chrono::Offset;
+    let whole = |number: i64| i128::from(number) * 1_000_000;
+    let local = zone.map_or(utc, |zone| zone.from_utc_datetime(&utc).naive_local());
+    if name == "epoch" {
+        return Some(i128::from(utc.and_utc().timestamp_micros()));
+    }
+    if let Some(number) = of_calendar(name, local) {
+        return Some(whole(number));
+    }
+    let micros = i64::from(local.num_seconds_from_midnight()) * 1_000_000 + i64::from(local.nanosecond() / 1000);
+    if let Some(number) = of_clock(name, micros) {
+        return Some(number);
+    }
+    let seconds = i64::from(zone?.offset_from_utc_datetime(&utc).fix().local_minus_utc());
+    Some(whole(match name {
+        "timezone_hour" => seconds / 3600,
+        "timezone_minute" => seconds / 60 % 60,
+        "timezone" => seconds,
+        _ => return None,
+    }))
 }
 
 fn suffix(shown: &str, what: &str) -> &'static str {
@@ -212,7 +216,7 @@ fn trunc_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Option<DataType
     }
 }
 
-fn trunc(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
+pub(super) fn trunc(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
     let unit = arguments.first().and_then(text).unwrap_or_default().to_ascii_lowercase();
     let value = arguments.get(1).ok_or_else(|| Fault::unsupported("this call"))?;
     let unknown = || {
@@ -238,11 +242,11 @@ fn trunc(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Faul
     Ok(ScalarValue::TimestampMicrosecond(Some(utc.and_utc().timestamp_micros()), Some("UTC".into())))
 }
 
-fn zone_named(name: &str) -> Result<arrow::array::timezone::Tz, Fault> {
+fn zone_named(name: &str) -> Result<Tz, Fault> {
     name.parse().map_err(|_| Fault::about(SqlState::INVALID_PARAMETER_VALUE, "time zone ", name, " not recognized"))
 }
 
-fn cut(unit: &str, at: NaiveDateTime) -> Option<NaiveDateTime> {
+pub(super) fn cut(unit: &str, at: NaiveDateTime) -> Option<NaiveDateTime> {
     let year = at.year();
     let first = |year: i32, month: u32| NaiveDate::from_ymd_opt(year, month, 1)?.and_hms_opt(0, 0, 0);
     match unit {

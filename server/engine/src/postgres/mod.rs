@@ -16,6 +16,7 @@ mod input;
 mod interval;
 mod json;
 mod math;
+mod moments;
 mod operators;
 mod output;
 mod regex;
