@@ -97,9 +97,12 @@ const deeds = {
     const other = new Client({ ssl });
     await other.connect();
     const begun = Date.now();
-    setTimeout(() => other.query('SELECT pg_cancel_backend($1)', [processID]), 500);
+    const asked = new Promise((answered) => {
+      setTimeout(() => answered(other.query('SELECT pg_cancel_backend($1) AS done', [processID])), 500);
+    });
     await assert.rejects(client.query(ENDLESS), { code: '57014' });
     assert.ok(Date.now() - begun < 15000);
+    assert.strictEqual((await asked).rows[0].done, true);
     await other.end();
     assert.strictEqual((await client.query('SELECT 1::int AS one')).rows[0].one, 1);
   },
