@@ -293,6 +293,49 @@ fn time_outside_of_history_is_refused() {
 }
 
 #[test]
+fn what_is_written_is_cast_as_postgresql_assigns() {
+    let lake = Lake::open(
+        "CREATE TABLE w (k int, i int, s smallint, r real, f double precision, n numeric(5,2), b boolean, d date, ts timestamp, tz timestamptz, t text)",
+    );
+    let admin = lake.psql("admin");
+    admin.rows(
+        "SET timezone = 'Europe/Berlin';
+         INSERT INTO w (k, tz, ts, i, n) VALUES (1, '2026-07-01 12:00:00', '2026-07-01 12:00:00+00'::timestamptz, 2.6, 12.345);
+         INSERT INTO w (k, tz, d, i) SELECT 2, '2026-07-01 12:00:00', '2026-07-01 23:30:00+00'::timestamptz, -2.6::float8;
+         INSERT INTO w (k) VALUES (3);
+         UPDATE w SET tz = '2026-07-01 12:00:00', i = 7.9, t = 5 WHERE k = 3;
+         MERGE INTO w USING (SELECT 4 AS k) s ON w.k = s.k WHEN NOT MATCHED THEN INSERT (k, i, tz) VALUES (s.k, 2.5, '2026-07-01 12:00:00')",
+    );
+    assert_eq!(
+        admin.rows("SELECT k, i, tz AT TIME ZONE 'UTC', d, ts, n, t FROM w ORDER BY k"),
+        "1|3|2026-07-01 10:00:00||2026-07-01 14:00:00|12.35|\n2|-3|2026-07-01 10:00:00|2026-07-02|||\n3|8|2026-07-01 10:00:00||||5\n4|3|2026-07-01 10:00:00||||"
+    );
+    for (refused, code) in [
+        ("INSERT INTO w (i) VALUES (3000000000)", "22003"),
+        ("INSERT INTO w (s) SELECT 32768", "22003"),
+        ("UPDATE w SET i = 3000000000", "22003"),
+        ("INSERT INTO w (n) VALUES (12345.678)", "22003"),
+        ("INSERT INTO w (r) VALUES (1e300)", "22003"),
+        ("INSERT INTO w (d) VALUES ('2020-13-01')", "22008"),
+        ("INSERT INTO w (i) VALUES ('x')", "22P02"),
+        ("INSERT INTO w (i) VALUES (true)", "42804"),
+        ("INSERT INTO w (b) VALUES (1)", "42804"),
+        ("UPDATE w SET b = 3", "42804"),
+        ("INSERT INTO w (d) SELECT 5", "42804"),
+        ("INSERT INTO w (i) SELECT date '2020-01-01'", "42804"),
+    ] {
+        assert_eq!(admin.fails(refused).0, code, "{refused}");
+    }
+    assert_eq!(admin.rows("SELECT count(*) FROM w"), "4");
+    admin.rows("INSERT INTO w VALUES (9, 9)");
+    admin.rows("INSERT INTO w (k, t) VALUES ((SELECT max(k) + 1 FROM w), (SELECT 'x')), (11, 'y')");
+    assert_eq!(admin.rows("SELECT k, i, t FROM w WHERE k > 8 ORDER BY k"), "9|9|\n10||x\n11||y");
+    assert_eq!(admin.rows("VALUES ((SELECT 5), 'a'), (6, 'b')"), "5|a\n6|b");
+    assert_eq!(admin.fails("SELECT '1e-2147483648'::numeric").0, "22003");
+    assert_eq!(admin.fails("SELECT justify_interval(interval '2147483647 days 2147483647 months')").0, "22003");
+}
+
+#[test]
 fn parameters_give_values_and_times() {
     let lake =
         Lake::open("CREATE TABLE t (id int, d date, x numeric(10,2)); INSERT INTO t VALUES (1, '2026-01-01', 1.50)");

@@ -290,3 +290,32 @@ fn a_superusers_changes_are_recorded_as_bypasses() {
     );
     assert_eq!(recorded, "2");
 }
+
+#[test]
+fn what_a_mask_hides_is_not_inserted_beside_it() {
+    let lab = Lab::open(PEOPLE);
+    let (admin, ann) = (lab.psql("admin"), lab.psql("ann"));
+    admin.rows(
+        "ALTER TABLE p ADD COLUMN note text; CREATE VIEW v AS SELECT * FROM p; CREATE ROLE doctors; GRANT doctors TO ann;
+         CREATE MASKING POLICY hide AS (val text) RETURNS text -> CASE WHEN is_role_in_session('doctors') THEN val ELSE 'x' END;
+         ALTER TABLE p ALTER COLUMN ssn SET MASKING POLICY hide; GRANT SELECT, INSERT ON p TO ann; GRANT SELECT ON v TO ann",
+    );
+    for refused in [
+        "INSERT INTO p (id, note) SELECT id, ssn FROM p",
+        "INSERT INTO p (id, note) SELECT id, 'a' || ssn FROM p",
+        "INSERT INTO p (id, note) SELECT id, ssn FROM p VERSION AS OF 1",
+        "INSERT INTO p (id, note) SELECT id, ssn FROM v",
+        "INSERT INTO p (id, note) SELECT 1, max(ssn) FROM p",
+        "INSERT INTO p (id, note) SELECT 1, (SELECT max(ssn) FROM p)",
+        "INSERT INTO p (id, note) SELECT a.id, b.ssn FROM p a JOIN p b USING (id)",
+        "INSERT INTO p (note) WITH w AS (SELECT ssn AS s FROM p) SELECT s FROM w",
+        "INSERT INTO p (note) SELECT ssn FROM p UNION ALL SELECT 'a'",
+        "INSERT INTO p (id) SELECT length(ssn) FROM p",
+    ] {
+        let (code, text) = ann.fails(refused);
+        assert!(code == "42501" && text.contains("masked column ssn"), "{refused}: {text}");
+    }
+    ann.rows("INSERT INTO p (id, ward, ssn) SELECT id + 10, ward, ssn FROM p WHERE ssn LIKE '4%'");
+    ann.rows("INSERT INTO p (id, note) SELECT id + 20, ward::text FROM p");
+    assert_eq!(admin.rows("SELECT count(*), count(ssn) FROM p"), "8|4");
+}

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::execution::memory_pool::MemoryConsumer;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
@@ -167,13 +167,14 @@ pub(crate) fn logical(
 ) -> Result<LogicalPlan, Error> {
     let Some(target) = &planner.resolved.target else { return Err(publish::incident("planning", "change")) };
     let schema = table_schema(target);
-    let types = value_types(change, &schema)?;
+    let wanted = value_fields(change, &schema)?;
     let found = planner.logical(query, parameter_types)?;
     let project = || {
         let columns = found.schema().columns().into_iter().enumerate().map(|(index, column)| {
             let name = column.name.clone();
-            let wanted = types.get(index).cloned().unwrap_or(DataType::Int64);
-            Ok(Expr::Column(column).cast_to(&wanted, found.schema())?.alias(name))
+            let number = Field::new(&name, DataType::Int64, true);
+            let wanted = wanted.get(index).unwrap_or(&number);
+            Ok(crate::postgres::assigned(Expr::Column(column), wanted, found.schema())?.alias(name))
         });
         let columns = columns.collect::<Result<Vec<_>, DataFusionError>>()?;
         LogicalPlanBuilder::from(found.clone()).project(columns)?.build()
@@ -181,9 +182,11 @@ pub(crate) fn logical(
     project().map_err(|error| publish::planning(&error, Some(planner.text)))
 }
 
-/// The types of what is found: file, row, action, then each value's.
-fn value_types(change: &Change, schema: &SchemaRef) -> Result<Vec<DataType>, Error> {
-    let mut types = vec![DataType::Int64, DataType::Int64, DataType::Int32];
+/// What is found: file, row, action, then each value as the column that it goes to.
+fn value_fields(change: &Change, schema: &SchemaRef) -> Result<Vec<Field>, Error> {
+    let number = |name: &str, data_type| Field::new(name, data_type, true);
+    let mut fields =
+        vec![number("file", DataType::Int64), number("row", DataType::Int64), number("action", DataType::Int32)];
     for action in row_actions(change, schema)? {
         let mut values: Vec<(usize, usize)> = match action {
             RowAction::Update(values) => values.into_iter().map(|(column, value)| (value, column)).collect(),
@@ -193,22 +196,22 @@ fn value_types(change: &Change, schema: &SchemaRef) -> Result<Vec<DataType>, Err
             }
         };
         values.sort_unstable();
-        types.extend(values.into_iter().map(|(_, column)| schema.field(column).data_type().clone()));
+        fields.extend(values.into_iter().map(|(_, column)| schema.field(column).clone()));
     }
-    Ok(types)
+    Ok(fields)
 }
 
 /// The types of parameters that stand alone as a column's value: index from 0 and field.
 pub(crate) fn placeholder_types(planner: &QueryPlanner<'_>, change: &Change) -> Result<Vec<(usize, FieldRef)>, Error> {
     let Some(target) = &planner.resolved.target else { return Err(publish::incident("planning", "change")) };
-    let types = value_types(change, &table_schema(target))?;
+    let fields = value_fields(change, &table_schema(target))?;
     let values = change.actions.iter().flat_map(ChangeAction::values);
-    let typed = values.zip(types.into_iter().skip(FOUND_COLUMNS)).filter_map(|(value, data_type)| {
+    let typed = values.zip(fields.into_iter().skip(FOUND_COLUMNS)).filter_map(|(value, field)| {
         let ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) = value else {
             return None;
         };
         let number: usize = name.trim_start_matches('$').parse().ok()?;
-        let field: FieldRef = Arc::new(arrow::datatypes::Field::new("", data_type, true));
+        let field: FieldRef = Arc::new(field.with_name("").with_nullable(true));
         Some((number.checked_sub(1)?, field))
     });
     Ok(typed.collect())

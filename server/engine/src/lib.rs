@@ -45,6 +45,7 @@ mod run;
 mod session;
 mod sets;
 mod settings;
+mod spread;
 pub mod statement;
 mod stream;
 mod system;

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 
 use crate::ddl;
+use crate::postgres::EQUALS_ANY;
 
 /// Functions whose arguments have one type.
 const ALIKE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
@@ -129,11 +130,27 @@ pub(crate) fn beside(plan: &LogicalPlan) -> Result<HashMap<String, DataType>> {
         node.apply_expressions(|expr| {
             expr.apply(|part| {
                 note(&alike(part), &schema, &mut found);
+                note_array(part, &schema, &mut found);
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
     Ok(found)
+}
+
+/// `x = ANY ($1)`: an array of what `x` is.
+fn note_array(expr: &Expr, schema: &DFSchema, found: &mut HashMap<String, DataType>) {
+    if let Expr::ScalarFunction(call) = expr
+        && call.name() == EQUALS_ANY
+        && let [value, Expr::Placeholder(array)] = call.args.as_slice()
+        && array.field.is_none()
+        && let Ok(element) = value.get_type(schema)
+        && element != DataType::Null
+    {
+        let element = if element == DataType::Utf8View { DataType::Utf8 } else { element };
+        let list = DataType::List(Arc::new(Field::new("item", element, true)));
+        found.entry(array.id.clone()).or_insert(list);
+    }
 }
 
 /// The operands that an expression brings to one type.

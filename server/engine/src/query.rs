@@ -100,11 +100,12 @@ impl QueryPlanner<'_> {
         let plan = || {
             let mut context = PlannerContext::new().with_prepare_param_data_types(parameter_types);
             let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
-            if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) {
-                let schema = DFSchema::from_unqualified_fields(nullable.into(), std::collections::HashMap::new())?;
-                context.set_table_schema(Some(Arc::new(schema)));
+            if !matches!(query.body.as_ref(), ast::SetExpr::Values(_)) {
+                return self.scoped(query, &self.resolved.scope, context);
             }
-            self.scoped(query, &self.resolved.scope, context)
+            let schema = DFSchema::from_unqualified_fields(nullable.into(), std::collections::HashMap::new())?;
+            context.set_table_schema(Some(Arc::new(schema)));
+            crate::postgres::assigned_values(self.scoped(query, &self.resolved.scope, context)?, fields)
         };
         plan().map_err(|error| publish::planning(&error, Some(self.text)))
     }

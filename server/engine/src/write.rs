@@ -9,7 +9,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -23,9 +23,11 @@ use lakeward_govern::{ResolvedTable, WriteDecision};
 use crate::error::Error;
 use crate::execute::{commit_note, with_client};
 use crate::policy::Compiler;
+use crate::postgres;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::sets::{self, Sets};
+use crate::spread;
 use crate::statement::Insert;
 use crate::vantage::Vantage;
 
@@ -67,6 +69,10 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
         let error = Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message);
         return Err(error.with_hint("DELETE and INSERT change only the rows that you see."));
     }
+    if sets.count() > 1 && planner.resolved.tables.iter().any(|read| read.table.id == target.table.id) {
+        let what = "an INSERT that reads its own table, with more than one row of parameters,";
+        return Err(Error::unsupported(what).with_hint("Execute it once for each row."));
+    }
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
     let at_once = sets.as_table(vantage, query, &logical).map_err(|error| publish::planning(&error, None))?;
     let mut further = Vec::new();
@@ -79,6 +85,7 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
             planner.physical(logical, &sets.first, query).await?
         }
     };
+    refuse_spreading(planner, target, &source)?;
     Ok(InsertPlan { source, further, target: target.clone(), check, predicate, overwrite: insert.overwrite })
 }
 
@@ -98,6 +105,17 @@ pub(crate) fn decided(
         .map_err(|error| Error::from_coded(&error))?;
     let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
     Ok((check, predicate))
+}
+
+/// What a masked column holds stays in columns of that mask, where the table itself is read.
+fn refuse_spreading(planner: &QueryPlanner<'_>, target: &ResolvedTable, source: &QueryPlan) -> Result<(), Error> {
+    let (table, principal) = (&target.table, &planner.vantage.principal);
+    let private = !table.grantable && table.owner == principal.session_role;
+    if principal.superuser || private {
+        return Ok(());
+    }
+    let columns: Vec<String> = target.raw.schema().fields().iter().map(|field| field.name().clone()).collect();
+    spread::check(&source.logical, table, &columns)
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
@@ -148,7 +166,7 @@ pub(crate) fn logical_insert(
         let expr = |(index, field): (usize, &Arc<Field>)| match columns.iter().position(|column| *column == index) {
             Some(place) => {
                 let column = Expr::Column(source.schema().columns().swap_remove(place));
-                Ok(column.cast_to(field.data_type(), source.schema())?.alias(field.name()))
+                Ok(postgres::assigned(column, field, source.schema())?.alias(field.name()))
             }
             None => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),
         };
@@ -161,7 +179,13 @@ pub(crate) fn logical_insert(
 /// The indices of the columns that an INSERT names, in the order in which it names them.
 pub(crate) fn written_columns(schema: &SchemaRef, insert: &Insert) -> Result<Vec<usize>, Error> {
     if insert.columns.is_empty() {
-        return Ok((0..schema.fields().len()).collect());
+        // As in PostgreSQL, columns at the end that no value is given for are NULL.
+        let given = match insert.source.body.as_ref() {
+            ast::SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
+            _ => None,
+        };
+        let width = schema.fields().len();
+        return Ok((0..given.filter(|given| *given > 0).unwrap_or(width).min(width)).collect());
     }
     places(schema, &insert.columns, &insert.table.name)
 }

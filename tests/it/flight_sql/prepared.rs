@@ -27,8 +27,11 @@ fn an_insert_with_many_rows_of_parameters_is_one_commit_and_one_record() {
         let sql = "INSERT INTO t (b, a) VALUES (upper($2) || '!', $1 + 10), ('const', $1::int * 100)";
         assert_eq!(client.change_each(sql, vec![pairs(&[(1, Some("p")), (2, Some("q"))])]).await.unwrap(), 4);
         // A source that is planned for each row.
-        let sql = "INSERT INTO t SELECT a + 1000, b FROM t WHERE a = $1";
+        let sql = "INSERT INTO t SELECT a + 1000, b FROM (VALUES (1, 'x'), (3, 'z')) s(a, b) WHERE a = $1";
         assert_eq!(client.change_each(sql, vec![numbers(&[1, 3, 99])]).await.unwrap(), 2);
+        // One execution after the other would see what those before it wrote.
+        let sql = "INSERT INTO t SELECT count(*), $1::text FROM t";
+        assert_refused(client.change_each(sql, vec![numbers(&[1, 3])]).await, Code::Unimplemented, "0A000");
     });
     assert_eq!(commits(&lab, "t"), 3);
     let rows = lab.psql("admin").rows("SELECT a, b FROM t ORDER BY a");

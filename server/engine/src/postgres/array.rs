@@ -14,7 +14,7 @@ pub(super) const ELEMENT: &str = "lakeward_element";
 /// `a[i:j]` in the syntax tree.
 pub(super) const SLICE: &str = "lakeward_slice";
 /// `x = ANY (array)` in the syntax tree.
-pub(super) const EQUALS_ANY: &str = "lakeward_equals_any";
+pub(crate) const EQUALS_ANY: &str = "lakeward_equals_any";
 /// A subquery's rows as one value.
 pub(super) const ONLY: &str = "lakeward_only";
 

@@ -166,9 +166,10 @@ pub(super) fn exact(number: &str, shown: &str) -> Result<(i128, i8), Fault> {
     if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong());
     }
-    let scale = i32::try_from(fraction.len()).map_err(|_| wrong())? - exponent;
+    let scale =
+        i32::try_from(fraction.len()).map_err(|_| wrong())?.checked_sub(exponent).ok_or_else(numeric_overflow)?;
     let digits = all.trim_start_matches('0');
-    let padded = format!("{digits}{}", "0".repeat(usize::try_from(-scale).unwrap_or(0).min(50)));
+    let padded = format!("{digits}{}", "0".repeat(usize::try_from(scale.saturating_neg()).unwrap_or(0).min(50)));
     let value = if padded.is_empty() { Ok(0) } else { padded.parse::<i128>() };
     match (value, i8::try_from(scale.max(0))) {
         (Ok(value), Ok(scale)) if scale <= 38 => Ok((sign * value, scale)),

@@ -113,7 +113,8 @@ fn justified(months: i32, days: i64, micros: i64) -> Result<ScalarValue, Fault> 
 
 fn justify_days(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
     let parts = given(arguments)?;
-    let (mut months, mut days) = (parts.months + parts.days / 30, i64::from(parts.days % 30));
+    let months = parts.months.checked_add(parts.days / 30).ok_or_else(|| Fault::out_of_range("interval"))?;
+    let (mut months, mut days) = (months, i64::from(parts.days % 30));
     balance(&mut months, &mut days, 30);
     justified(months, days, parts.nanoseconds / 1000)
 }
@@ -134,7 +135,8 @@ fn justify_interval(arguments: &[ScalarValue], call: &Call<'_>) -> Result<Scalar
     let parts = given(arguments)?;
     let hours = justify_hours(&[interval(parts.months, parts.days, parts.nanoseconds)], call)?;
     let parts = given(&[hours])?;
-    let (mut months, mut days) = (parts.months + parts.days / 30, i64::from(parts.days % 30));
+    let months = parts.months.checked_add(parts.days / 30).ok_or_else(|| Fault::out_of_range("interval"))?;
+    let (mut months, mut days) = (months, i64::from(parts.days % 30));
     let mut micros = parts.nanoseconds / 1000;
     if months > 0 && (days < 0 || (days == 0 && micros < 0)) {
         (months, days) = (months - 1, days + 30);

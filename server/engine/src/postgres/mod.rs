@@ -8,6 +8,7 @@ mod age;
 mod aggregate;
 mod arithmetic;
 mod array;
+mod assign;
 mod call;
 mod cast;
 mod datetime;
@@ -31,6 +32,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub(crate) use array::EQUALS_ANY;
+pub(crate) use assign::{assigned, assigned_values};
 pub use input::read_text;
 pub(crate) use rewrite::{rewrite, rewrite_expression, set_in_from};
 pub(crate) use series::{arguments as series_arguments, error as series_error};

@@ -14,7 +14,7 @@ mod explain;
 mod front;
 mod insert;
 mod lex;
-mod limits;
+pub(crate) mod limits;
 mod listing;
 mod maintain;
 mod merge;

@@ -10,6 +10,7 @@ mod node;
 mod select;
 mod subquery;
 mod types;
+mod values;
 
 use std::ops::ControlFlow;
 
@@ -67,6 +68,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.depth += 1;
+        flow(values::as_selects(query))?;
         flow(select::check_set_operation(&query.body))
     }
 
