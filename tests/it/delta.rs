@@ -336,6 +336,21 @@ fn what_is_written_is_cast_as_postgresql_assigns() {
 }
 
 #[test]
+fn what_views_read_is_not_dropped() {
+    let lake = Lake::open(
+        "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v; INSERT INTO t VALUES (1)",
+    );
+    let admin = lake.psql("admin");
+    for (refused, reader) in [("DROP TABLE t", "view public.v"), ("DROP VIEW v", "view public.w")] {
+        let (code, text) = admin.fails(refused);
+        assert!(code == "2BP01" && text.contains(reader) && text.contains("HINT"), "{text}");
+    }
+    assert_eq!(admin.rows("SELECT a FROM w"), "1");
+    admin.rows("DROP VIEW v, w; DROP TABLE t");
+    assert_eq!(admin.fails("SELECT a FROM t").0, "42P01");
+}
+
+#[test]
 fn parameters_give_values_and_times() {
     let lake =
         Lake::open("CREATE TABLE t (id int, d date, x numeric(10,2)); INSERT INTO t VALUES (1, '2026-01-01', 1.50)");

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use lakeward_base::{Coded, SqlState, TableId};
 use lakeward_catalog::{
-    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Snapshot, Table, canonical_location, overlaps,
+    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Relation, Snapshot, Table, canonical_location, overlaps,
 };
 use uuid::Uuid;
 
 use super::actor::{self, Actor};
-use super::{DdlContext, coded, command, missed_as, notice, refused, skip_missing};
+use super::{DdlContext, coded, command, missed_as, notice, refused, skip_missing, view};
 use crate::ddl::{CreateTable, Drop, RegisterTable, types};
 use crate::error::Error;
 use crate::response::{Command, Notice};
@@ -240,6 +240,7 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<
                 let found = missed_as(actor::table(draft, context.search_path, name), ObjectKind::Table, name);
                 let Some(table) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
                 actor.must_own(table.owner, "table", &table.name)?;
+                view::must_not_be_read(draft, &Relation::Table(Arc::clone(&table)), "drop", &[])?;
                 draft.drop_table(table.id)?;
                 dropped.push(table);
             }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lakeward_base::{SchemaId, SqlState};
+use lakeward_base::{SchemaId, SqlState, TableId};
 use lakeward_catalog::{CatalogError, Draft, NewColumn, NewView, ObjectKind, Relation, View};
 
 use super::actor::{self, Actor};
@@ -69,10 +69,13 @@ pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<Name>) -> Result<
     context
         .command("DROP VIEW", |draft, acting| {
             let mut notices = Vec::new();
+            let named = drop.names.iter().filter_map(|name| actor::view(draft, context.search_path, name).ok());
+            let together: Vec<TableId> = named.map(|view| view.id).collect();
             for name in &drop.names {
                 let found = missed_as(actor::view(draft, context.search_path, name), ObjectKind::View, name);
                 let Some(view) = skip_missing(found, drop.if_exists, &mut notices)? else { continue };
                 acting.must_own(view.owner, "view", &view.name)?;
+                must_not_be_read(draft, &Relation::View(Arc::clone(&view)), "drop", &together)?;
                 draft.drop_view(view.id)?;
             }
             Ok(notices)
@@ -141,7 +144,7 @@ pub(super) async fn move_to(
             let found = actor::relation(draft, context.search_path, name);
             let Some(relation) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
             let (schema, new_name) = new_place(draft, acting, &relation, to)?;
-            must_not_be_read(draft, &relation)?;
+            must_not_be_read(draft, &relation, "move", &[])?;
             match relation {
                 Relation::Table(table) if is_view => {
                     let message = format!("\"{}\" is not a view", table.name);
@@ -180,7 +183,13 @@ fn new_place(
     Ok((schema.id, name))
 }
 
-fn must_not_be_read(draft: &Draft, relation: &Relation) -> Result<(), CatalogError> {
+/// A view is bound by names: what it reads neither moves nor goes (`verb`), but together with it.
+pub(super) fn must_not_be_read(
+    draft: &Draft,
+    relation: &Relation,
+    verb: &str,
+    together_with: &[TableId],
+) -> Result<(), CatalogError> {
     let reads = |view: &&Arc<View>| {
         let names = crate::resolve::names_of_view(view).unwrap_or_default();
         names.into_iter().any(|(schema, name)| {
@@ -189,14 +198,18 @@ fn must_not_be_read(draft: &Draft, relation: &Relation) -> Result<(), CatalogErr
             found.is_some_and(|found| found.id() == relation.id())
         })
     };
-    let readers: Vec<_> =
-        draft.views().filter(reads).map(|view| format!("view {}", draft.qualified_name(view.id))).collect();
+    let readers: Vec<_> = draft
+        .views()
+        .filter(|view| !together_with.contains(&view.id))
+        .filter(reads)
+        .map(|view| format!("view {}", draft.qualified_name(view.id)))
+        .collect();
     if readers.is_empty() {
         return Ok(());
     }
-    let message = format!("cannot move \"{}\" because other objects depend on it", relation.name());
+    let message = format!("cannot {verb} \"{}\" because other objects depend on it", relation.name());
     let detail = readers.iter().map(|reader| format!("{reader} depends on it")).collect::<Vec<_>>().join("\n");
-    Err(CatalogError::InUse { message, detail, hint: Some("Drop the views, and make them again afterwards.") })
+    Err(CatalogError::InUse { message, detail, hint: Some("Drop the views first.") })
 }
 
 fn must_create_as(
