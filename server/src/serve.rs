@@ -220,7 +220,11 @@ async fn open_audit(config: &Config, clock: Arc<dyn Clock>, queries: &Handle) ->
     let opened = queries.spawn_blocking(move || AuditLog::open(settings, clock)).await;
     let (audit, recovery) = opened
         .map_err(|_| ServerError::System { what: "the audit log", reason: std::io::ErrorKind::Other })?
-        .map_err(|error| ServerError::part("the audit log", &error))?;
+        .map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the audit log cannot be opened");
+            ServerError::part("the audit log", &error)
+        })?;
     if recovery.first_start || recovery.clean {
         tracing::info!("{recovery}");
     } else {

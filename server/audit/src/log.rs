@@ -122,6 +122,8 @@ pub(crate) struct Shared {
     pub(crate) boot_id: Uuid,
     healthy: AtomicBool,
     tip: Mutex<Tip>,
+    /// Held while the head file is written: two at once would write the same fresh file.
+    pub(crate) writing_head: Mutex<()>,
 }
 
 /// How far the log is durable.
@@ -221,6 +223,7 @@ impl AuditLog {
             boot_id: Uuid::now_v7(),
             healthy: AtomicBool::new(true),
             tip: Mutex::new(survey.tip()),
+            writing_head: Mutex::new(()),
         });
         if survey.first_start() {
             crate::tend::write_head(&shared).map_err(AuditError::file("write", &shared.config.directory))?;

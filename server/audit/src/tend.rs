@@ -77,8 +77,9 @@ fn tend(shared: &Shared, signal: &Signal) {
     }
 }
 
-/// Writes the head file as of now.
+/// Writes the head file as of now. Called by the tender, and by whoever opens or closes the log.
 pub(crate) fn write_head(shared: &Shared) -> io::Result<()> {
+    let _turn = shared.writing_head.lock();
     let content = head::encode(&shared.head(shared.tip()));
     shared.storage.replace(&head::path_of(&shared.config.directory), &content)
 }

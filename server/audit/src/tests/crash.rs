@@ -137,3 +137,14 @@ fn a_missing_head_is_recorded_for_good() {
     assert!(recovery.head_missing && !recovery.clean, "{recovery}");
     assert_eq!(after.exit_code(), 3, "{after}");
 }
+
+#[test]
+fn opening_and_tending_do_not_write_the_head_at_the_same_time() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..40 {
+        let config = AuditConfig { head_ms: 1, heartbeat_ms: 1, ..config(directory.path()) };
+        let (log, _) = AuditLog::open(config, Arc::new(SystemClock)).unwrap_or_else(|error| panic!("{round}: {error}"));
+        log.shutdown().unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert!(matches!(crate::head::read(directory.path()), Ok(crate::head::Head::Is(_))), "{round}");
+    }
+}
