@@ -119,11 +119,7 @@ fn psql_changes_a_password_without_sending_it() {
     let server = Server::serve(&data);
     let admin = Psql::admin(&server, "admin", "first-password-1");
     admin.rows("CREATE ROLE bob LOGIN PASSWORD 'old-password-22'");
-    let url = format!(
-        "postgresql://admin@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
-        server.port("pg"),
-        data.join("ca.pem").display()
-    );
+    let url = server.url("admin");
     // Without a terminal psql asks on its standard input.
     let mut psql = Command::new("setsid")
         .arg("--wait")

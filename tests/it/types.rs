@@ -7,11 +7,7 @@ use crate::harness::{Lab, python};
 fn every_value_comes_back_as_it_went_in() {
     let lab = Lab::open("SELECT 1");
     let ca = lab.server.data().join("ca.pem");
-    let url = format!(
-        "postgresql://admin@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
-        lab.server.port("pg"),
-        ca.display()
-    );
+    let url = lab.server.url("admin");
     let flight = format!("grpc+tls://localhost:{}", lab.server.port("flight"));
     let told = python("every_type.py", &["20260127", &url, "secret", &flight, &ca.display().to_string()]);
     assert_eq!(told, "done");

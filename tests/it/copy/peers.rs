@@ -25,13 +25,7 @@ fn psql_copies_both_ways() {
 #[test]
 fn psycopg_copies_both_ways() {
     let lab = Lab::open("SELECT 1");
-    let ca = lab.server.data().join("ca.pem");
-    let url = format!(
-        "postgresql://admin@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
-        lab.server.port("pg"),
-        ca.display()
-    );
-    let told = python("copying.py", &[&url, "secret"]);
+    let told = python("copying.py", &[&lab.server.url("admin"), "secret"]);
     let expected = "in 3 COPY 3\nout True\nread True\nin 3 COPY 3\nout True\nread True\nafter a failure 0 IDLE\n22P02 COPY copied, line 2, column a";
     assert_eq!(told, expected);
 }

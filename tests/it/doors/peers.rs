@@ -31,12 +31,7 @@ fn psycopg_gets_oids_and_the_same_decimals_in_both_forms() {
     let data = directory.path().join("data");
     init(&data, "secret");
     let server = Server::serve(&data);
-    let url = format!(
-        "postgresql://admin@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
-        server.port("pg"),
-        data.join("ca.pem").display()
-    );
-    let said = python("doors.py", &["psycopg", &url, "secret"]);
+    let said = python("doors.py", &["psycopg", &server.url("admin"), "secret"]);
     assert_eq!(
         said.lines().collect::<Vec<_>>(),
         ["decimals compared", "[26, 26] (1259, 11)", "(1259, 'pg_class')", "[1184]", "23"]

@@ -30,13 +30,7 @@ impl Psql {
 
     /// psql against a server's own `admin`, with the certificate verified.
     pub fn admin(server: &super::Server, user: &str, password: &str) -> Self {
-        let ca = server.data().join("ca.pem");
-        let url = format!(
-            "postgresql://{user}@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
-            server.port("pg"),
-            ca.display()
-        );
-        Self::new(&url, password)
+        Self::new(&server.url(user), password)
     }
 
     /// Runs a script, statement by statement, and answers whatever comes.

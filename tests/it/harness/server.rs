@@ -92,6 +92,16 @@ impl Server {
         address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address ends in a port")
     }
 
+    /// The PostgreSQL URL of a role, with the certificate verified against the server's own authority.
+    pub fn url(&self, user: &str) -> String {
+        let ca = self.data().join("ca.pem");
+        format!(
+            "postgresql://{user}@localhost:{}/lakeward?sslmode=verify-full&sslrootcert={}",
+            self.port("pg"),
+            ca.display()
+        )
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
