@@ -12,7 +12,7 @@ const STUBS: &[(&str, &str)] = &[
     (
         "ddl/execute.rs",
         "pub(crate) type Created = (); pub(crate) type Creation = (); pub(crate) type DdlContext = ();\n\
-         pub(crate) use DdlContext as DdlValidator;\n\
+         pub(crate) use self::DdlContext as DdlValidator;\n\
          pub(crate) fn create_table() {} pub(crate) fn execute() {} pub(crate) fn existing_table() {} pub(crate) fn undo_create() {}\n",
     ),
     (

@@ -111,8 +111,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let patient = Patient { patience: Duration::from_millis(400), ..Patient::new(listener) };
-        let router = Router::new().route("/", get(async || "ok"));
-        tokio::spawn(axum::serve(patient, router).into_future());
+        let router = Router::new().route("/", get(|| async { "ok" }));
+        tokio::runtime::Handle::current().spawn(axum::serve(patient, router).into_future());
         address
     }
 

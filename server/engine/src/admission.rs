@@ -229,10 +229,8 @@ impl Visitor for Recursion {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
-        match query.with.as_ref().is_some_and(|with| with.recursive) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+        if recursive { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -263,7 +261,7 @@ mod tests {
         let mut tasks = Vec::new();
         for number in 0..5 {
             let (admission, order) = (Arc::clone(&admission), Arc::clone(&order));
-            tasks.push(tokio::spawn(async move {
+            tasks.push(tokio::runtime::Handle::current().spawn(async move {
                 let slot = admission.enter(of(number, None)).await.unwrap();
                 order.lock().push(number);
                 drop(slot);
@@ -283,7 +281,7 @@ mod tests {
     async fn a_role_at_its_limit_waits_and_keeps_nobody_else_waiting() {
         let admission = admission(3, 8, 0);
         let held = admission.enter(of(1, Some(1))).await.unwrap();
-        let waiting = tokio::spawn({
+        let waiting = tokio::runtime::Handle::current().spawn({
             let admission = Arc::clone(&admission);
             async move { admission.enter(of(1, Some(1))).await.map(drop) }
         });
@@ -301,7 +299,7 @@ mod tests {
     async fn a_full_queue_and_a_long_wait_are_refused() {
         let admission = admission(1, 1, 20);
         let held = admission.enter(of(1, None)).await.unwrap();
-        let waiting = tokio::spawn({
+        let waiting = tokio::runtime::Handle::current().spawn({
             let admission = Arc::clone(&admission);
             async move { admission.enter(of(2, None)).await.map(drop) }
         });
@@ -321,7 +319,7 @@ mod tests {
     async fn who_gives_up_leaves_nothing() {
         let admission = admission(1, 8, 0);
         let held = admission.enter(of(1, None)).await.unwrap();
-        let waiting = tokio::spawn({
+        let waiting = tokio::runtime::Handle::current().spawn({
             let admission = Arc::clone(&admission);
             async move { admission.enter(of(2, None)).await.map(drop) }
         });

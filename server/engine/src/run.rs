@@ -106,8 +106,7 @@ async fn build(
     session.transaction().settle_modes(&statement);
     let running = session.begin(&statement);
     let slot = if needs_slot(&statement) { Some(session.take_turn(&running).await?) } else { None };
-    // It may have been a long wait: from here on it is decided, and on another thread.
-    lend_thread();
+    // It may have been a long wait: it is decided from here on.
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
     (vantage.running, vantage.slot) = (Arc::new(running), slot);
     vantage.client = request.client_rows();

@@ -11,6 +11,7 @@ use lakeward_catalog::RoleLimits;
 use super::Session;
 use crate::activity::Running;
 use crate::admission::{Applicant, Slot};
+use crate::cooperate::lend_thread;
 use crate::engine::Protocol;
 use crate::error::Error;
 use crate::stream::{Deadline, transaction_timed_out};
@@ -100,6 +101,8 @@ impl Session {
                 running.queue();
                 let slot = admission.enter(applicant).await?;
                 running.go_on();
+                // On another thread than before, perhaps, and planning does not yield.
+                lend_thread();
                 slot
             }
         };
