@@ -15,6 +15,14 @@ pub use model::{PolicyCommand, Privilege};
 pub use postgres::read_text;
 pub use statement::{CopyHeader, CopyOptions, CopyStyle, Part, Quoted, first_refused, split};
 
+impl Privilege {
+    /// The catalog's words are of no matter here.
+    #[must_use]
+    pub fn as_sql(self) -> &'static str {
+        "PRIVILEGE"
+    }
+}
+
 /// As `lakeward_catalog` has them.
 pub const FILE_COLUMN: &str = "\u{1}file";
 /// As `lakeward_catalog` has them.

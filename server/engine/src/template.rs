@@ -78,11 +78,13 @@ pub(crate) fn guarded(state: &SessionState, guard: &Arc<LeafGuard>, stop: &Cance
     rules.push(Arc::new(Cooperate { stop: stop.clone() }));
     rules.push(guard.rule());
     let (analyzers, optimizers) = stoppable::logical(state, stop);
-    SessionStateBuilder::new_from_existing(state.clone())
-        .with_analyzer_rules(analyzers)
+    let mut builder = SessionStateBuilder::new_from_existing(state.clone())
         .with_optimizer_rules(optimizers)
-        .with_physical_optimizer_rules(rules)
-        .build()
+        .with_physical_optimizer_rules(rules);
+    if let Some(analyzer) = builder.analyzer() {
+        analyzer.rules = analyzers;
+    }
+    builder.build()
 }
 
 fn runtime(memory: &Arc<dyn MemoryPool>) -> RuntimeEnvBuilder {
