@@ -13,6 +13,7 @@ mod relation;
 mod role;
 mod server;
 mod standard;
+mod tag;
 
 use super::cell::Rows;
 use super::definition::{Definition, INFORMATION_SCHEMA, PG_CATALOG, SYSTEM};
@@ -98,6 +99,7 @@ fn system(name: &str) -> Option<Filler> {
         "grants" => privileges::grants,
         "policies" => own::policies,
         "roles" => own::roles,
+        "tags" => tag::tags,
         _ => return None,
     })
 }
