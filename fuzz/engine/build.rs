@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files and directories of the engine.
-const PARSERS: &[&str] = &["error.rs", "output.rs", "ddl", "statement", "postgres", "system/pg_catalog/definition.rs"];
+const PARSERS: &[&str] = &["bytea.rs", "error.rs", "output.rs", "ddl", "statement", "postgres", "system/pg_catalog/definition.rs"];
 
 /// What is not a parser: file, and what stands there instead.
 const STUBS: &[(&str, &str)] = &[
@@ -60,6 +60,7 @@ fn main() {
         fs::write(out.join(name), text + door).expect("a door is added");
     }
     let modules = [
+        ("mod bytea", "bytea.rs"),
         ("pub mod error", "error.rs"),
         ("pub mod output", "output.rs"),
         ("pub mod ddl", "ddl/mod.rs"),

@@ -33,8 +33,19 @@ pub mod sql {
     pub use sqlparser;
 }
 
+pub(crate) mod bounded {
+    pub(crate) const BATCH_BYTES: u64 = 256 << 20;
+}
+
 pub(crate) mod functions {
     pub(crate) const DATABASE: &str = "lakeward";
+
+    /// As DataFusion has it; only what plans calls it.
+    pub(crate) mod unicode {
+        pub(crate) fn substr() -> std::sync::Arc<datafusion_expr::ScalarUDF> {
+            panic!("nothing is planned here")
+        }
+    }
 }
 
 pub(crate) mod names {
