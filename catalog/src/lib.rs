@@ -28,14 +28,14 @@ pub use draft::{
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use model::{
-    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
-    Schema, Securable, SystemObject, Table, View,
+    Column, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation,
+    Role, RowPolicy, Schema, Securable, SystemObject, Table, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};
 pub use store::{
-    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
+    ColumnChange, CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
     VersionSelector, WriteMode, WriteResult,
 };

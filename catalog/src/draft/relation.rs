@@ -251,7 +251,15 @@ impl Draft {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
-        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None, comment: None, since: None })
+        Ok(Column {
+            id,
+            name: new.name,
+            sql_type: new.sql_type,
+            mask: None,
+            comment: None,
+            since: None,
+            former: Vec::new(),
+        })
     }
 
     /// A mask whose argument is gone would fail every query, or worse, mean another column.

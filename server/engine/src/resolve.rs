@@ -442,6 +442,7 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         mask: None,
         comment: None,
         since: None,
+        former: Vec::new(),
     };
     table.columns.extend(columns.iter().enumerate().map(column));
     let granted = |index: usize| Grant {

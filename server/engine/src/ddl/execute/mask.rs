@@ -12,7 +12,7 @@ use lakeward_catalog::{
 use super::actor::Actor;
 use super::policy::governed;
 use super::{DdlContext, Edited, coded, notice, refused, skip_missing};
-use crate::ddl::{CreateMaskingPolicy, Drop, Mask};
+use crate::ddl::{CreateMaskingPolicy, Drop, Mask, types};
 use crate::error::Error;
 use crate::response::Command;
 use crate::statement::Name;
@@ -167,7 +167,7 @@ fn bind(
     let mut bound = Vec::with_capacity(arguments.len());
     for (name, parameter) in arguments.iter().zip(&policy.parameters) {
         let argument = find_column(table, name)?;
-        if argument.sql_type != parameter.sql_type {
+        if types::kind(&argument.sql_type) != parameter.sql_type {
             let message = format!(
                 "column \"{}\" is of type {}, but the masking policy takes {}",
                 argument.name, argument.sql_type, parameter.sql_type
