@@ -26,7 +26,8 @@ fn structs_and_maps_are_json_on_both_protocols() {
     assert_eq!(python("nested.py", &["read", &url, "secret", &flight, &ca.display().to_string()]), "done");
 
     assert_eq!(admin.rows("SELECT (name).given, name->>'age', tags->>'a' FROM nested WHERE id = 1"), "Ann|3|1");
-    admin.rows("INSERT INTO nested SELECT id + 10, name, tags, visits FROM nested; INSERT INTO nested (id) VALUES (20)");
+    admin
+        .rows("INSERT INTO nested SELECT id + 10, name, tags, visits FROM nested; INSERT INTO nested (id) VALUES (20)");
     assert_eq!(admin.rows("SELECT id, name FROM nested WHERE id = 11"), "11|{\"given\": \"Ann\", \"age\": 3}");
     assert_eq!(admin.fails("INSERT INTO nested (name) VALUES ('{\"given\": \"x\"}')").0, "42804");
     assert_eq!(admin.fails("UPDATE nested SET id = 1").0, "0A000");
@@ -67,7 +68,8 @@ fn the_delta_log_tells_lengths_to_other_writers() {
 #[test]
 fn what_a_bulk_load_brings_fits_its_columns() {
     let lab = Lab::open("CREATE TABLE l (s varchar(3), n int[])");
-    let (ca, flight) = (lab.server.data().join("ca.pem"), format!("grpc+tls://localhost:{}", lab.server.port("flight")));
+    let (ca, flight) =
+        (lab.server.data().join("ca.pem"), format!("grpc+tls://localhost:{}", lab.server.port("flight")));
     let told = python("ingest_types.py", &["secret", &flight, &ca.display().to_string()]);
     assert_eq!(told, "22001 22021 22021 22021 1");
     assert_eq!(lab.psql("admin").rows("SELECT * FROM l"), "ab|{1,NULL}");

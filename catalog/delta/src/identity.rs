@@ -2,8 +2,9 @@
 //!
 //! A name may have meant another column once: a table was replaced and a column of that name added again, or a column was
 //! renamed (the catalog remembers since when a name means its column, and what that was called before), or another writer
-//! renamed columns under Delta's column mapping (the physical name stays a column's own). Invariant: a column is never read under the policies of another of its name;
-//! what cannot be told to be today's column is not shown, and a governed column that is not shown closes the table.
+//! renamed columns under Delta's column mapping (the physical name stays a column's own). Invariant: a column is never
+//! read under the policies of another of its name; what cannot be told to be today's column is not shown, and a governed
+//! column that is not shown closes the table.
 
 use std::sync::Arc;
 

@@ -43,7 +43,8 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, Error
         DataType::Float16 | DataType::Float32 | DataType::Float64 => float(wanted, text)?,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ScalarValue::Utf8(Some(canonical(text))),
         // As PostgreSQL assigns a numeric to a whole number.
-        _ => read_text(text, &DataType::Decimal128(38, 0), wanted.zone.tz())?,
+        ref whole if whole.is_integer() => read_text(text, &DataType::Decimal128(38, 0), wanted.zone.tz())?,
+        _ => ScalarValue::Utf8(Some(text.to_owned())),
     })
 }
 
