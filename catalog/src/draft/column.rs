@@ -18,7 +18,7 @@ impl Draft {
     ///
     /// # Errors
     /// 42P01 where the table does not exist, 42701 for a column that stands twice, 2BP01 where a mask is set on a column
-    /// that would go or change its type, or reads one.
+    /// that would go or change its type, or reads one, and where such a column has a tag.
     pub fn replace_columns(&mut self, id: TableId, new: &[NewColumn], version: u64) -> Result<(), CatalogError> {
         let old = Arc::clone(self.existing_table(id)?);
         let mut columns = Vec::with_capacity(new.len());
@@ -39,6 +39,7 @@ impl Draft {
         let gone = |column: &&Column| !columns.iter().any(|kept| kept.id == column.id);
         for column in old.columns.iter().filter(gone) {
             self.check_unmasked(&old, column)?;
+            self.check_untagged(&old, column)?;
         }
         let mut table = Table::clone(&old);
         table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
@@ -52,11 +53,13 @@ impl Draft {
     /// Drops a column, with what was granted on it.
     ///
     /// # Errors
-    /// 42P01 and 42703 where table or column does not exist, 2BP01 where a mask is set on it or reads it.
+    /// 42P01 and 42703 where table or column does not exist, 2BP01 where a mask is set on it or reads it, and where
+    /// it has a tag.
     pub fn drop_column(&mut self, id: TableId, name: &str) -> Result<(), CatalogError> {
         let old = Arc::clone(self.existing_table(id)?);
         let gone = find(&old, name)?;
         self.check_unmasked(&old, gone)?;
+        self.check_untagged(&old, gone)?;
         let mut table = Table::clone(&old);
         table.columns.retain(|column| column.id != gone.id);
         table.grants.retain(|grant| grant.column != Some(gone.id));
@@ -84,6 +87,17 @@ impl Draft {
         }
         table.former_columns.insert(from.to_owned());
         self.make(Change::PutTable(Arc::new(table)))
+    }
+
+    /// A tag goes from a column by UNSET TAG alone: whoever may replace a table need not be one who tags.
+    fn check_untagged(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {
+        let Some(tag) = gone.tags.keys().next() else { return Ok(()) };
+        let tag = self.tag(*tag).map_or("a tag", |tag| tag.name.as_str());
+        Err(CatalogError::InUse {
+            message: format!("cannot drop column {} of table {}: it is tagged", gone.name, table.name),
+            detail: format!("tag {tag} is set on column {}", gone.name),
+            hint: Some("Unset the tag first."),
+        })
     }
 
     fn check_unmasked(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {

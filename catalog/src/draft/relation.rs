@@ -3,7 +3,7 @@
 //! Invariants: no two tables share files, whatever their locations are called; a column keeps its identifier for good; a
 //! table's columns, masks and policies change only through the mutators made for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lakeward_base::{ColumnId, Redacted, RoleId, SchemaId, TableId};
@@ -256,6 +256,7 @@ impl Draft {
             name: new.name,
             sql_type: new.sql_type,
             mask: None,
+            tags: BTreeMap::new(),
             comment: None,
             since: None,
             former: Vec::new(),

@@ -88,7 +88,7 @@ pub(crate) async fn table(
 fn renewed(table: &Table, field: &Field) -> NewColumn {
     let sql_type = ddl::types::sql_type(field.data_type());
     let known = table.columns.iter().find(|known| known.name == *field.name());
-    let known = known.filter(|known| ddl::types::kind(&known.sql_type) == sql_type);
+    let known = known.filter(|known| known.kind() == sql_type);
     NewColumn { name: field.name().clone(), sql_type: known.map_or(sql_type, |known| known.sql_type.clone()) }
 }
 

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, CharLengthUnits, CharacterLength, DataType as Written, ExactNumberInfo, TimezoneInfo,
 };
 use lakeward_base::SqlState;
+use lakeward_catalog::type_kind;
 
 use crate::error::Error;
 use crate::modifier::{self, Modifier, checked_length};
@@ -134,15 +135,6 @@ fn refused(written: &Written) -> Error {
     Error::unsupported(what).with_hint(hint)
 }
 
-/// A type without what its [`Modifier`] says: of which kind its values are.
-pub(crate) fn kind(sql_type: &str) -> &str {
-    match Modifier::of(sql_type) {
-        Some(Modifier::Varchar(_) | Modifier::Char(_)) => "text",
-        Some(Modifier::Digits(_)) => sql_type.split_once('(').map_or(sql_type, |(name, _)| name),
-        None => sql_type,
-    }
-}
-
 /// What a table's field is called: by its Arrow type, and by its metadata.
 pub(crate) fn of_field(field: &Field) -> String {
     modifier::told(field).unwrap_or_else(|| sql_type(field.data_type()))
@@ -150,7 +142,7 @@ pub(crate) fn of_field(field: &Field) -> String {
 
 /// What Arrow has for a type as Lakeward writes it; text for what only shows as text.
 pub(crate) fn arrow_type(sql_type: &str) -> DataType {
-    let sql_type = kind(sql_type);
+    let sql_type = type_kind(sql_type);
     if let Some(element) = sql_type.strip_suffix("[]") {
         return list_of(arrow_type(element));
     }

@@ -12,7 +12,7 @@ use lakeward_catalog::{
 use super::actor::Actor;
 use super::policy::governed;
 use super::{DdlContext, Edited, coded, notice, refused, skip_missing};
-use crate::ddl::{CreateMaskingPolicy, Drop, Mask, types};
+use crate::ddl::{CreateMaskingPolicy, Drop, Mask};
 use crate::error::Error;
 use crate::response::Command;
 use crate::statement::Name;
@@ -167,7 +167,7 @@ fn bind(
     let mut bound = Vec::with_capacity(arguments.len());
     for (name, parameter) in arguments.iter().zip(&policy.parameters) {
         let argument = find_column(table, name)?;
-        if types::kind(&argument.sql_type) != parameter.sql_type {
+        if argument.kind() != parameter.sql_type {
             let message = format!(
                 "column \"{}\" is of type {}, but the masking policy takes {}",
                 argument.name, argument.sql_type, parameter.sql_type
@@ -191,12 +191,12 @@ fn parameter_type(policy: &MaskingPolicy) -> Option<&str> {
     policy.parameters.first().map(|parameter| parameter.sql_type.as_str())
 }
 
-fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
+pub(super) fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
     let missing = || CatalogError::ColumnNotFound { column: name.to_owned(), relation: table.name.clone() };
     table.columns.iter().find(|column| column.name == name).ok_or_else(missing)
 }
 
-fn masking_policy(snapshot: &Snapshot, name: &str) -> Result<Arc<MaskingPolicy>, CatalogError> {
+pub(super) fn masking_policy(snapshot: &Snapshot, name: &str) -> Result<Arc<MaskingPolicy>, CatalogError> {
     snapshot
         .masking_policy_by_name(name)
         .cloned()

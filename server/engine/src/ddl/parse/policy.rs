@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::{Redacted, SqlState};
-use lakeward_catalog::PolicyCommand;
+use lakeward_catalog::{PolicyCommand, type_kind};
 
 use super::{Parsed, drop_list, grantee_name, restrict};
 use crate::ddl::{AlterPolicy, CreateMaskingPolicy, CreatePolicy, Ddl, GranteeName, Mask, types};
@@ -196,7 +196,7 @@ fn data_type(cursor: &mut Cursor<'_>) -> Result<String, Error> {
     let position = cursor.position();
     let written = cursor.data_type()?;
     let (sql_type, _) = types::from_written(&written).map_err(|error| error.with_position(position))?;
-    Ok(types::kind(&sql_type).to_owned())
+    Ok(type_kind(&sql_type).to_owned())
 }
 
 fn check_signature(parameters: &[(String, String)], returns: &str) -> Result<(), Error> {
@@ -239,7 +239,7 @@ fn alter_mask(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     Ok((Ddl::AlterMaskingPolicy { name, body: body(cursor)? }, "ALTER MASKING POLICY"))
 }
 
-/// `ALTER TABLE t ALTER [COLUMN] c SET MASKING POLICY p [USING (…)] | UNSET MASKING POLICY`
+/// `ALTER TABLE t ALTER [COLUMN] c SET MASKING POLICY p [USING (…)] | UNSET MASKING POLICY`, and the same of tags
 pub(super) fn mask(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<Ddl, Error> {
     if if_exists {
         return Err(cursor.unsupported("IF EXISTS with ALTER COLUMN", "Leave it out."));
@@ -249,11 +249,10 @@ pub(super) fn mask(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Res
         return Ok(Ddl::SetMask { table, column, mask: None });
     }
     if !cursor.accept(&["set", "masking", "policy"]) {
-        let (what, hint) = if cursor.sees(&["set", "tag"]) || cursor.sees(&["unset", "tag"]) {
-            ("a tag", "Set a masking policy.")
-        } else {
-            ("this change of a column", "Make a new table with CREATE TABLE AS.")
-        };
+        if let Some(tags) = super::tag::of_column(cursor, &table, &column)? {
+            return Ok(tags);
+        }
+        let (what, hint) = ("this change of a column", "Make a new table with CREATE TABLE AS.");
         return Err(if cursor.is_done() { cursor.error() } else { cursor.unsupported(what, hint) });
     }
     let policy = cursor.identifier()?;
