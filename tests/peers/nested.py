@@ -43,7 +43,7 @@ def read(url, password, flight_url, ca):
             if got != wanted:
                 print(f"psycopg, binary {binary}: {got}")
             row = connection.execute(
-                "SELECT '{\"b\": [1]}'::jsonb, name -> 'age', event_id, objects FROM nested, system.audit WHERE id = 1 LIMIT 1", binary=binary
+                "SELECT '{\"b\": [1]}'::jsonb, name -> 'age', event_id, objects FROM nested, system.audit WHERE id = 1 AND objects IS NOT NULL LIMIT 1", binary=binary
             ).fetchone()
             if row[:2] != ({"b": [1]}, 3) or not isinstance(row[2], uuid.UUID) or not isinstance(row[3], list):
                 print(f"psycopg, binary {binary}: {row}")

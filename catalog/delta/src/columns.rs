@@ -17,6 +17,9 @@ const REFUSED_IN_NAMES: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t
 
 const MAX_DECIMAL_DIGITS: u8 = 38;
 
+/// What a field's metadata may say of its type beyond Delta's: lengths as Spark keeps them, and Lakeward's own.
+const TOLD: &[&str] = &["__CHAR_VARCHAR_TYPE_STRING", "lakeward.columnType"];
+
 /// The Delta schema of a table to be made.
 pub(crate) fn delta_schema(schema: &Schema, partition_by: &[String]) -> Result<StructType, StoreError> {
     let mut names = BTreeSet::new();
@@ -130,13 +133,13 @@ pub(crate) fn all_plain(declared: &Schema) -> bool {
     })
 }
 
-/// The table's columns with what their metadata says of them.
+/// The table's columns with what their metadata says of their types.
 pub(crate) fn described_schema(snapshot: &EagerSnapshot, declared: &SchemaRef) -> SchemaRef {
     let delta = snapshot.schema();
     let described = declared.fields().iter().map(|field| {
         let metadata = delta.field(field.name()).map(|found| found.metadata()).into_iter().flatten();
         let texts = metadata.filter_map(|(key, value)| match value {
-            MetadataValue::String(text) => Some((key.clone(), text.clone())),
+            MetadataValue::String(text) if TOLD.contains(&key.as_str()) => Some((key.clone(), text.clone())),
             _ => None,
         });
         field.as_ref().clone().with_metadata(texts.collect())
