@@ -54,6 +54,8 @@ states! {
     DIVISION_BY_ZERO = "22012",
     /// `character_not_in_repertoire`
     CHARACTER_NOT_IN_REPERTOIRE = "22021",
+    /// `untranslatable_character`
+    UNTRANSLATABLE_CHARACTER = "22P05",
     /// `invalid_argument_for_logarithm`
     INVALID_ARGUMENT_FOR_LOGARITHM = "2201E",
     /// `invalid_argument_for_width_bucket_function`
@@ -120,6 +122,8 @@ states! {
     DUPLICATE_COLUMN = "42701",
     /// `ambiguous_column`
     AMBIGUOUS_COLUMN = "42702",
+    /// `ambiguous_function`
+    AMBIGUOUS_FUNCTION = "42725",
     /// `undefined_column`
     UNDEFINED_COLUMN = "42703",
     /// `undefined_object`

@@ -31,14 +31,14 @@ pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role,
-    RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
+    Column, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation,
+    Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View, type_kind,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};
 pub use store::{
-    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
+    ColumnChange, CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
     VersionSelector, WriteMode, WriteResult,
 };

@@ -204,9 +204,35 @@ pub struct Column {
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// The first Delta version in which the name means this column, where it meant another one before.
+    /// The first Delta version in which the name means this column, where it meant another one, or none, before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// What it was called before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<FormerName>,
+}
+
+/// A type without a length (`character varying(3)` is text), and without the digits of a second.
+#[must_use]
+pub fn type_kind(sql_type: &str) -> &str {
+    match sql_type.split_once('(') {
+        Some(("character varying" | "character", _)) => "text",
+        Some((name @ ("timestamp" | "timestamptz"), _)) => name,
+        _ => sql_type,
+    }
+}
+
+/// What a column was called in earlier versions of its table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormerName {
+    /// The name.
+    pub name: String,
+    /// The first version in which it meant this column, as for [`Column::since`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// The first version in which it did not any more.
+    pub until: u64,
 }
 
 impl Column {
@@ -214,6 +240,21 @@ impl Column {
     #[must_use]
     pub fn is_in(&self, version: u64) -> bool {
         self.since.is_none_or(|since| version >= since)
+    }
+
+    /// Of which kind its values are: its type without a length, and without the digits of a second.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        type_kind(&self.sql_type)
+    }
+
+    /// What the column was called at a version of the table's log; `None`: it was not there.
+    #[must_use]
+    pub fn name_at(&self, version: u64) -> Option<&str> {
+        match self.former.iter().find(|former| version < former.until) {
+            Some(former) => former.since.is_none_or(|since| version >= since).then_some(former.name.as_str()),
+            None => self.is_in(version).then_some(self.name.as_str()),
+        }
     }
 }
 

@@ -79,6 +79,20 @@ pub enum Maintenance {
     },
 }
 
+/// A change of one column of a table, by which no row comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnChange {
+    /// It goes, with its values.
+    Drop(String),
+    /// It gets another name.
+    Rename {
+        /// The one it has.
+        from: String,
+        /// The one it gets.
+        to: String,
+    },
+}
+
 /// What new files of a table look like, where its columns are replaced together with its rows.
 #[derive(Debug, Clone)]
 pub struct NewFiles<'a> {
@@ -264,6 +278,16 @@ pub trait TableStore: fmt::Debug + Send + Sync {
     async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
         let _ = (table, column, note);
         Err(StoreError::Unsupported("adding a column to this table".into()))
+    }
+
+    /// Drops or renames a column, in one commit; what has been done already is left. Answers the first version that has the
+    /// columns so, as far as this call made it, else the newest.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    async fn change_column(&self, table: &Table, change: &ColumnChange, note: &CommitNote) -> Result<u64, StoreError> {
+        let _ = (table, change, note);
+        Err(StoreError::Unsupported("changing a column of this table".into()))
     }
 
     /// The commits of a table that are still known, newest first.

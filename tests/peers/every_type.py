@@ -27,6 +27,9 @@ COLUMNS = [
     ("k", "timestamp", "timestamp"),
     ("l", "timestamptz", "timestamptz"),
 ]
+SCALARS = COLUMNS[1:]
+# An array of each.
+COLUMNS += [(name * 2, f"{kind}[]", f"{oid}[]") for name, kind, oid in SCALARS]
 ROWS = 60
 INFINITE = [math.inf, -math.inf, math.nan, 0.0, -0.0]
 LETTERS = ["a", "Z", " ", "\t", "\n", "\r", "\\", '"', "'", ",", ";", "{", "}", ".", "N", "\\N", "\\.", "é", "漢", "\U0001f3e5", "\x01", "\x7f"]
@@ -37,6 +40,13 @@ def single(value):
 
 
 def row(number, dice):
+    """A value of each type, and an array of values of each."""
+    sets = [scalars(dice) for _ in range(dice.randrange(4))]
+    arrays = [None if dice.random() < 0.1 else list(values) for values in zip(*sets)] if sets else [[] for _ in SCALARS]
+    return [number, *scalars(dice), *arrays]
+
+
+def scalars(dice):
     micros = dice.randrange(-62_135_596_800_000_000, 253_402_300_800_000_000)
     moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=micros)
     whole = lambda bits: dice.choice([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 0, dice.randrange(-(2 ** (bits - 1)), 2 ** (bits - 1))])
@@ -56,13 +66,15 @@ def row(number, dice):
         # Python cannot show what is before its first year in another zone.
         dice.choice([moment, datetime.datetime(1900, 1, 1), datetime.datetime.max]).replace(tzinfo=datetime.timezone.utc),
     ]
-    return [number] + [None if dice.random() < 0.1 else value for value in values]
+    return [None if dice.random() < 0.1 else value for value in values]
 
 
 def shown(value, column):
     """What can be compared."""
+    if isinstance(value, list):
+        return [shown(element, column) for element in value]
     if isinstance(value, float):
-        return repr(single(value)) if column == "e" else repr(value)
+        return repr(single(value)) if column[0] == "e" else repr(value)
     if isinstance(value, datetime.datetime) and value.tzinfo:
         return value.astimezone(datetime.timezone.utc).isoformat()
     if isinstance(value, memoryview):
@@ -85,9 +97,23 @@ def csv_field(value):
         return "\\x" + value.hex()
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
+    if isinstance(value, list):
+        return '"' + array(value).replace('"', '""') + '"'
     if isinstance(value, str):
         return '"' + value.replace('"', '""') + '"'
     return str(value)
+
+
+def array(values):
+    """As PostgreSQL writes an array."""
+
+    def element(value):
+        if value is None:
+            return "NULL"
+        text = value if isinstance(value, str) else csv_field(value)
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    return "{" + ",".join(map(element, values)) + "}"
 
 
 def parameters(cursor, rows, mark):
@@ -106,7 +132,7 @@ def copy(cursor, rows, form):
             copy.write_row(row)
 
 
-def flight_in(flight, rows):
+def batch_of(rows):
     import pyarrow
 
     types = [
@@ -114,11 +140,20 @@ def flight_in(flight, rows):
         pyarrow.decimal128(38, 10), pyarrow.string(), pyarrow.binary(), pyarrow.date32(), pyarrow.timestamp("us"),
         pyarrow.timestamp("us", "UTC"),
     ]
+    types += [pyarrow.list_(kind) for kind in types[1:]]
     columns = [pyarrow.array(list(values), kind) for values, kind in zip(zip(*rows), types)]
-    batch = pyarrow.record_batch(columns, names=[name for name, _, _ in COLUMNS])
+    return pyarrow.record_batch(columns, names=[name for name, _, _ in COLUMNS])
+
+
+def flight_in(flight, rows):
     places = ", ".join(f"${index + 1}" for index in range(len(COLUMNS)))
     with flight.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO v VALUES ({places})", batch)
+        cursor.executemany(f"INSERT INTO v VALUES ({places})", batch_of(rows))
+
+
+def ingest(flight, rows):
+    with flight.cursor() as cursor:
+        cursor.adbc_ingest("v", batch_of(rows), mode="append")
 
 
 def read(cursor, flight):
@@ -156,6 +191,7 @@ def main(seed, url, password, flight_url, ca):
             "COPY csv": lambda: copy(cursor, rows, "csv"),
             "COPY binary": lambda: copy(cursor, rows, "binary"),
             "Flight parameters": lambda: flight_in(flight, rows),
+            "Flight ingest": lambda: ingest(flight, rows),
         }
         for way, write in ways.items():
             write()
@@ -170,7 +206,7 @@ def main(seed, url, password, flight_url, ca):
 
 
 def numbers(cursor):
-    """Arrays, which tables do not have, as parameters."""
+    """Arrays that are nobody's columns, as parameters."""
     lists = [("int[]", [1, None, -3]), ("bigint[]", []), ("text[]", ["a b", None, "", "NULL", '"\\{,}']), ("boolean[]", [True, False]),
              ("float8[]", [1.5, math.inf]), ("numeric(10,2)[]", [Decimal("1.50"), None]), ("date[]", [datetime.date(2026, 1, 27)]),
              ("bytea[]", [b"\x00\xff"]), ("int[][]", [[1, 2], [3, 4]])]

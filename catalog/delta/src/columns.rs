@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::{EagerSnapshot, StructType};
+use deltalake::kernel::{EagerSnapshot, MetadataValue, StructType};
 use lakeward_catalog::StoreError;
 
 use crate::fault::{Fault, input};
@@ -17,26 +17,29 @@ const REFUSED_IN_NAMES: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t
 
 const MAX_DECIMAL_DIGITS: u8 = 38;
 
+/// What a field's metadata may say of its type beyond Delta's: lengths as Spark keeps them, and Lakeward's own.
+const TOLD: &[&str] = &["__CHAR_VARCHAR_TYPE_STRING", "lakeward.columnType"];
+
 /// The Delta schema of a table to be made.
 pub(crate) fn delta_schema(schema: &Schema, partition_by: &[String]) -> Result<StructType, StoreError> {
     let mut names = BTreeSet::new();
     let mut fields = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        if field.name().is_empty() || field.name().contains(REFUSED_IN_NAMES) {
-            return Err(StoreError::Unsupported(
-                "a column name that is empty or has one of ` ,;{}()=` or a line break".into(),
-            ));
-        }
+        check_name(field.name())?;
         if !names.insert(field.name().to_lowercase()) {
             return Err(StoreError::Unsupported("two columns whose names differ only in case".into()));
         }
         let data_type = stored_type(field.data_type())?;
         // Floats make file names of hundreds of digits, and are not for telling apart; bytea has no agreed spelling.
-        let odd = matches!(data_type, DataType::Binary | DataType::Float32 | DataType::Float64);
+        let odd =
+            matches!(data_type, DataType::Binary | DataType::Float32 | DataType::Float64) || data_type.is_nested();
         if odd && partition_by.contains(field.name()) {
-            return Err(StoreError::Unsupported("partitioning by a real, double precision or bytea column".into()));
+            return Err(StoreError::Unsupported(
+                "partitioning by a real, double precision, bytea, array or nested column".into(),
+            ));
         }
-        fields.push(Field::new(field.name(), data_type, field.is_nullable()));
+        let field = Field::new(field.name(), data_type, field.is_nullable()).with_metadata(field.metadata().clone());
+        fields.push(field);
     }
     if partition_by.iter().any(|column| schema.index_of(column).is_err()) {
         return Err(input("a partition column is not a column of the table"));
@@ -45,6 +48,15 @@ pub(crate) fn delta_schema(schema: &Schema, partition_by: &[String]) -> Result<S
         return Err(StoreError::Unsupported("a table without a column that is not a partition column".into()));
     }
     (&Schema::new(fields)).try_into_kernel().map_err(|_| StoreError::Unsupported("a column's type".into()))
+}
+
+/// Refuses what files cannot call a column.
+pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
+    if name.is_empty() || name.contains(REFUSED_IN_NAMES) {
+        let what = "a column name that is empty or has one of ` ,;{}()=` or a line break";
+        return Err(StoreError::Unsupported(what.into()));
+    }
+    Ok(())
 }
 
 /// The type that is stored for a type that a statement yields.
@@ -65,8 +77,26 @@ fn stored_type(data_type: &DataType) -> Result<DataType, StoreError> {
         | DataType::Float32
         | DataType::Float64
         | DataType::Date32 => data_type.clone(),
-        _ => return Err(StoreError::Unsupported("a column of this type in a Delta table".into())),
+        DataType::List(item) => DataType::List(stored_item(item)?),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| stored_item(field)).collect::<Result<_, _>>()?)
+        }
+        DataType::Map(entries, sorted) => match entries.data_type() {
+            DataType::Struct(fields) if fields.iter().all(|field| stored_type(field.data_type()).is_ok()) => {
+                DataType::Map(Arc::clone(entries), *sorted)
+            }
+            _ => return Err(unstorable()),
+        },
+        _ => return Err(unstorable()),
     })
+}
+
+fn stored_item(item: &FieldRef) -> Result<FieldRef, StoreError> {
+    Ok(Arc::new(Field::new(item.name(), stored_type(item.data_type())?, item.is_nullable())))
+}
+
+fn unstorable() -> StoreError {
+    StoreError::Unsupported("a column of this type in a Delta table".into())
 }
 
 /// The table's schema as Delta declares it, without the fields' metadata.
@@ -94,9 +124,27 @@ fn scan_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// Whether the file index can read every column (else deltalake's own scan does).
-pub(crate) fn all_scalar(declared: &Schema) -> bool {
-    declared.fields().iter().all(|f| stored_type(f.data_type()).is_ok())
+/// Whether the file index can read every column (else deltalake's own scan does): scalars, and lists of them.
+pub(crate) fn all_plain(declared: &Schema) -> bool {
+    let is_scalar = |data_type: &DataType| !data_type.is_nested() && stored_type(data_type).is_ok();
+    declared.fields().iter().all(|field| match field.data_type() {
+        DataType::List(item) => is_scalar(item.data_type()),
+        other => is_scalar(other),
+    })
+}
+
+/// The table's columns with what their metadata says of their types.
+pub(crate) fn described_schema(snapshot: &EagerSnapshot, declared: &SchemaRef) -> SchemaRef {
+    let delta = snapshot.schema();
+    let described = declared.fields().iter().map(|field| {
+        let metadata = delta.field(field.name()).map(|found| found.metadata()).into_iter().flatten();
+        let texts = metadata.filter_map(|(key, value)| match value {
+            MetadataValue::String(text) if TOLD.contains(&key.as_str()) => Some((key.clone(), text.clone())),
+            _ => None,
+        });
+        field.as_ref().clone().with_metadata(texts.collect())
+    });
+    Arc::new(Schema::new(described.collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

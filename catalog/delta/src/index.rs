@@ -1,7 +1,7 @@
 //! The files of one version of a table, with typed bounds: built once per version, asked at every scan.
 //!
 //! Invariant: the index holds exactly the version's active files; it exists only for tables that plain Parquet reading
-//! with partition values gets right (no deletion vectors, no mapped columns, scalar types).
+//! with partition values gets right (no deletion vectors, no mapped columns, scalars and lists of them).
 
 use std::collections::HashMap;
 use std::sync::Arc;

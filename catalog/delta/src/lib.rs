@@ -36,6 +36,7 @@ mod past;
 mod pending;
 mod protocol;
 mod replace;
+mod reshape;
 mod s3;
 mod scan;
 mod snapshots;

@@ -61,12 +61,12 @@ pub(crate) async fn replace(
     Ok(WriteResult { version, rows })
 }
 
-fn unreadable() -> StoreError {
+pub(crate) fn unreadable() -> StoreError {
     Fault("the table's metadata could not be understood").corrupt()
 }
 
 /// The table's own metadata with the new columns.
-fn merged(own: &Value, new: &Value) -> Value {
+pub(crate) fn merged(own: &Value, new: &Value) -> Value {
     let mut merged = own.clone();
     for key in ["schemaString", "partitionColumns"] {
         if let (Some(object), Some(value)) = (merged.as_object_mut(), new.get(key)) {

@@ -23,7 +23,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::columns::{all_scalar, declared_schema};
+use crate::columns::{all_plain, declared_schema, described_schema};
 use crate::fault::{Fault, from_delta, from_storage};
 use crate::history;
 use crate::index::FileIndex;
@@ -53,7 +53,7 @@ impl Pinned {
     pub(crate) fn description(&self) -> TableDescription {
         TableDescription {
             version: self.raw.version(),
-            schema: Arc::clone(&self.declared),
+            schema: described_schema(&self.snapshot, &self.declared),
             partition_columns: self.snapshot.metadata().partition_columns().to_vec(),
         }
     }
@@ -270,7 +270,7 @@ pub(crate) fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, Stor
     let declared = declared_schema(&snapshot)?;
     let version = snapshot.version();
     let mapped = snapshot.metadata().configuration().get(COLUMN_MAPPING_MODE).is_some_and(|mode| mode != "none");
-    let index = if mapped || !all_scalar(&declared) { None } else { FileIndex::build(&snapshot, place, &declared)? };
+    let index = if mapped || !all_plain(&declared) { None } else { FileIndex::build(&snapshot, place, &declared)? };
     let index = index.map(Arc::new);
     let raw = match &index {
         Some(index) => {

@@ -14,8 +14,8 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
-    ChangeBase, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges, StagedWrite,
-    StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
+    ChangeBase, ColumnChange, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges,
+    StagedWrite, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
 };
 use object_store::ObjectStore;
 use url::Url;
@@ -27,7 +27,7 @@ use crate::numbered::NumberedTable;
 use crate::protocol::{check_writable, has_log};
 use crate::snapshots::Snapshots;
 use crate::staging::StagingStore;
-use crate::{change, changes, history, identity, maintain, replace, write};
+use crate::{change, changes, history, identity, maintain, replace, reshape, write};
 
 /// Delta tables on the local file system and on the object stores that were added.
 pub struct DeltaStore {
@@ -97,6 +97,8 @@ impl TableStore for DeltaStore {
             .with_columns(delta_schema.fields().cloned())
             .with_partition_columns(partition_by)
             .with_configuration(properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))))
+            // Whose names are known is the caller's to say; all others are kept.
+            .with_raise_if_key_not_exists(false)
             .with_commit_properties(write::commit_properties(note).with_max_retries(0))
             .await;
         self.snapshots.forget(&place);
@@ -180,6 +182,12 @@ impl TableStore for DeltaStore {
 
     async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
         maintain::add_column(&self.snapshots, &self.roots.place(&table.location)?, column, note).await
+    }
+
+    async fn change_column(&self, table: &Table, change: &ColumnChange, note: &CommitNote) -> Result<u64, StoreError> {
+        let place = self.roots.place(&table.location)?;
+        let base = self.snapshots.open(&place, VersionSelector::Latest).await?;
+        reshape::reshape(&place, &base, change, note).await
     }
 
     async fn history(&self, table: &Table) -> Result<Vec<HistoryEntry>, StoreError> {

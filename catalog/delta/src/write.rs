@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion_common::{DataFusionError, Result as DataFusionResult};
 use datafusion_execution::TaskContext;
 use datafusion_physical_plan::streaming::PartitionStream;
@@ -216,9 +216,7 @@ impl Intake {
         if !same_names {
             return Err(input("the rows' columns are not the table's"));
         }
-        let fits = |(to, from): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
-            fits(from.data_type(), to.data_type())
-        };
+        let fits = |(to, from): (&FieldRef, &FieldRef)| fits(from.data_type(), to.data_type());
         if !schema.fields().iter().zip(rows.fields()).all(fits) {
             return Err(input("the rows' types are not the table's"));
         }
@@ -253,6 +251,19 @@ fn fits(from: &DataType, to: &DataType) -> bool {
         (Utf8 | LargeUtf8 | Utf8View, Utf8) | (Binary | LargeBinary | BinaryView, Binary) | (Null, _) => true,
         (Timestamp(a, zone_a), Timestamp(b, zone_b)) => a == b && zone_a.is_some() == zone_b.is_some(),
         (Dictionary(_, value), to) => fits(value, to),
+        (DataType::List(from), DataType::List(to)) => fits(from.data_type(), to.data_type()),
+        (DataType::Struct(from), DataType::Struct(to)) => {
+            let alike =
+                |(from, to): (&FieldRef, &FieldRef)| from.name() == to.name() && fits(from.data_type(), to.data_type());
+            from.len() == to.len() && from.iter().zip(to).all(alike)
+        }
+        (DataType::Map(from, _), DataType::Map(to, _)) => match (from.data_type(), to.data_type()) {
+            // The two members of an entry go by place.
+            (DataType::Struct(from), DataType::Struct(to)) => {
+                from.len() == to.len() && from.iter().zip(to).all(|(from, to)| fits(from.data_type(), to.data_type()))
+            }
+            _ => false,
+        },
         (from, to) => from == to,
     }
 }

@@ -1,4 +1,4 @@
-//! Replacing the columns of a table.
+//! Replacing, dropping and renaming the columns of a table.
 //!
 //! Invariant: a column keeps its identifier and mask exactly where its name and type stay, so that nothing that a policy
 //! is bound to comes to mean something else.
@@ -10,7 +10,7 @@ use lakeward_base::TableId;
 use super::{Draft, NewColumn};
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{Column, Table};
+use crate::model::{Column, FormerName, Table};
 
 impl Draft {
     /// Replaces all columns, by a commit that made `version` of the table's log. Whether row policies still fit is the
@@ -50,12 +50,51 @@ impl Draft {
         self.make(Change::PutTable(Arc::new(table)))
     }
 
+    /// Drops a column, with what was granted on it.
+    ///
+    /// # Errors
+    /// 42P01 and 42703 where table or column does not exist, 2BP01 where a mask is set on it or reads it, and where
+    /// it has a tag.
+    pub fn drop_column(&mut self, id: TableId, name: &str) -> Result<(), CatalogError> {
+        let old = Arc::clone(self.existing_table(id)?);
+        let gone = find(&old, name)?;
+        self.check_unmasked(&old, gone)?;
+        self.check_untagged(&old, gone)?;
+        let mut table = Table::clone(&old);
+        table.columns.retain(|column| column.id != gone.id);
+        table.grants.retain(|grant| grant.column != Some(gone.id));
+        table.former_columns.insert(gone.name.clone());
+        self.make(Change::PutTable(Arc::new(table)))
+    }
+
+    /// Renames a column, by a commit that made `version` of the table's log. It stays the same to masks and grants.
+    ///
+    /// # Errors
+    /// 42P01 and 42703 where table or column does not exist, 42701 where the new name is taken.
+    pub fn rename_column(&mut self, id: TableId, from: &str, to: &str, version: u64) -> Result<(), CatalogError> {
+        let mut table = Table::clone(self.existing_table(id)?);
+        let renamed = find(&table, from)?.id;
+        if table.columns.iter().any(|column| column.name == to) {
+            return Err(CatalogError::ColumnExists { column: to.to_owned(), relation: table.name });
+        }
+        if to.is_empty() {
+            return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
+        }
+        for column in table.columns.iter_mut().filter(|column| column.id == renamed) {
+            let name = std::mem::replace(&mut column.name, to.to_owned());
+            let since = column.since.replace(version);
+            column.former.push(FormerName { name, since, until: version });
+        }
+        table.former_columns.insert(from.to_owned());
+        self.make(Change::PutTable(Arc::new(table)))
+    }
+
     /// A tag goes from a column by UNSET TAG alone: whoever may replace a table need not be one who tags.
     fn check_untagged(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {
         let Some(tag) = gone.tags.keys().next() else { return Ok(()) };
         let tag = self.tag(*tag).map_or("a tag", |tag| tag.name.as_str());
         Err(CatalogError::InUse {
-            message: format!("cannot replace column {} of table {}: it is tagged", gone.name, table.name),
+            message: format!("cannot drop column {} of table {}: it is tagged", gone.name, table.name),
             detail: format!("tag {tag} is set on column {}", gone.name),
             hint: Some("Unset the tag first."),
         })
@@ -67,9 +106,17 @@ impl Draft {
         let policy = user.mask.as_ref().and_then(|mask| self.masking_policy(mask.policy));
         let policy = policy.map_or("a masking policy", |policy| policy.name.as_str());
         Err(CatalogError::InUse {
-            message: format!("cannot replace column {} of table {}: other objects depend on it", gone.name, table.name),
+            message: format!(
+                "cannot drop column {} of table {} because other objects depend on it",
+                gone.name, table.name
+            ),
             detail: format!("masking policy {policy} on column {} depends on column {}", user.name, gone.name),
             hint: Some("Unset the masking policy first."),
         })
     }
+}
+
+fn find<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
+    let missing = || CatalogError::ColumnNotFound { column: name.to_owned(), relation: table.name.clone() };
+    table.columns.iter().find(|column| column.name == name).ok_or_else(missing)
 }

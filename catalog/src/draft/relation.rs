@@ -251,8 +251,16 @@ impl Draft {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
-        let (name, sql_type) = (new.name, new.sql_type);
-        Ok(Column { id, name, sql_type, mask: None, tags: BTreeMap::new(), comment: None, since: None })
+        Ok(Column {
+            id,
+            name: new.name,
+            sql_type: new.sql_type,
+            mask: None,
+            tags: BTreeMap::new(),
+            comment: None,
+            since: None,
+            former: Vec::new(),
+        })
     }
 
     /// A mask whose argument is gone would fail every query, or worse, mean another column.

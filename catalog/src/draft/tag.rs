@@ -191,7 +191,7 @@ impl Draft {
         for mask in masks {
             let policy = self.existing_masking_policy(mask.binding.policy)?;
             let takes = policy.parameters.first().map(|parameter| parameter.sql_type.as_str());
-            if takes != Some(column.sql_type.as_str()) {
+            if takes != Some(column.kind()) {
                 return Err(CatalogError::MaskType(format!(
                     "column \"{}\" of table \"{}\" is of type {}, but masking policy \"{}\" takes {}",
                     column.name,

@@ -474,6 +474,34 @@ fn a_column_knows_since_when_its_name_means_it() {
 }
 
 #[test]
+fn a_column_is_known_by_what_it_was_called() {
+    let mut h = Hospital::new();
+    let names = |h: &Hospital, version: u64| -> Vec<Option<String>> {
+        let table = h.draft.table(h.patients).expect("patients");
+        table.columns.iter().map(|column| column.name_at(version).map(str::to_owned)).collect()
+    };
+    let some = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+    let before = h.draft.table(h.patients).expect("patients").columns.clone();
+    h.draft.rename_column(h.patients, "ssn", "number", 4).expect("renamed");
+    h.draft.rename_column(h.patients, "number", "code", 6).expect("renamed again");
+    let table = h.draft.table(h.patients).expect("patients").clone();
+    assert!(table.columns.iter().map(|column| column.id).eq(before.iter().map(|column| column.id)));
+    let called = |version| {
+        names(&h, version).into_iter().flatten().find(|name| ["ssn", "number", "code"].contains(&name.as_str()))
+    };
+    assert_eq!([3, 4, 5, 6].map(|version| called(version).unwrap_or_default()), ["ssn", "number", "number", "code"]);
+    assert!(!table.columns.iter().all(|column| column.is_in(5)), "writes on it conflict");
+    let message = "column \"code\" of relation \"patients\" already exists";
+    refused(h.draft.rename_column(h.patients, "patient_id", "code", 7), SqlState::DUPLICATE_COLUMN, message);
+    let message = "column \"ssn\" of relation \"patients\" does not exist";
+    refused(h.draft.drop_column(h.patients, "ssn"), SqlState::UNDEFINED_COLUMN, message);
+    h.draft.drop_column(h.patients, "code").expect("dropped");
+    h.draft.add_column(h.patients, columns(&["ssn"]).remove(0), 9).expect("added");
+    assert!(!names(&h, 3).contains(&some(&["ssn"])[0]), "the name meant another column");
+    assert!(names(&h, 9).contains(&some(&["ssn"])[0]));
+}
+
+#[test]
 fn a_refused_edit_leaves_the_draft_as_it_was() {
     let mut h = Hospital::new();
     let before = serde_json::to_string(&crate::log::Image::of(&h.draft)).expect("image");

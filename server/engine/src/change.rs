@@ -22,6 +22,7 @@ use lakeward_govern::{ChangeDecision, ChangeRequest, ResolvedTable};
 
 use crate::error::Error;
 use crate::execute::commit_note;
+use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Statement};
@@ -42,6 +43,8 @@ pub(crate) struct ChangePlan {
     pub(crate) target: ResolvedTable,
     base: ChangeBase,
     actions: Vec<RowAction>,
+    /// What the types of the values' columns say of them.
+    modifiers: Modifiers,
     guard: Arc<Guard>,
     pub(crate) command: ChangeCommand,
     /// To plan it again.
@@ -87,6 +90,7 @@ pub(crate) async fn plan(
         .map_err(|error| Error::from_coded(&error))?;
     write::refuse_laundering(planner, target)?;
     refuse_spreading(planner, change, target)?;
+    let modifiers = Modifiers::of(&target.table, &Schema::new(value_fields(change, &schema)?));
     let logical = logical(planner, change, query, Vec::new())?;
     let mut guard = Guard::new(vantage, &decision, target, schema, change.command)?;
     if sets.len() > 1 {
@@ -106,6 +110,7 @@ pub(crate) async fn plan(
         target: target.clone(),
         base: base.clone(),
         actions,
+        modifiers,
         guard: Arc::new(guard),
         command: change.command,
         statement: Arc::clone(statement),
@@ -294,7 +299,7 @@ fn names(value: &impl ast::Visit, column: &str) -> bool {
 /// Finds the rows, and writes the files that change them; `None` where none changes.
 pub(crate) async fn stage(vantage: &Vantage, plan: &ChangePlan) -> Result<Option<Arc<dyn StagedWrite>>, Error> {
     let changes = RowChanges {
-        found: find(std::iter::once(&plan.source).chain(&plan.further)).await?,
+        found: find(std::iter::once(&plan.source).chain(&plan.further), &plan.modifiers).await?,
         actions: plan.actions.clone(),
         base: plan.base.clone(),
         guard: Arc::clone(&plan.guard) as Arc<dyn ChangeGuard>,
@@ -305,8 +310,8 @@ pub(crate) async fn stage(vantage: &Vantage, plan: &ChangePlan) -> Result<Option
     staged.map_err(|error| publish::store(&error, &table.name))
 }
 
-/// What the query finds, in memory that is accounted for.
-async fn find(sources: impl Iterator<Item = &QueryPlan>) -> Result<Vec<RecordBatch>, Error> {
+/// What the query finds, in memory that is accounted for; values as their columns' types want them.
+async fn find(sources: impl Iterator<Item = &QueryPlan>, modifiers: &Modifiers) -> Result<Vec<RecordBatch>, Error> {
     let failed = |error: DataFusionError| publish::execution(&error);
     let mut found = Vec::new();
     for source in sources {
@@ -314,7 +319,7 @@ async fn find(sources: impl Iterator<Item = &QueryPlan>) -> Result<Vec<RecordBat
         let mut rows = execute_stream(Arc::clone(&source.physical), Arc::clone(&source.task)).map_err(failed)?;
         while let Some(batch) = rows.try_next().await.map_err(failed)? {
             memory.try_grow(batch.get_array_memory_size()).map_err(failed)?;
-            found.push(batch);
+            found.push(modifiers.fitted(batch).map_err(failed)?);
         }
     }
     Ok(found)

@@ -21,6 +21,7 @@ use lakeward_govern::{ResolvedTable, WriteDecision};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
+use crate::modifier::Modifiers;
 use crate::pending::{self, WriteRules, Writing};
 use crate::publish;
 use crate::query::QueryPlanner;
@@ -159,7 +160,8 @@ async fn stage(
 ) -> Result<Arc<dyn StagedWrite>, Error> {
     let schema = plan.target.raw.schema();
     let rows = widened(queue, &schema, plan.columns);
-    let checked = write::checked(rows, &schema, plan.predicate, &plan.target.table.name);
+    let modifiers = Modifiers::of(&plan.target.table, &schema);
+    let checked = write::checked(rows, &schema, plan.predicate, modifiers, &plan.target.table.name);
     write::stage_rows(&vantage, &plan.target, WriteMode::Append, checked, in_block).await
 }
 

@@ -16,6 +16,7 @@ use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
 use crate::keyed;
+use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::replace::{self, Replacement};
@@ -99,7 +100,7 @@ async fn fill(
     schema: &arrow::datatypes::SchemaRef,
 ) -> Result<u64, Error> {
     let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
-    let checked = write::checked(rows, schema, None, &table.name);
+    let checked = write::checked(rows, schema, None, Modifiers::of(table, schema), &table.name);
     let store = &vantage.session.engine().shared.parts.store;
     let written = store.write(table, WriteMode::Append, checked, &commit_note(vantage)).await;
     Ok(written.map_err(|error| publish::store(&error, &table.name))?.rows)

@@ -79,6 +79,12 @@ async fn described(
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })
 }
 
+/// The type of a parameter that the client says is a `numeric`, which has no precision and scale of its own.
+pub const NUMERIC: DataType = DataType::Decimal256(76, 38);
+
+/// As which a `numeric` parameter is compared with whole numbers: it holds the largest, and has a fraction.
+const BESIDE_WHOLE: DataType = DataType::Decimal128(38, 18);
+
 /// Parameter types, and columns where there are rows.
 async fn shape(
     session: &Arc<Session>,
@@ -86,6 +92,9 @@ async fn shape(
     types: &[Option<DataType>],
     stop: &CancellationToken,
 ) -> Result<(Vec<DataType>, Option<SchemaRef>), Error> {
+    let numeric: Vec<bool> = types.iter().map(|said| said.as_ref() == Some(&NUMERIC)).collect();
+    let types: &[Option<DataType>] =
+        &types.iter().map(|said| said.clone().filter(|said| *said != NUMERIC)).collect::<Vec<_>>();
     if let Kind::CopyOut(_) | Kind::CopyIn(_) = &statement.kind {
         // As in PostgreSQL, what COPY is about is looked at when it is executed.
         return Ok((Vec::new(), None));
@@ -119,7 +128,7 @@ async fn shape(
         }
         _ => planner.logical(query, hints.clone())?,
     };
-    let parameters = parameter_types(&plan, &hints)?;
+    let parameters = parameter_types(&plan, &hints, &numeric)?;
     let columns = match &statement.kind {
         Kind::Query(_) => {
             let plan = if parameters.is_empty() { plan } else { planner.logical(query, fields(&parameters))? };
@@ -154,7 +163,7 @@ fn insert_plan(
 ) -> Result<LogicalPlan, Error> {
     let Some(target) = &resolved.target else { return Err(publish::incident("planning", "insert")) };
     let schema = target.raw.schema();
-    let columns = write::written_columns(&schema, insert)?;
+    let columns = write::written_columns(planner, &schema, insert, query, hints.clone())?;
     for (place, index) in write::placeholders(query) {
         let field = columns.get(place).and_then(|column| schema.fields().get(*column));
         if let (Some(hint @ None), Some(field)) = (hints.get_mut(index), field) {
@@ -165,7 +174,7 @@ fn insert_plan(
 }
 
 /// The hints, else what the plan says, else what stands beside it, else text, as PostgreSQL does for `unknown`.
-fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>]) -> Result<Vec<DataType>, Error> {
+fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>], numeric: &[bool]) -> Result<Vec<DataType>, Error> {
     if hints.len() > usize::from(u16::MAX) {
         return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a statement takes at most 65535 parameters"));
     }
@@ -175,7 +184,14 @@ fn parameter_types(plan: &LogicalPlan, hints: &[Option<FieldRef>]) -> Result<Vec
         let said = hint.as_ref().map(|field| field.data_type().clone());
         let name = format!("${}", index + 1);
         let guessed = || inferred.get(&name).cloned().flatten().or_else(|| beside.get(&name).cloned());
-        said.or_else(guessed).unwrap_or(DataType::Utf8)
+        if let Some(said) = said {
+            return said;
+        }
+        match guessed() {
+            // What is written is rounded; what is compared keeps its fraction.
+            Some(whole) if whole.is_integer() && numeric.get(index) == Some(&true) => BESIDE_WHOLE,
+            guessed => guessed.unwrap_or(DataType::Utf8),
+        }
     };
     Ok(hints.iter().enumerate().map(known).collect())
 }

@@ -29,7 +29,7 @@ fn classify_planning(error: &DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
         DataFusionError::Plan(text) | DataFusionError::Configuration(text) => plan_error(text),
-        DataFusionError::NotImplemented(text) => Error::new(SqlState::FEATURE_NOT_SUPPORTED, first_line(text)),
+        DataFusionError::NotImplemented(text) => not_implemented(text),
         DataFusionError::SQL(parser, _) => Error::new(SqlState::SYNTAX_ERROR, first_line(&parser.to_string())),
         DataFusionError::Collection(errors) => match errors.first() {
             Some(first) => classify_planning(first),
@@ -39,6 +39,18 @@ fn classify_planning(error: &DataFusionError) -> Error {
         // Constant folding evaluates the user's own literals only.
         _ => execution(error),
     }
+}
+
+/// What the planner has no plan for, unless it says so in words of its own innards.
+fn not_implemented(text: &str) -> Error {
+    if text.contains("OuterReferenceColumn") {
+        let what = "a subquery that refers to what stands outside it, in this place,";
+        return Error::unsupported(what).with_hint("Write it as a join.");
+    }
+    if text.contains(['{', '}']) {
+        return Error::new(SqlState::FEATURE_NOT_SUPPORTED, "the statement needs something that is not supported");
+    }
+    Error::new(SqlState::FEATURE_NOT_SUPPORTED, first_line(text))
 }
 
 /// An error of running a statement: the code, a fixed message, no text of the library's.

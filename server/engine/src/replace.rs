@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::physical_plan::execute_stream;
 use lakeward_base::{Coded, SqlState};
 use lakeward_catalog::{
@@ -17,6 +17,7 @@ use lakeward_govern::ResolvedTable;
 use crate::ddl::{self, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
+use crate::modifier::{Modifiers, marked};
 use crate::policy::Compiler;
 use crate::query::QueryPlan;
 use crate::response::Command;
@@ -48,20 +49,19 @@ pub(crate) async fn table(
     if statement.location.is_some() {
         return Err(Error::unsupported("LOCATION of a table that is replaced").with_hint("Leave it out."));
     }
-    let columns: Vec<NewColumn> = schema
-        .fields()
-        .iter()
-        .map(|field| NewColumn { name: field.name().clone(), sql_type: ddl::types::sql_type(field.data_type()) })
-        .collect();
+    let columns: Vec<NewColumn> = schema.fields().iter().map(|field| renewed(table, field)).collect();
     let mut trial = Draft::new(&vantage.snapshot);
     trial.replace_columns(table.id, &columns, u64::MAX).map_err(|error| Error::from_coded(&error))?;
     let replaced = trial.table(table.id).cloned().ok_or_else(|| publish::incident("execution", "replace"))?;
     check_policies(validator, &replaced).await?;
     let predicate = check(vantage, table, &schema).await?;
     let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
-    let checked = write::checked(rows, &schema, predicate, &table.name);
+    let checked = write::checked(rows, &schema, predicate, Modifiers::of(&replaced, &schema), &table.name);
     let partition_by = Some(statement.partition_by.as_slice()).filter(|columns| !columns.is_empty());
-    let files = NewFiles { schema: Arc::clone(&schema), partition_by, read_version };
+    let marked =
+        schema.fields().iter().zip(&columns).map(|(field, column)| marked(Field::clone(field), &column.sql_type));
+    let schema = Arc::new(Schema::new(marked.collect::<Vec<_>>()));
+    let files = NewFiles { schema, partition_by, read_version };
     let parts = &vantage.session.engine().shared.parts;
     let written = parts.store.replace(table, files, checked, &commit_note(vantage)).await;
     let WriteResult { rows, version } = written.map_err(|error| publish::store(&error, &table.name))?;
@@ -82,6 +82,14 @@ pub(crate) async fn table(
         return Err(Error::from_coded(&error).with_hint(hint));
     }
     Ok(Done { command: Command { tag: format!("SELECT {rows}"), ..Command::default() }, rows })
+}
+
+/// A column of the new table. One whose name and kind of values stay keeps its length, or its digits.
+fn renewed(table: &Table, field: &Field) -> NewColumn {
+    let sql_type = ddl::types::sql_type(field.data_type());
+    let known = table.columns.iter().find(|known| known.name == *field.name());
+    let known = known.filter(|known| known.kind() == sql_type);
+    NewColumn { name: field.name().clone(), sql_type: known.map_or(sql_type, |known| known.sql_type.clone()) }
 }
 
 fn must_own(vantage: &Vantage, table: &Table) -> Result<(), Error> {

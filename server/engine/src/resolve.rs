@@ -443,6 +443,7 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         tags: BTreeMap::new(),
         comment: None,
         since: None,
+        former: Vec::new(),
     };
     table.columns.extend(columns.iter().enumerate().map(column));
     let granted = |index: usize| Grant {

@@ -126,6 +126,7 @@ fn scalar_functions(parts: &Parts) -> Vec<Arc<datafusion::logical_expr::ScalarUD
     functions.extend(session_functions());
     functions.extend(clock_functions());
     functions.extend(crate::postgres::scalar_functions().into_iter().map(bounded));
+    functions.extend(crate::postgres::waiting_functions());
     functions
 }
 

@@ -22,6 +22,7 @@ use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
 use crate::execute::{commit_note, with_client};
+use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::postgres;
 use crate::publish;
@@ -61,7 +62,7 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
     };
     let vantage = planner.vantage;
     let schema = target.raw.schema();
-    let columns = written_columns(&schema, insert)?;
+    let columns = written_columns(planner, &schema, insert, query, Vec::new())?;
     let (check, predicate) = decided(vantage, target, &columns)?;
     refuse_laundering(planner, target)?;
     if insert.overwrite && lakeward_govern::hides_rows(&vantage.principal, &target.table) {
@@ -178,17 +179,39 @@ pub(crate) fn logical_insert(
 }
 
 /// The indices of the columns that an INSERT names, in the order in which it names them.
-pub(crate) fn written_columns(schema: &SchemaRef, insert: &Insert) -> Result<Vec<usize>, Error> {
-    if insert.columns.is_empty() {
-        // As in PostgreSQL, columns at the end that no value is given for are NULL.
-        let given = match insert.source.body.as_ref() {
-            ast::SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
-            _ => None,
-        };
-        let width = schema.fields().len();
-        return Ok((0..given.filter(|given| *given > 0).unwrap_or(width).min(width)).collect());
+pub(crate) fn written_columns(
+    planner: &QueryPlanner<'_>,
+    schema: &SchemaRef,
+    insert: &Insert,
+    query: &ast::Query,
+    parameter_types: Vec<Option<FieldRef>>,
+) -> Result<Vec<usize>, Error> {
+    if !insert.columns.is_empty() {
+        return places(schema, &insert.columns, &insert.table.name);
     }
-    places(schema, &insert.columns, &insert.table.name)
+    // As in PostgreSQL, columns at the end that no value is given for are NULL.
+    let given = match given(&query.body) {
+        Some(given) => given,
+        None => planner.logical(query, parameter_types)?.schema().fields().len(),
+    };
+    let width = schema.fields().len();
+    Ok((0..if given == 0 { width } else { given.min(width) }).collect())
+}
+
+/// How many columns a query has, where its syntax tells.
+fn given(body: &ast::SetExpr) -> Option<usize> {
+    match body {
+        ast::SetExpr::Values(values) => Some(values.rows.first().map_or(0, |row| row.content.len())),
+        ast::SetExpr::Select(select) => {
+            let plain = |item: &ast::SelectItem| {
+                matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. })
+            };
+            select.projection.iter().all(plain).then_some(select.projection.len())
+        }
+        ast::SetExpr::Query(query) => given(&query.body),
+        ast::SetExpr::SetOperation { left, .. } => given(left),
+        _ => None,
+    }
 }
 
 /// Where columns stand in a relation.
@@ -211,10 +234,19 @@ pub(crate) fn places(schema: &SchemaRef, columns: &[String], relation: &str) -> 
     Ok(indices)
 }
 
-/// The bare parameters of a `VALUES`: in which column each stands, and its index from 0.
+/// The bare parameters of a `VALUES`, or of a SELECT's list: in which column each stands, and its index from 0.
 pub(crate) fn placeholders(query: &ast::Query) -> Vec<(usize, usize)> {
-    let ast::SetExpr::Values(values) = query.body.as_ref() else { return Vec::new() };
-    let cells = values.rows.iter().flat_map(|row| row.content.iter().enumerate());
+    let cells: Vec<(usize, &ast::Expr)> = match query.body.as_ref() {
+        ast::SetExpr::Values(values) => values.rows.iter().flat_map(|row| row.content.iter().enumerate()).collect(),
+        ast::SetExpr::Select(select) => {
+            let known = select.projection.iter().map_while(|item| match item {
+                ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+                _ => None,
+            });
+            known.enumerate().collect()
+        }
+        _ => Vec::new(),
+    };
     let index = |(place, expr): (usize, &ast::Expr)| match expr {
         ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) => {
             let number: usize = name.trim_start_matches('$').parse().ok()?;
@@ -222,7 +254,7 @@ pub(crate) fn placeholders(query: &ast::Query) -> Vec<(usize, usize)> {
         }
         _ => None,
     };
-    cells.filter_map(index).collect()
+    cells.into_iter().filter_map(index).collect()
 }
 
 pub(crate) fn compiled(vantage: &Vantage, check: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>, Error> {
@@ -239,12 +271,13 @@ pub(crate) fn checked(
     rows: SendableRecordBatchStream,
     schema: &SchemaRef,
     predicate: Option<Arc<dyn PhysicalExpr>>,
+    modifiers: Modifiers,
     table: &str,
 ) -> SendableRecordBatchStream {
     let table = table.to_owned();
     let target = Arc::clone(schema);
     let checked = rows.map(move |batch| {
-        let batch = conformed(&batch?, &target)?;
+        let batch = modifiers.fitted(conformed(&batch?, &target)?)?;
         check_not_null(&batch, &target, &table)?;
         if let Some(predicate) = &predicate {
             check_policy(&batch, predicate, &table)?;
@@ -304,7 +337,9 @@ pub(crate) fn external(error: Error) -> DataFusionError {
 pub(crate) async fn stage(vantage: &Vantage, plan: &InsertPlan, in_block: bool) -> Result<Arc<dyn StagedWrite>, Error> {
     let target = &plan.target;
     let rows = sets::chained(&plan.source, &plan.further).map_err(|error| publish::execution(&error))?;
-    let checked = checked(rows, &target.raw.schema(), plan.predicate.clone(), &target.table.name);
+    let schema = target.raw.schema();
+    let modifiers = Modifiers::of(&target.table, &schema);
+    let checked = checked(rows, &schema, plan.predicate.clone(), modifiers, &target.table.name);
     let mode = if plan.overwrite { WriteMode::Replace(target.raw.version()) } else { WriteMode::Append };
     with_client(vantage, stage_rows(vantage, target, mode, checked, in_block)).await
 }
@@ -352,6 +387,15 @@ fn storable(data_type: &DataType) -> Option<DataType> {
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         DataType::Dictionary(_, values) => storable(values)?,
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            let element = storable(item.data_type()).filter(|element| !matches!(element, DataType::List(_)))?;
+            DataType::List(Arc::new(Field::new("element", element, true)))
+        }
+        DataType::Struct(fields) => {
+            let inside = |field: &FieldRef| Some(Field::new(field.name(), storable(field.data_type())?, true));
+            DataType::Struct(fields.iter().map(inside).collect::<Option<_>>()?)
+        }
+        DataType::Map(..) => data_type.clone(),
         _ => return None,
     })
 }

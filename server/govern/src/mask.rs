@@ -165,6 +165,7 @@ fn same_sql_type(left: &DataType, right: &DataType) -> bool {
     }
     match (left, right) {
         (DataType::Timestamp(_, left), DataType::Timestamp(_, right)) => left.is_some() == right.is_some(),
+        (DataType::List(left), DataType::List(right)) => same_sql_type(left.data_type(), right.data_type()),
         (left, right) => left.is_decimal() && right.is_decimal(),
     }
 }

@@ -51,6 +51,9 @@ pub(crate) fn of_field(field: &Field) -> Option<Type> {
         Some(CatalogType::Function) => Some(Type::REGPROC),
         Some(CatalogType::Name) => Some(Type::NAME),
         Some(CatalogType::Char) => Some(Type::CHAR),
+        Some(CatalogType::Json) => Some(Type::JSON),
+        Some(CatalogType::Jsonb) => Some(Type::JSONB),
+        Some(CatalogType::Uuid) => Some(Type::UUID),
         None => of_arrow(field.data_type()),
     }
 }
@@ -98,7 +101,7 @@ fn length(oid: &Type) -> i16 {
         Type::INT2 => 2,
         Type::INT4 | Type::OID | Type::REGPROC | Type::FLOAT4 | Type::DATE => 4,
         Type::INT8 | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => 8,
-        Type::INTERVAL => 16,
+        Type::INTERVAL | Type::UUID => 16,
         Type::NAME => 64,
         _ => -1,
     }

@@ -145,7 +145,7 @@ fn what_a_tag_is_used_by_keeps_it() {
     assert!(hospital.draft.drop_tag(phi).is_err());
     // A column that goes, or changes its type, would lose it.
     let columns = super::columns(&["patient_id", "hospital_id"]);
-    let message = "cannot replace column ssn of table patients: it is tagged";
+    let message = "cannot drop column ssn of table patients: it is tagged";
     let replaced = hospital.draft.replace_columns(hospital.patients, &columns, 7);
     refused(replaced, SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message);
     hospital.draft.drop_table(hospital.patients).expect("dropped");

@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::Redacted;
-use lakeward_catalog::{PolicyCommand, Privilege};
+use lakeward_catalog::{ColumnChange, PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
@@ -102,6 +102,8 @@ pub enum Ddl {
     RegisterTable(RegisterTable),
     /// ALTER TABLE … ADD COLUMN
     AddColumn(AddColumn),
+    /// ALTER TABLE … DROP | RENAME COLUMN
+    ChangeColumn(ChangeColumn),
     /// DROP TABLE
     DropTable(Drop<Name>),
     /// CREATE VIEW
@@ -367,6 +369,19 @@ pub struct AddColumn {
     pub if_not_exists: bool,
 }
 
+/// ALTER TABLE … DROP | RENAME COLUMN.
+#[derive(Debug)]
+pub struct ChangeColumn {
+    /// The table.
+    pub table: Name,
+    /// No error where the table does not exist.
+    pub if_exists: bool,
+    /// No error where the column does not exist.
+    pub column_if_exists: bool,
+    /// What is to become of it.
+    pub change: ColumnChange,
+}
+
 /// A column of CREATE TABLE.
 #[derive(Debug)]
 pub struct ColumnDefinition {
@@ -492,6 +507,7 @@ impl std::fmt::Debug for Ddl {
             Self::CreateTable(_) => "CreateTable",
             Self::RegisterTable(_) => "RegisterTable",
             Self::AddColumn(_) => "AddColumn",
+            Self::ChangeColumn(_) => "ChangeColumn",
             Self::DropTable(_) => "DropTable",
             Self::CreateView(_) => "CreateView",
             Self::DropView(_) => "DropView",

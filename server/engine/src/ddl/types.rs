@@ -5,10 +5,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as Written, ExactNumberInfo, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, CharLengthUnits, CharacterLength, DataType as Written, ExactNumberInfo, TimezoneInfo,
+};
 use lakeward_base::SqlState;
+use lakeward_catalog::type_kind;
 
 use crate::error::Error;
+use crate::modifier::{self, Modifier, checked_length};
 
 /// Delta's greatest precision.
 const PRECISION: u64 = 38;
@@ -31,13 +35,40 @@ pub(crate) fn from_written(written: &Written) -> Result<(String, DataType), Erro
             plain("text")
         }
         Written::Date => plain("date"),
-        Written::Timestamp(None | Some(6), TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain("timestamp"),
-        Written::Timestamp(None | Some(6), TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => plain("timestamptz"),
+        Written::Varchar(Some(length))
+        | Written::CharacterVarying(Some(length))
+        | Written::CharVarying(Some(length)) => text("character varying", "varchar", Some(length)),
+        Written::CharVarying(None) => plain("text"),
+        Written::Char(length) | Written::Character(length) => text("character", "char", length.as_ref()),
+        Written::Timestamp(digits @ (None | Some(0..=6)), zone) => Ok(moment(*digits, zone)),
         Written::Bytea => plain("bytea"),
         Written::Numeric(info) | Written::Decimal(info) | Written::Dec(info) => numeric(info),
-        Written::Array(ArrayElemTypeDef::SquareBracket(inner, None)) => array(inner),
+        Written::Array(ArrayElemTypeDef::SquareBracket(inner, _)) => array(inner),
         other => Err(refused(other)),
     }
+}
+
+/// `name(length)`: text whose length is checked. Without one, a `char` is one character.
+fn text(name: &str, short: &str, length: Option<&CharacterLength>) -> Result<(String, DataType), Error> {
+    let length = match length {
+        None => 1,
+        Some(CharacterLength::IntegerLength { length, unit: None | Some(CharLengthUnits::Characters) }) => *length,
+        Some(_) => return Err(Error::unsupported("this length of text").with_hint("Give a number of characters.")),
+    };
+    Ok((format!("{name}({})", checked_length(length, short)?), DataType::Utf8))
+}
+
+/// `timestamp`, `timestamptz`, with fewer digits than microseconds have where that is asked for.
+fn moment(digits: Option<u64>, zone: &TimezoneInfo) -> (String, DataType) {
+    let name = match zone {
+        TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => "timestamp",
+        TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => "timestamptz",
+    };
+    let sql_type = match digits {
+        None | Some(6) => name.to_owned(),
+        Some(digits) => format!("{name}({digits})"),
+    };
+    (sql_type, arrow_type(name))
 }
 
 fn float(digits: u64) -> Result<(String, DataType), Error> {
@@ -77,6 +108,10 @@ fn array(inner: &Written) -> Result<(String, DataType), Error> {
     if matches!(element, DataType::List(_)) {
         return Err(Error::unsupported("an array of arrays").with_hint("Use one dimension."));
     }
+    if Modifier::of(&name).is_some() {
+        let hint = "Use an array of text, or of timestamp.";
+        return Err(Error::unsupported(format!("an array of {name}")).with_hint(hint));
+    }
     Ok((format!("{name}[]"), list_of(element)))
 }
 
@@ -88,11 +123,6 @@ fn refused(written: &Written) -> Error {
     let hint = match written {
         Written::Uuid | Written::Time(..) | Written::Interval { .. } => "Use text.",
         Written::JSON | Written::JSONB => "Use text, or columns.",
-        Written::Varchar(_)
-        | Written::CharacterVarying(_)
-        | Written::CharVarying(_)
-        | Written::Char(_)
-        | Written::Character(_) => "Use text: lengths are not checked.",
         Written::Timestamp(..) => "Use timestamp or timestamptz: they keep microseconds.",
         Written::Custom(name, _) if name.to_string().to_ascii_lowercase().ends_with("serial") => {
             "Use bigint, and give the values."
@@ -105,8 +135,14 @@ fn refused(written: &Written) -> Error {
     Error::unsupported(what).with_hint(hint)
 }
 
+/// What a table's field is called: by its Arrow type, and by its metadata.
+pub(crate) fn of_field(field: &Field) -> String {
+    modifier::told(field).unwrap_or_else(|| sql_type(field.data_type()))
+}
+
 /// What Arrow has for a type as Lakeward writes it; text for what only shows as text.
 pub(crate) fn arrow_type(sql_type: &str) -> DataType {
+    let sql_type = type_kind(sql_type);
     if let Some(element) = sql_type.strip_suffix("[]") {
         return list_of(arrow_type(element));
     }

@@ -9,6 +9,7 @@ use arrow::array::ArrayRef;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
@@ -181,7 +182,9 @@ impl Callable {
         };
         let call = Call::new(&returns, zone_of(config)?);
         let result = self.row(&values, &call).map_err(Fault::of_constant)?;
-        Ok(Some(Expr::Literal(result, None)))
+        let field = super::json::marked(self.function.name, &constants, Field::new("", returns.clone(), true));
+        let mark = (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()));
+        Ok(Some(Expr::Literal(result, mark)))
     }
 }
 

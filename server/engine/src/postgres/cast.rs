@@ -158,8 +158,7 @@ fn shortened(value: &ScalarValue, length: i64, call: &Call<'_>) -> Result<Scalar
 
 fn rounded(value: ScalarValue, digits: i64) -> Result<ScalarValue, Fault> {
     let ScalarValue::TimestampMicrosecond(Some(micros), zone) = value else { return Ok(value) };
-    let unit = 10_i64.pow(6 - u32::try_from(digits.clamp(0, 6)).unwrap_or(6));
-    let micros = (micros + unit / 2).div_euclid(unit) * unit;
+    let micros = crate::modifier::rounded_micros(micros, u8::try_from(digits.clamp(0, 6)).unwrap_or(6));
     Ok(ScalarValue::TimestampMicrosecond(Some(micros), zone))
 }
 

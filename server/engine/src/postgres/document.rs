@@ -2,13 +2,17 @@
 //!
 //! Invariant: a number keeps its digits.
 
+use std::sync::Arc;
+
 use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, StringArray};
 use datafusion::common::ScalarValue;
 use lakeward_base::SqlState;
 
 use super::call::Fault;
 use super::output::text_of;
 use super::value::elements;
+use crate::error::Error;
 
 /// How deep a document may be.
 const DEPTH: usize = 200;
@@ -32,8 +36,26 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 impl Json {
-    /// Reads a document.
+    /// Reads a document whose texts can be shown: PostgreSQL's text has no zero byte.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let json = Self::read(text)?;
+        if text.contains("\\u0000") && json.has_zero() {
+            return Err(Fault::new(SqlState::UNTRANSLATABLE_CHARACTER, "unsupported Unicode escape sequence"));
+        }
+        Ok(json)
+    }
+
+    fn has_zero(&self) -> bool {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => false,
+            Self::Text(text) => text.contains('\0'),
+            Self::Array(items) => items.iter().any(Self::has_zero),
+            Self::Object(members) => members.iter().any(|(key, value)| key.contains('\0') || value.has_zero()),
+        }
+    }
+
+    /// Reads a document.
+    pub(super) fn read(text: &str) -> Result<Self, Fault> {
         let wrong = || Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json");
         let mut reader = Reader { rest: text.trim_start_matches(SPACE), values: 0 };
         let Some(json) = reader.value(0) else {
@@ -60,6 +82,15 @@ impl Json {
                 };
                 let names = fields.column_names();
                 Self::Object(names.into_iter().enumerate().map(member).collect::<Option<_>>()?)
+            }
+            ScalarValue::Map(map) => {
+                let entries = map.value(0);
+                let cell = |column: usize, row: usize| {
+                    let cell = ScalarValue::try_from_array(entries.columns().get(column)?, row).ok()?;
+                    Some(super::value::normal(cell))
+                };
+                let member = |row: usize| Some((text_of(&cell(0, row)?, zone)?, Self::of(&cell(1, row)?, zone)?));
+                Self::Object((0..entries.len()).map(member).collect::<Option<_>>()?)
             }
             ScalarValue::TimestampMicrosecond(..) => Self::Text(text_of(value, zone)?.replacen(' ', "T", 1)),
             number if number.data_type().is_numeric() => {
@@ -107,6 +138,11 @@ impl Json {
         self.written(", ", ": ", true)
     }
 
+    /// A struct or a map as clients see it: in the form of `jsonb`, its members in their own order.
+    fn to_shown(&self) -> String {
+        self.written(", ", ": ", false)
+    }
+
     /// In the form of `to_json`.
     pub(super) fn to_json(&self) -> String {
         self.written(",", ":", false)
@@ -137,6 +173,23 @@ impl Json {
             }
         }
     }
+}
+
+/// Structs or maps as JSON, in text; times in UTC.
+///
+/// # Errors
+/// 0A000 for a type in them that has no form in JSON.
+pub fn json_texts(column: &dyn Array) -> Result<ArrayRef, Error> {
+    let unsupported = || Error::unsupported("a column of this type as JSON");
+    let zone: Tz = "UTC".parse().map_err(|_| unsupported())?;
+    let text = |row: usize| {
+        if column.is_null(row) {
+            return Ok(None);
+        }
+        let cell = ScalarValue::try_from_array(column, row).map_err(|_| unsupported())?;
+        Json::of(&cell, zone).map(|json| Some(json.to_shown())).ok_or_else(unsupported)
+    };
+    Ok(Arc::new((0..column.len()).map(text).collect::<Result<StringArray, Error>>()?))
 }
 
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];

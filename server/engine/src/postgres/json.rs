@@ -22,7 +22,7 @@ use super::output::text_of;
 use super::value::{elements, text, utf8, whole};
 
 /// The mark of a column that holds JSON: `json` or `jsonb`.
-pub(super) const MARK: &str = "lakeward.json";
+pub(crate) const MARK: &str = "lakeward.json";
 
 /// See the module.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -155,7 +155,8 @@ pub(super) fn operator(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<Option
 /// A cast to `json` or `jsonb`.
 pub(super) fn checked(value: &ScalarValue, zone: Tz, normal: bool) -> Result<ScalarValue, Fault> {
     let json = match text(value) {
-        Some(text) => Json::parse(text)?,
+        Some(text) if normal => Json::parse(text)?,
+        Some(text) => Json::read(text)?,
         None => Json::of(value, zone).ok_or_else(|| Fault::unsupported("a cast of this type to json"))?,
     };
     match text(value) {

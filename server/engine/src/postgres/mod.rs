@@ -26,6 +26,7 @@ mod regex;
 mod rewrite;
 mod room;
 mod series;
+mod sleep;
 mod text;
 mod to_char;
 mod value;
@@ -37,7 +38,9 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub(crate) use array::EQUALS_ANY;
 pub(crate) use assign::{assigned, assigned_values};
+pub use document::json_texts;
 pub use input::read_text;
+pub(crate) use json::MARK as JSON_MARK;
 pub(crate) use rewrite::{rewrite, rewrite_expression, set_in_from};
 pub(crate) use series::{arguments as series_arguments, error as series_error};
 
@@ -58,6 +61,11 @@ pub(crate) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<_> = tables.into_iter().flatten().map(call::Function::udf).collect();
     functions.extend(arithmetic::functions());
     functions
+}
+
+/// Functions that wait: whoever wraps one hides from the planner that it does.
+pub(crate) fn waiting_functions() -> Vec<Arc<ScalarUDF>> {
+    vec![Arc::new(sleep::function())]
 }
 
 /// Aggregates that differ from DataFusion's.

@@ -95,7 +95,9 @@ fn is_comparison(operator: &BinaryOperator) -> bool {
 fn typed_literals(expr: &mut RawBinaryExpr, left: DataType, right: DataType) -> Result<(DataType, DataType)> {
     let is_logical = matches!(expr.op, BinaryOperator::And | BinaryOperator::Or)
         && (left == DataType::Boolean || right == DataType::Boolean);
-    if operation(&expr.op).is_none() && !is_comparison(&expr.op) && !is_logical {
+    let is_array = |side: &DataType| matches!(side, DataType::List(_));
+    if operation(&expr.op).is_none() && !is_comparison(&expr.op) && !is_logical && !is_array(&left) && !is_array(&right)
+    {
         return Ok((left, right));
     }
     let is_sum = operation(&expr.op).is_some();
@@ -130,6 +132,7 @@ fn meant(other: &DataType, is_sum: bool, text: &str) -> Option<DataType> {
         DataType::Date32 | DataType::Timestamp(_, None) | DataType::Time64(_) if is_sum => {
             Some(INTERVAL).filter(|_| !matches!(other, DataType::Date32))
         }
+        DataType::List(item) if !item.data_type().is_nested() => Some(other.clone()),
         DataType::Decimal128(..) | DataType::Decimal256(..) => {
             let scale = super::input::exact(text.trim(), text).map_or(0, |(_, scale)| scale);
             Some(DataType::Decimal128(38, scale))

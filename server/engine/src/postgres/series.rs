@@ -2,22 +2,48 @@
 //!
 //! Invariant: what it does not take is `0A000`, in PostgreSQL's words.
 
-use arrow::datatypes::IntervalMonthDayNano;
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use lakeward_base::SqlState;
 
 use super::call::{Fault, external};
-use super::value::INTERVAL;
+use super::value::{INTERVAL, is_text, normal, normal_type, text};
 use crate::error::Error;
 
-/// Constants in the planner's units; a step in text is an interval.
+/// Constants in the planner's units; a bound in text is of the other's type, a step in text goes with them.
 pub(crate) fn arguments(given: Vec<Expr>) -> Result<Vec<Expr>> {
-    let convert = |expr: Expr| match expr {
-        Expr::Literal(value, metadata) => Ok(Expr::Literal(converted(value)?, metadata)),
+    let bound = |expr: &Expr| match expr {
+        Expr::Literal(value, _) if !is_text(&value.data_type()) && !value.is_null() => {
+            Some(normal_type(&value.data_type()))
+        }
+        _ => None,
+    };
+    let bounds = given.iter().take(2).find_map(bound);
+    let convert = |(place, expr): (usize, Expr)| match expr {
+        Expr::Literal(value, metadata) => {
+            let value = if is_text(&value.data_type()) { read(place, &normal(value), bounds.as_ref())? } else { value };
+            Ok(Expr::Literal(converted(value)?, metadata))
+        }
         _ => Err(external(Error::unsupported("generate_series in FROM over values that are no constants"))),
     };
-    given.into_iter().map(convert).collect()
+    given.into_iter().enumerate().map(convert).collect()
+}
+
+/// A text between values of a type: a bound is one of them, a step what they are apart.
+fn read(place: usize, value: &ScalarValue, bounds: Option<&DataType>) -> Result<ScalarValue> {
+    let Some(text) = text(value) else { return Ok(value.clone()) };
+    let wanted = match bounds {
+        Some(DataType::Int16 | DataType::Int32) => DataType::Int64,
+        Some(bounds) if place < 2 || bounds.is_numeric() => bounds.clone(),
+        Some(_) => INTERVAL,
+        None => {
+            let message = "function generate_series(unknown, unknown) is not unique";
+            let error = Error::new(SqlState::AMBIGUOUS_FUNCTION, message);
+            return Err(external(error.with_hint("You might need to add explicit type casts.")));
+        }
+    };
+    super::input::parse(text, &wanted, "UTC".parse()?).map_err(Fault::of_constant)
 }
 
 fn converted(value: ScalarValue) -> Result<ScalarValue> {
@@ -31,9 +57,6 @@ fn converted(value: ScalarValue) -> Result<ScalarValue> {
         }
         ScalarValue::Int16(Some(number)) => ScalarValue::Int64(Some(i64::from(number))),
         ScalarValue::Int32(Some(number)) => ScalarValue::Int64(Some(i64::from(number))),
-        ScalarValue::Utf8(Some(text)) => {
-            super::input::parse(&text, &INTERVAL, "UTC".parse()?).map_err(Fault::of_constant)?
-        }
         ScalarValue::IntervalMonthDayNano(Some(step)) if step == IntervalMonthDayNano::ZERO => return Err(no_step()),
         ScalarValue::Decimal128(..) | ScalarValue::Float64(_) => {
             return Err(external(Error::unsupported("generate_series of numbers that are not whole")));

@@ -2,7 +2,9 @@
 //!
 //! Invariant: after [`normal`], text is `Utf8`, times are microseconds, a dictionary is its value.
 
-use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use datafusion::common::ScalarValue;
 
@@ -31,6 +33,7 @@ pub(super) fn normal_type(data_type: &DataType) -> DataType {
         DataType::Timestamp(_, Some(_)) => timestamptz(),
         DataType::Time32(_) | DataType::Time64(_) => TIME,
         DataType::Interval(_) | DataType::Duration(_) => INTERVAL,
+        DataType::List(item) => DataType::List(Arc::new(Field::new("item", normal_type(item.data_type()), true))),
         other => other.clone(),
     }
 }

@@ -24,7 +24,11 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<front::Parsed>, Er
     } else if cursor.accept(&["public"]) {
         "'PUBLIC'".to_owned()
     } else {
-        format!("'{}'", cursor.identifier()?.replace('\'', "''"))
+        let name = cursor.identifier()?;
+        // A role that is not there is an error, as in GRANT.
+        let role = format!("'{}'", name.replace('\'', "''"));
+        let sql = format!("SELECT * FROM system.grants WHERE grantee = {role} AND CAST({role} AS regrole) IS NOT NULL");
+        return query(&sql).map(Some);
     };
     query(&format!("SELECT * FROM system.grants WHERE grantee = {role}")).map(Some)
 }

@@ -39,6 +39,7 @@ pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
 pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
+pub(crate) use lex::Lexed;
 pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 

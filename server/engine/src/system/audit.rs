@@ -4,10 +4,10 @@
 //! were durable when the query began to read.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
@@ -21,6 +21,7 @@ use lakeward_audit::AuditLog;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::pg_catalog::{CatalogType, marked};
 use super::{SystemTable, require_member};
 use crate::error::Error;
 use crate::vantage::Vantage;
@@ -39,9 +40,17 @@ pub(super) fn table(vantage: &Vantage) -> std::result::Result<SystemTable, Error
     Ok(SystemTable { provider: Arc::new(provider), holds_data: true })
 }
 
-/// The columns, for those who may list the table.
+/// The columns: the log's, those that are uuid and jsonb marked so.
 pub(super) fn schema() -> SchemaRef {
-    AuditLog::schema()
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let field = |field: &FieldRef| match field.name().as_str() {
+            "event_id" | "statement_id" => marked(field.as_ref().clone(), CatalogType::Uuid),
+            "objects" | "policies" => marked(field.as_ref().clone(), CatalogType::Jsonb),
+            _ => field.as_ref().clone(),
+        };
+        Arc::new(Schema::new(AuditLog::schema().fields().iter().map(field).collect::<Vec<_>>()))
+    });
+    Arc::clone(&SCHEMA)
 }
 
 struct AuditTable {
@@ -57,7 +66,7 @@ impl fmt::Debug for AuditTable {
 #[async_trait]
 impl TableProvider for AuditTable {
     fn schema(&self) -> SchemaRef {
-        AuditLog::schema()
+        schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -71,9 +80,8 @@ impl TableProvider for AuditTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partition: Arc<dyn PartitionStream> =
-            Arc::new(AuditRows { log: self.log.clone(), schema: AuditLog::schema() });
-        let plan = StreamingTableExec::try_new(AuditLog::schema(), vec![partition], projection, [], false, limit)?;
+        let partition: Arc<dyn PartitionStream> = Arc::new(AuditRows { log: self.log.clone(), schema: schema() });
+        let plan = StreamingTableExec::try_new(schema(), vec![partition], projection, [], false, limit)?;
         Ok(Arc::new(plan))
     }
 }
@@ -127,7 +135,10 @@ fn read(log: &AuditLog, sender: &mpsc::Sender<Result<RecordBatch>>) {
         }
     };
     for batch in batches {
-        let batch = batch.map_err(|error| external(&error));
+        let batch = batch.map_err(|error| external(&error)).and_then(|batch| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(schema(), batch.columns().to_vec(), &options)?)
+        });
         let failed = batch.is_err();
         if sender.blocking_send(batch).is_err() || failed {
             return;

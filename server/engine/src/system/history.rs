@@ -11,20 +11,22 @@ use datafusion::datasource::MemTable;
 use lakeward_catalog::HistoryEntry;
 use lakeward_govern::SystemTable;
 
+use super::pg_catalog::{CatalogType, marked};
 use crate::error::Error;
 use crate::publish;
 use crate::vantage::Vantage;
 
 fn schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let json = |name: &str| marked(text(name), CatalogType::Jsonb);
     Arc::new(Schema::new(vec![
         Field::new("version", DataType::Int64, true),
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         text("user_name"),
         text("operation"),
-        text("operation_parameters"),
+        json("operation_parameters"),
         Field::new("read_version", DataType::Int64, true),
-        text("operation_metrics"),
+        json("operation_metrics"),
         text("engine_info"),
     ]))
 }

@@ -12,7 +12,7 @@ mod text;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion_common::ScalarValue;
 use lakeward_base::{Coded, SqlState};
-use lakeward_engine::Error;
+use lakeward_engine::{Error, NUMERIC};
 use postgres_types::{Kind, Type};
 
 use crate::error::PgError;
@@ -75,6 +75,9 @@ fn name_of(kind: &Type) -> &str {
 /// The type to prepare a statement with where the client declared `oid`; `None` leaves it to the statement.
 pub(crate) fn hint(oid: u32) -> Option<DataType> {
     let kind = Type::from_oid(oid)?;
+    if kind == Type::NUMERIC {
+        return Some(NUMERIC);
+    }
     if let Kind::Array(element) = kind.kind() {
         let element = natural(element)?;
         return Some(DataType::List(std::sync::Arc::new(Field::new("item", element, true))));
@@ -100,7 +103,7 @@ fn natural(kind: &Type) -> Option<DataType> {
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
-        // A numeric parameter has no precision and scale of its own.
+        // Nothing is told of the scale of its elements.
         _ => return None,
     })
 }

@@ -42,7 +42,9 @@ pub(super) fn read(wanted: &Wanted<'_>, text: &str) -> Result<ScalarValue, Error
         }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => float(wanted, text)?,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ScalarValue::Utf8(Some(canonical(text))),
-        _ => ScalarValue::Utf8(Some(whole(text).to_owned())),
+        // As PostgreSQL assigns a numeric to a whole number.
+        ref whole if whole.is_integer() => read_text(text, &DataType::Decimal128(38, 0), wanted.zone.tz())?,
+        _ => ScalarValue::Utf8(Some(text.to_owned())),
     })
 }
 
@@ -82,14 +84,6 @@ fn canonical(text: &str) -> String {
         number.push_str(fraction);
     }
     number
-}
-
-/// The number without a fraction of zeros, so that it can be an integer.
-fn whole(text: &str) -> &str {
-    match text.split_once('.') {
-        Some((whole, fraction)) if !whole.is_empty() && fraction.bytes().all(|byte| byte == b'0') => whole,
-        _ => text,
-    }
 }
 
 /// Sign, digits with at most one point, exponent.

@@ -94,6 +94,22 @@ pub(super) fn char(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     each_text(array, |text, out| out.put_u8(text.bytes().next().unwrap_or(0)))
 }
 
+/// `jsonb`: the version of its form, then its text.
+pub(super) fn jsonb(array: &dyn Array) -> Result<Writer<'_>, PgError> {
+    each_text(array, |text, out| {
+        out.put_u8(1);
+        out.extend_from_slice(text.as_bytes());
+    })
+}
+
+/// `uuid`: sixteen bytes.
+pub(super) fn uuid(array: &dyn Array) -> Result<Writer<'_>, PgError> {
+    // What is marked so is made here: it has 32 digits.
+    each_text(array, |text, out| {
+        out.put_u128(u128::from_str_radix(&text.replace('-', ""), 16).unwrap_or_default());
+    })
+}
+
 fn number(array: &dyn Array) -> Result<Writer<'_>, PgError> {
     /// A writer that cannot fail.
     macro_rules! plain {

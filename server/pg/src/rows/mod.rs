@@ -97,6 +97,8 @@ impl RowEncoder {
                 (Some(CatalogType::Oid | CatalogType::Function), true) => binary::oid(array.as_ref())?,
                 (Some(CatalogType::Function), false) => text::function(array.as_ref())?,
                 (Some(CatalogType::Char), true) => binary::char(array.as_ref())?,
+                (Some(CatalogType::Jsonb), true) => binary::jsonb(array.as_ref())?,
+                (Some(CatalogType::Uuid), true) => binary::uuid(array.as_ref())?,
                 (_, true) => binary::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::NoBinaryForm(name()))?,
                 (_, false) => {
                     text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?

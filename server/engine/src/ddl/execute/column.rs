@@ -2,12 +2,15 @@
 //!
 //! Invariant: the Delta log has a column before the catalog does; one that only the log has is shown to nobody.
 
-use arrow::datatypes::Field;
-use lakeward_catalog::{CatalogError, NewColumn};
+use std::sync::Arc;
 
-use super::{DdlContext, actor, coded, command, notice, skip_missing};
-use crate::ddl::AddColumn;
+use arrow::datatypes::Field;
+use lakeward_catalog::{CatalogError, ColumnChange, Draft, NewColumn, Table};
+
+use super::{DdlContext, actor, coded, command, dependent, notice, skip_missing};
+use crate::ddl::{AddColumn, ChangeColumn};
 use crate::error::Error;
+use crate::modifier::marked;
 use crate::response::Command;
 
 const TAG: &str = "ALTER TABLE";
@@ -30,7 +33,7 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
         let exists = CatalogError::ColumnExists { column: column.name.clone(), relation: table.name.clone() };
         return Err(coded(&exists));
     }
-    let field = Field::new(&column.name, column.arrow_type.clone(), true);
+    let field = marked(Field::new(&column.name, column.arrow_type.clone(), true), &column.sql_type);
     let added = context.store.add_column(&table, &field, &context.note).await;
     let version = added.map_err(|error| crate::publish::store(&error, &table.name))?;
     let (_, _) = context
@@ -41,4 +44,46 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
         })
         .await?;
     Ok(command(TAG, notices))
+}
+
+/// ALTER TABLE … DROP COLUMN, RENAME COLUMN.
+pub(super) async fn change(context: &DdlContext<'_>, asked: &ChangeColumn) -> Result<Command, Error> {
+    let ChangeColumn { table, if_exists, column_if_exists, change } = asked;
+    let snapshot = context.catalog.snapshot();
+    let actor = context.actor(&snapshot)?;
+    let mut notices = Vec::new();
+    let found = actor::table(&snapshot, context.search_path, table);
+    let found = skip_missing(found, *if_exists, &mut notices).map_err(|error| coded(&error))?;
+    let Some(table) = found else { return Ok(command(TAG, notices)) };
+    actor.must_own(table.owner, "table", &table.name).map_err(|error| coded(&error))?;
+    let (ColumnChange::Drop(name) | ColumnChange::Rename { from: name, .. }) = change;
+    if *column_if_exists && !table.columns.iter().any(|column| column.name == *name) {
+        let message = format!("column \"{name}\" of relation \"{}\" does not exist, skipping", table.name);
+        return Ok(command(TAG, vec![notice(message)]));
+    }
+    // Tried before a file is written.
+    enter(&mut Draft::new(&snapshot), &table, change, u64::MAX).map_err(|error| coded(&error))?;
+    let changed = context.store.change_column(&table, change, &context.note).await;
+    let version = changed.map_err(|error| crate::publish::store(&error, &table.name))?;
+    let entered = context.change(|draft, actor| {
+        actor.must_own(table.owner, "table", &table.name)?;
+        enter(draft, &table, change, version)
+    });
+    match entered.await {
+        Ok(_) => Ok(command(TAG, notices)),
+        Err(error) => {
+            tracing::warn!(table = %table.id, "a column was changed in a table's log, and not in the catalog");
+            Err(error.with_hint("The column is not shown any more: run the statement again."))
+        }
+    }
+}
+
+fn enter(draft: &mut Draft, table: &Arc<Table>, change: &ColumnChange, version: u64) -> Result<(), CatalogError> {
+    if let Some(newest) = draft.table(table.id).cloned() {
+        dependent::must_not_be_named(draft, &newest, change)?;
+    }
+    match change {
+        ColumnChange::Drop(name) => draft.drop_column(table.id, name),
+        ColumnChange::Rename { from, to } => draft.rename_column(table.id, from, to, version),
+    }
 }

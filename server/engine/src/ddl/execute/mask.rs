@@ -167,7 +167,7 @@ fn bind(
     let mut bound = Vec::with_capacity(arguments.len());
     for (name, parameter) in arguments.iter().zip(&policy.parameters) {
         let argument = find_column(table, name)?;
-        if argument.sql_type != parameter.sql_type {
+        if argument.kind() != parameter.sql_type {
             let message = format!(
                 "column \"{}\" is of type {}, but the masking policy takes {}",
                 argument.name, argument.sql_type, parameter.sql_type

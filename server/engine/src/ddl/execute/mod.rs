@@ -6,6 +6,7 @@
 mod actor;
 mod column;
 mod comment;
+mod dependent;
 mod grant;
 mod mask;
 mod membership;
@@ -144,6 +145,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::CreateTable(create) => table::create(context, create).await,
         Ddl::RegisterTable(register) => table::register(context, register).await,
         Ddl::AddColumn(add) => column::add(context, add).await,
+        Ddl::ChangeColumn(change) => column::change(context, change).await,
         Ddl::DropTable(drop) => table::drop(context, drop).await,
         Ddl::CreateView(create) => view::create(context, create).await,
         Ddl::DropView(drop) => view::drop(context, drop).await,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use lakeward_base::{Coded, SqlState, TableId};
 use lakeward_catalog::{
-    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Relation, Snapshot, Table, canonical_location, overlaps,
+    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Relation, Snapshot, StoreError, Table, canonical_location,
+    overlaps,
 };
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use super::actor::{self, Actor};
 use super::{DdlContext, coded, command, missed_as, notice, refused, skip_missing, view};
 use crate::ddl::{CreateTable, Drop, RegisterTable, types};
 use crate::error::Error;
+use crate::modifier::marked;
 use crate::response::{Command, Notice};
 use crate::statement::Name;
 
@@ -69,7 +71,10 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateTable) -> Re
     let fields: Vec<Field> = create
         .columns
         .iter()
-        .map(|column| Field::new(&column.name, column.arrow_type.clone(), !column.not_null))
+        .map(|column| {
+            let field = Field::new(&column.name, column.arrow_type.clone(), !column.not_null);
+            marked(field, &column.sql_type)
+        })
         .collect();
     let creation = Creation {
         name: &create.table,
@@ -125,7 +130,7 @@ struct Place {
 }
 
 fn columns_of(schema: &SchemaRef) -> Vec<(String, String)> {
-    schema.fields().iter().map(|field| (field.name().clone(), types::sql_type(field.data_type()))).collect()
+    schema.fields().iter().map(|field| (field.name().clone(), types::of_field(field))).collect()
 }
 
 /// Removes what was made, if it is ours alone: below a LOCATION there may be others' files.
@@ -226,7 +231,14 @@ pub(super) async fn register(context: &DdlContext<'_>, register: &RegisterTable)
         return Ok(command(TAG, vec![existed]));
     }
     let location = canonical_location(&register.location).map_err(|error| coded(&error))?;
-    creation.schema = context.store.describe(&location).await.map_err(|error| coded(&error))?.schema;
+    creation.schema = match context.store.describe(&location).await {
+        Ok(description) => description.schema,
+        Err(StoreError::NotFound) => {
+            let error = Error::new(SqlState::UNDEFINED_TABLE, "there is no Delta table at this location");
+            return Err(error.with_hint("CREATE TABLE … LOCATION makes one."));
+        }
+        Err(error) => return Err(coded(&error)),
+    };
     let columns = columns_of(&creation.schema);
     enter(context, &creation, &Place { location, managed: false }, &columns).await?;
     Ok(command(TAG, Vec::new()))

@@ -293,7 +293,7 @@ async fn files_and_entries_go_together() {
     );
     assert_eq!(
         world.outcome("admin", "CREATE EXTERNAL TABLE s.f STORED AS DELTA LOCATION 'memory://lake/nothing'").await,
-        "58030"
+        "42P01"
     );
     let Some(lakeward_catalog::Relation::Table(external)) = world.catalog.snapshot().relation("s", "e") else {
         panic!()

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use lakeward_base::{SchemaId, SqlState, TableId};
-use lakeward_catalog::{CatalogError, Draft, NewColumn, NewView, ObjectKind, Relation, View};
+use lakeward_catalog::{CatalogError, Draft, NewColumn, NewView, ObjectKind, Relation, Snapshot, View};
 
 use super::actor::{self, Actor};
 use super::{DdlContext, coded, missed_as, refused, skip_missing};
@@ -183,6 +183,18 @@ fn new_place(
     Ok((schema.id, name))
 }
 
+/// The views that read a relation.
+pub(super) fn readers<'a>(snapshot: &'a Snapshot, relation: &'a Relation) -> impl Iterator<Item = &'a Arc<View>> {
+    snapshot.views().filter(|view| {
+        let names = crate::resolve::names_of_view(view).unwrap_or_default();
+        names.into_iter().any(|(schema, name)| {
+            let path = schema.map_or_else(|| view.search_path.clone(), |schema| vec![schema]);
+            let found = path.iter().find_map(|schema| snapshot.relation(schema, &name));
+            found.is_some_and(|found| found.id() == relation.id())
+        })
+    })
+}
+
 /// A view is bound by names: what it reads neither moves nor goes (`verb`), but together with it.
 pub(super) fn must_not_be_read(
     draft: &Draft,
@@ -190,18 +202,8 @@ pub(super) fn must_not_be_read(
     verb: &str,
     together_with: &[TableId],
 ) -> Result<(), CatalogError> {
-    let reads = |view: &&Arc<View>| {
-        let names = crate::resolve::names_of_view(view).unwrap_or_default();
-        names.into_iter().any(|(schema, name)| {
-            let path = schema.map_or_else(|| view.search_path.clone(), |schema| vec![schema]);
-            let found = path.iter().find_map(|schema| draft.relation(schema, &name));
-            found.is_some_and(|found| found.id() == relation.id())
-        })
-    };
-    let readers: Vec<_> = draft
-        .views()
+    let readers: Vec<_> = readers(draft, relation)
         .filter(|view| !together_with.contains(&view.id))
-        .filter(reads)
         .map(|view| format!("view {}", draft.qualified_name(view.id)))
         .collect();
     if readers.is_empty() {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::{Redacted, SqlState};
-use lakeward_catalog::PolicyCommand;
+use lakeward_catalog::{PolicyCommand, type_kind};
 
 use super::{Parsed, drop_list, grantee_name, restrict};
 use crate::ddl::{AlterPolicy, CreateMaskingPolicy, CreatePolicy, Ddl, GranteeName, Mask, types};
@@ -178,7 +178,7 @@ fn create_mask(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Parsed, Erro
     cursor.expect(&["as"])?;
     let parameters = cursor.parenthesized(parameter)?;
     cursor.expect(&["returns"])?;
-    let (returns, _) = data_type(cursor)?;
+    let returns = data_type(cursor)?;
     cursor.expect_sign(&Token::Arrow)?;
     let body = body(cursor)?;
     check_signature(&parameters, &returns)?;
@@ -188,14 +188,15 @@ fn create_mask(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Parsed, Erro
 
 fn parameter(cursor: &mut Cursor<'_>) -> Result<(String, String), Error> {
     let name = cursor.identifier()?;
-    let (sql_type, _) = data_type(cursor)?;
-    Ok((name, sql_type))
+    Ok((name, data_type(cursor)?))
 }
 
-fn data_type(cursor: &mut Cursor<'_>) -> Result<(String, arrow::datatypes::DataType), Error> {
+/// Lengths are the column's affair, not the mask's.
+fn data_type(cursor: &mut Cursor<'_>) -> Result<String, Error> {
     let position = cursor.position();
     let written = cursor.data_type()?;
-    types::from_written(&written).map_err(|error| error.with_position(position))
+    let (sql_type, _) = types::from_written(&written).map_err(|error| error.with_position(position))?;
+    Ok(type_kind(&sql_type).to_owned())
 }
 
 fn check_signature(parameters: &[(String, String)], returns: &str) -> Result<(), Error> {

@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
+use lakeward_catalog::ColumnChange;
 
 use super::{Parsed, drop_list, policy, role_name};
-use crate::ddl::{AddColumn, ColumnDefinition, CreateTable, Ddl, NewPlace, RegisterTable, types};
+use crate::ddl::{AddColumn, ChangeColumn, ColumnDefinition, CreateTable, Ddl, NewPlace, RegisterTable, types};
 use crate::error::Error;
 use crate::statement::Name;
 use crate::statement::cursor::Cursor;
 
-/// Delta's properties that CREATE TABLE takes.
+/// Delta's properties that CREATE TABLE takes. All others of Delta's mean something that would not be done.
 const PROPERTIES: &[&str] = &["delta.enableChangeDataFeed", "delta.appendOnly"];
+
+/// What a property's name, or its value, may take.
+const PROPERTY_BYTES: usize = 4_096;
 
 /// PostgreSQL's limit.
 const COLUMNS: usize = 1_600;
@@ -83,25 +87,58 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     Ok((Ddl::CreateTable(create), "CREATE TABLE"))
 }
 
-/// `('name' = 'value', …)`: those that are kept are known by name.
+/// `('name' = 'value', …)`: Delta's are known by name, all others are kept as they are.
 fn table_properties(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>, Error> {
-    let pairs = cursor.parenthesized(|cursor| {
+    let mut properties = BTreeMap::new();
+    cursor.parenthesized(|cursor| {
         let position = cursor.position();
         let name = cursor.string()?.into_exposed();
         cursor.expect_sign(&Token::Eq)?;
-        let value = cursor.string()?.into_exposed().to_ascii_lowercase();
-        if !PROPERTIES.contains(&name.as_str()) {
-            return Err(Error::unsupported("this property of a table")
-                .with_hint(format!("Known are {}.", PROPERTIES.join(" and ")))
-                .with_position(position));
+        let value = cursor.string()?.into_exposed();
+        let (name, value) = table_property(name, value).map_err(|error| error.with_position(position))?;
+        if properties.contains_key(&name) {
+            let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, "a property is specified more than once");
+            return Err(error.with_position(position));
         }
-        if !["true", "false"].contains(&value.as_str()) {
-            let message = format!("{name} is 'true' or 'false'");
-            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(position));
-        }
-        Ok((name, value))
+        properties.insert(name, value);
+        Ok(())
     })?;
-    Ok(pairs.into_iter().collect())
+    Ok(properties)
+}
+
+fn table_property(name: String, value: String) -> Result<(String, String), Error> {
+    let invalid = |message: String| Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    let is_name = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
+    if name.is_empty() || !name.chars().all(is_name) {
+        return invalid("a property's name is made of letters, digits and .-_".to_owned());
+    }
+    if name.len() > PROPERTY_BYTES || value.len() > PROPERTY_BYTES {
+        return invalid(format!("a property has at most {PROPERTY_BYTES} bytes"));
+    }
+    if PROPERTIES.contains(&name.as_str()) {
+        return match value.to_ascii_lowercase() {
+            value if ["true", "false"].contains(&value.as_str()) => Ok((name, value)),
+            _ => invalid(format!("{name} is 'true' or 'false'")),
+        };
+    }
+    let of = |owner: &str| name.to_ascii_lowercase().starts_with(owner);
+    if of("delta.") || of("lakeward.") {
+        return Err(Error::unsupported(format!("table property {name}"))
+            .with_hint(format!("Of Delta's there are {}.", PROPERTIES.join(" and "))));
+    }
+    Ok((name, value))
+}
+
+/// `[COLUMN] [IF EXISTS] name [RESTRICT]`
+fn drop_column(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<Ddl, Error> {
+    cursor.accept(&["column"]);
+    let column_if_exists = cursor.if_exists();
+    let change = ColumnChange::Drop(cursor.identifier()?);
+    if cursor.sees(&["cascade"]) {
+        return Err(cursor.unsupported("CASCADE", "Drop what depends on the column first."));
+    }
+    cursor.accept(&["restrict"]);
+    Ok(Ddl::ChangeColumn(ChangeColumn { table, if_exists, column_if_exists, change }))
 }
 
 /// `[COLUMN] [IF NOT EXISTS] name type`
@@ -269,8 +306,8 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
     for (words, what, hint) in [
         (&["add"][..], "ADD of a constraint", "Leave it out: only NOT NULL is enforced."),
         (&["no", "force"][..], "NO FORCE", "Policies apply to a table's owner too; use a superuser to bypass them."),
-        (&["drop"], "DROP COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
-        (&["rename"], "RENAME COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
+        (&["drop", "constraint"], "DROP CONSTRAINT", "Leave it out: only NOT NULL is enforced."),
+        (&["rename", "constraint"], "RENAME CONSTRAINT", "Leave it out: only NOT NULL is enforced."),
         (&["subject"], "SUBJECT COLUMN", "Leave it out."),
         (&["set"], "SET of a table", "Leave it out."),
         (&["reset"], "RESET of a table", "Leave it out."),
@@ -278,6 +315,16 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         if cursor.sees(words) {
             return Err(cursor.unsupported(what, hint));
         }
+    }
+    if cursor.accept(&["drop"]) {
+        return drop_column(cursor, table, if_exists);
+    }
+    if cursor.accept(&["rename"]) {
+        cursor.accept(&["column"]);
+        let from = cursor.identifier()?;
+        cursor.expect(&["to"])?;
+        let change = ColumnChange::Rename { from, to: cursor.identifier()? };
+        return Ok(Ddl::ChangeColumn(ChangeColumn { table, if_exists, column_if_exists: false, change }));
     }
     if cursor.accept(&["alter"]) {
         cursor.accept(&["column"]);

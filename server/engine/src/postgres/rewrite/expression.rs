@@ -169,6 +169,11 @@ fn rewrite_syntax(expression: &mut Expr) {
         {
             *expression = access_chain.iter_mut().fold(taken(root), subscript);
         }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let Some(member) = member(root, access_chain) {
+                *expression = member;
+            }
+        }
         Expr::Function(function) if function_name(function).is_some_and(|name| name == "localtimestamp") => {
             *expression = local_time();
         }
@@ -194,6 +199,27 @@ pub(super) fn bind_minus(expression: &mut Expr) {
     let base = taken(place);
     *place = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(base) };
     *expression = power;
+}
+
+/// `(a).b`: a column of a relation, or a member of a column, which the planner tells apart.
+fn member(root: &Expr, access_chain: &mut [AccessExpr]) -> Option<Expr> {
+    let Expr::Nested(relation) = root else { return None };
+    let mut parts = match relation.as_ref() {
+        Expr::Identifier(name) => vec![name.clone()],
+        Expr::CompoundIdentifier(names) => names.clone(),
+        _ => return None,
+    };
+    let is_dot = |access: &AccessExpr| matches!(access, AccessExpr::Dot(Expr::Identifier(_)));
+    let dots = access_chain.iter().take_while(|access| is_dot(access)).count();
+    let (names, subscripts) = access_chain.split_at_mut_checked(dots)?;
+    if subscripts.iter().any(|access| matches!(access, AccessExpr::Dot(_))) {
+        return None;
+    }
+    parts.extend(names.iter().filter_map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(name.clone()),
+        _ => None,
+    }));
+    Some(subscripts.iter_mut().fold(Expr::CompoundIdentifier(parts), subscript))
 }
 
 fn subscript(root: Expr, access: &mut AccessExpr) -> Expr {
@@ -282,5 +308,8 @@ fn rewrite_escape(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> Res
 fn needs_own_reader(interval: &Interval) -> Option<String> {
     let Interval { value, leading_field: None, .. } = interval else { return None };
     let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = value.as_ref() else { return None };
-    arrow::compute::kernels::cast_utils::parse_interval_month_day_nano(text).is_err().then(|| text.clone())
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let is_finer = fraction.bytes().take_while(u8::is_ascii_digit).count() > 6;
+    let unread = || arrow::compute::kernels::cast_utils::parse_interval_month_day_nano(text).is_err();
+    (is_finer || unread()).then(|| text.clone())
 }

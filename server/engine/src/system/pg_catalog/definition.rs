@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
 
+use crate::postgres::JSON_MARK;
+
 /// Schema of the system catalogs.
 pub(super) const PG_CATALOG: &str = "pg_catalog";
 /// Schema of the views that standard SQL describes.
@@ -125,7 +127,7 @@ fn arrow_type(type_name: &str) -> DataType {
 /// The metadata key by which a number or a text is told to be the catalog's own rather than a user's.
 const TYPE_KEY: &str = "lakeward.type";
 
-/// A type of PostgreSQL's catalog, which Arrow has as a number or a text.
+/// A type of PostgreSQL's that Arrow has as a number or a text: the catalog's own, and those that tables do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatalogType {
     /// `oid`: four bytes without a sign.
@@ -136,37 +138,61 @@ pub enum CatalogType {
     Name,
     /// `"char"`: one byte.
     Char,
+    /// `json`, in text.
+    Json,
+    /// `jsonb`, in text.
+    Jsonb,
+    /// `uuid`, in text.
+    Uuid,
 }
 
 impl CatalogType {
     fn named(name: &str) -> Option<Self> {
-        [Self::Oid, Self::Function, Self::Name, Self::Char].into_iter().find(|known| known.name() == name)
+        [Self::Oid, Self::Function, Self::Name, Self::Char, Self::Json, Self::Jsonb, Self::Uuid]
+            .into_iter()
+            .find(|known| known.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Oid => "oid",
             Self::Function => "regproc",
             Self::Name => "name",
             Self::Char => "char",
+            Self::Json => "json",
+            Self::Jsonb => "jsonb",
+            Self::Uuid => "uuid",
         }
     }
 
-    fn carrier(self) -> DataType {
-        arrow_type(self.name())
+    /// The metadata key that tells of it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Json | Self::Jsonb => JSON_MARK,
+            Self::Oid | Self::Function | Self::Name | Self::Char | Self::Uuid => TYPE_KEY,
+        }
+    }
+
+    fn is_carried_by(self, data_type: &DataType) -> bool {
+        match self {
+            Self::Json | Self::Jsonb | Self::Uuid => {
+                matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+            }
+            Self::Oid | Self::Function | Self::Name | Self::Char => data_type == &arrow_type(self.name()),
+        }
     }
 }
 
 /// `field` as one that holds values of a type of the catalog.
-pub(super) fn marked(field: Field, catalog_type: CatalogType) -> Field {
-    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), catalog_type.name().to_owned())]))
+pub(in crate::system) fn marked(field: Field, catalog_type: CatalogType) -> Field {
+    field.with_metadata(HashMap::from([(catalog_type.key().to_owned(), catalog_type.name().to_owned())]))
 }
 
 /// The catalog's type of a result's column, where it has one.
 #[must_use]
 pub fn catalog_type(field: &Field) -> Option<CatalogType> {
-    let found = CatalogType::named(field.metadata().get(TYPE_KEY)?)?;
-    (field.data_type() == &found.carrier()).then_some(found)
+    let name = field.metadata().get(TYPE_KEY).or_else(|| field.metadata().get(JSON_MARK))?;
+    CatalogType::named(name).filter(|found| found.is_carried_by(field.data_type()))
 }
 
 pub(super) fn list_of(element: DataType) -> DataType {

@@ -23,6 +23,7 @@ use datafusion::logical_expr::ScalarUDF;
 use lakeward_base::SqlState;
 
 use self::definition::Definition;
+pub(in crate::system) use self::definition::marked;
 pub use self::definition::{CatalogType, catalog_type};
 use self::provider::CatalogTable;
 pub use self::types::function_name;

@@ -34,6 +34,8 @@ const ALIASES: &[(&str, &str)] = &[("int", "int4"), ("decimal", "numeric"), ("fl
 const NUMERIC: u32 = 1700;
 const VARCHAR: u32 = 1043;
 const BPCHAR: u32 = 1042;
+const TIMESTAMP: u32 = 1114;
+const TIMESTAMPTZ: u32 = 1184;
 
 /// A type, as `pg_type` has it.
 #[derive(Debug)]
@@ -111,6 +113,10 @@ pub(super) fn by_name(written: &str) -> Option<(&'static TypeRow, i32)> {
     let written = written.trim().to_ascii_lowercase();
     if let Some(element) = written.strip_suffix("[]") {
         let (element, modifier) = by_name(element)?;
+        if element.category == "A" {
+            // An array of any number of dimensions has one type.
+            return Some((element, modifier));
+        }
         return Some((by_oid(element.array)?, modifier));
     }
     let (base, arguments) = match written.split_once('(') {
@@ -136,6 +142,7 @@ fn modifier(oid: u32, arguments: &str) -> i32 {
             ((precision << 16) | (scale.and_then(Result::ok).unwrap_or(0) & 0x7ff)) + 4
         }
         (VARCHAR | BPCHAR, Some(Ok(length)), None) => length + 4,
+        (TIMESTAMP | TIMESTAMPTZ, Some(Ok(digits)), None) => digits,
         _ => -1,
     }
 }
@@ -155,6 +162,8 @@ pub(super) fn format(oid: u32, modifier: i32) -> String {
             format!("{name}({precision},{scale})")
         }
         VARCHAR | BPCHAR if modifier >= 4 => format!("{name}({})", modifier - 4),
+        TIMESTAMP if modifier >= 0 => format!("timestamp({modifier}) without time zone"),
+        TIMESTAMPTZ if modifier >= 0 => format!("timestamp({modifier}) with time zone"),
         _ => name.to_owned(),
     }
 }

@@ -377,9 +377,11 @@ impl Seen<'_> {
                 definition.columns.iter().map(|column| typed(column.name, column.type_name, column.not_null)).collect()
             }
             Origin::Audit => {
-                let schema = lakeward_audit::AuditLog::schema();
+                let schema = crate::system::audit::schema();
                 let of_field = |field: &Arc<arrow::datatypes::Field>| {
-                    typed(field.name(), &crate::ddl::types::sql_type(field.data_type()), false)
+                    let own = super::catalog_type(field).map(|found| found.name().to_owned());
+                    let sql_type = own.unwrap_or_else(|| crate::ddl::types::sql_type(field.data_type()));
+                    typed(field.name(), &sql_type, false)
                 };
                 schema.fields().iter().map(of_field).collect()
             }

@@ -90,6 +90,8 @@ const COLUMNS: &[&str] = &[
     "ordinal_position",
     "is_nullable",
     "data_type",
+    "character_maximum_length",
+    "character_octet_length",
     "numeric_precision",
     "numeric_precision_radix",
     "numeric_scale",
@@ -125,10 +127,12 @@ fn column_row(seen: &Seen<'_>, place: i64, column: &SeenColumn) -> Vec<Cell> {
     let shown = if is_array { "ARRAY".to_owned() } else { types::format(column.type_oid, -1) };
     let (precision, radix, scale) = numeric(column);
     let of_time = match column.type_oid {
+        1114 | 1184 if column.modifier >= 0 => Some(column.modifier),
         1114 | 1184 | 1083 => Some(6),
         1082 => Some(0),
         _ => None,
     };
+    let (characters, bytes) = lengths(column);
     row![
         DATABASE,
         seen.schema,
@@ -137,6 +141,8 @@ fn column_row(seen: &Seen<'_>, place: i64, column: &SeenColumn) -> Vec<Cell> {
         place,
         yes(!column.not_null),
         shown,
+        characters,
+        bytes,
         precision,
         radix,
         scale,
@@ -151,6 +157,19 @@ fn column_row(seen: &Seen<'_>, place: i64, column: &SeenColumn) -> Vec<Cell> {
         "NEVER",
         yes(matches!(seen.origin, Origin::Table(_))),
     ]
+}
+
+/// How many characters, and how many bytes in UTF-8. What has no limit may have a gigabyte.
+fn lengths(column: &SeenColumn) -> (Option<i32>, Option<i32>) {
+    const LONGEST_BYTES: i32 = 1_073_741_824;
+    match column.type_oid {
+        1043 | 1042 if column.modifier >= 4 => {
+            let characters = column.modifier - 4;
+            (Some(characters), Some(characters.saturating_mul(4)))
+        }
+        25 | 1043 | 1042 => (None, Some(LONGEST_BYTES)),
+        _ => (None, None),
+    }
 }
 
 /// Precision, its radix, scale.

@@ -1,0 +1,105 @@
+//! What depends on a column by naming it: views, and the texts of policies.
+//!
+//! Texts are asked for words, not for what they mean: one that has the column's name as a name counts, whatever relation it
+//! means. Invariant: no view and no policy comes to mean another column, and none is left that names one which is gone.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+use lakeward_base::Redacted;
+use lakeward_catalog::{CatalogError, ColumnChange, Relation, Snapshot, Table};
+use std::sync::Arc;
+
+use super::view;
+use crate::statement::Lexed;
+
+/// 2BP01 where a view or a policy would notice the change.
+pub(super) fn must_not_be_named(
+    snapshot: &Snapshot,
+    table: &Arc<Table>,
+    change: &ColumnChange,
+) -> Result<(), CatalogError> {
+    // A new name could be taken for a column of another relation's that is called so.
+    let (verb, names) = match change {
+        ColumnChange::Drop(name) => ("drop", vec![name.as_str()]),
+        ColumnChange::Rename { from, to } => ("rename", vec![from.as_str(), to.as_str()]),
+    };
+    let column = names.first().copied().unwrap_or_default();
+    let named = |text: &str| names.iter().any(|name| has_word(text, name));
+    let mut users = Vec::new();
+    for other in snapshot.tables() {
+        let own = other.id == table.id;
+        for policy in &other.policies {
+            let text = |text: &Redacted<String>| named(text.expose()) && (own || has_word(text.expose(), &table.name));
+            if policy.using.iter().chain(&policy.with_check).any(text) {
+                users.push(format!("policy {} on table {}", policy.name, snapshot.qualified_name(other.id)));
+            }
+        }
+    }
+    for mask in snapshot.masking_policies() {
+        if has_word(mask.body.expose(), &table.name) && named(mask.body.expose()) {
+            users.push(format!("masking policy {}", mask.name));
+        }
+    }
+    let relation = Relation::Table(Arc::clone(table));
+    for reader in view::readers(snapshot, &relation) {
+        let text = reader.definition.expose();
+        let widened = matches!(change, ColumnChange::Drop(_)) && has_wildcard(text);
+        if named(text) || widened || has_word(text, "natural") {
+            users.push(format!("view {}", snapshot.qualified_name(reader.id)));
+        }
+    }
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(CatalogError::InUse {
+        message: format!("cannot {verb} column {column} of table {} because other objects depend on it", table.name),
+        detail: users.iter().map(|user| format!("{user} depends on it")).collect::<Vec<_>>().join("\n"),
+        hint: Some("Alter or drop them first."),
+    })
+}
+
+/// Whether a text has a name as a word of its own. What cannot be read has it.
+fn has_word(text: &str, name: &str) -> bool {
+    let Ok(lexed) = Lexed::read(text) else { return true };
+    lexed.lexemes.iter().any(|lexeme| match &lexeme.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase() == name,
+        Token::Word(word) => word.value == name,
+        _ => false,
+    })
+}
+
+/// Whether a query asks for all columns of something.
+fn has_wildcard(text: &str) -> bool {
+    let Ok(lexed) = Lexed::read(text) else { return true };
+    lexed.lexemes.windows(2).any(|pair| match pair {
+        [before, star] if star.token == Token::Mul => {
+            matches!(before.token, Token::Comma | Token::Period | Token::RParen)
+                || ["select", "distinct", "all"].iter().any(|word| before.is_word(word))
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_wildcard, has_word};
+
+    #[test]
+    fn names_are_words() {
+        for text in ["ward = 1", "t.WARD > 2", "f(\"ward\")"] {
+            assert!(has_word(text, "ward"), "{text}");
+        }
+        for text in ["'ward'", "wards = 1", "\"Ward\" = 1", "-- ward\n 1 = 1"] {
+            assert!(!has_word(text, "ward"), "{text}");
+        }
+    }
+
+    #[test]
+    fn wildcards_are_no_factors() {
+        for text in ["SELECT * FROM t", "SELECT a, t.* FROM t", "SELECT DISTINCT ON (a) * FROM t"] {
+            assert!(has_wildcard(text), "{text}");
+        }
+        for text in ["SELECT a * 2 FROM t", "SELECT count(*) FROM t"] {
+            assert!(!has_wildcard(text), "{text}");
+        }
+    }
+}
