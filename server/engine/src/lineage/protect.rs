@@ -1,7 +1,8 @@
 //! What protects derived values: inherited by a new table's columns, asked of an existing table's.
 //!
-//! Tags follow every value; the mask of a column follows what was read of it unmasked: what a mask has hidden already is
-//! its making. Invariant: what cannot be carried over is told, and never left out in silence.
+//! Into a new table, tags follow every value, and the mask of a column what was read of it unmasked: what a mask has hidden
+//! already is its making. Of an existing table both are asked, whoever reads. Invariant: what cannot be carried over is
+//! told, and never left out in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,12 +161,14 @@ fn covers(
     let none = BTreeMap::new();
     let tags = to.map_or(&none, |column| &column.tags);
     let has_tags = known.column.tags.iter().all(|(tag, value)| tags.get(tag) == Some(value));
-    // What a mask has made is tagged, where it is read from, for its raw values' sake.
-    let wanted = known.mask.as_ref().filter(|_| !known.hidden);
-    let Some(wanted) = wanted else { return has_tags };
+    // Whoever reads it masked does not write it elsewhere either: a column with less over it is none for such values.
+    let Some(wanted) = &known.mask else { return has_tags };
     let Some(there) = to.and_then(|column| sources.snapshot.mask_of(column)) else { return false };
     if !has_tags || there.binding.policy != wanted.binding.policy {
         return false;
+    }
+    if known.hidden {
+        return true;
     }
     let mut pairs = wanted.binding.arguments.iter().zip(&there.binding.arguments).skip(1);
     pairs.all(|(from, to)| {
