@@ -276,7 +276,9 @@ pub enum CatalogError {
     #[error("dependent privileges exist")]
     DependentPrivileges,
     /// A derived table belongs to its maker alone.
-    #[error("privileges on \"{table}\" cannot be granted: it was derived from other tables")]
+    #[error(
+        "privileges on \"{table}\" cannot be granted: what protects the tables that it was made from does not protect it"
+    )]
     NotGrantable {
         /// The table's name.
         table: String,
@@ -403,7 +405,7 @@ impl CatalogError {
             Self::LocationOverlaps { table } => {
                 (Some(format!("It is equal to, above or below the location of table {table}.")), None)
             }
-            Self::NotGrantable { .. } => (None, Some("Grant on the tables that it was derived from.")),
+            Self::NotGrantable { .. } => (None, Some("Grant on the tables that it was made from.")),
             Self::NotInitialised { .. } => (None, Some("Run \"lakeward init\" first.")),
             Self::Missing { .. } | Self::Damaged { .. } => (None, Some("Restore the catalog's log from a backup.")),
             Self::Contended => (None, Some("Try again.")),

@@ -24,8 +24,8 @@ mod store;
 
 pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
 pub use draft::{
-    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewTag, NewView,
-    Revocation,
+    CreatedPolicy, Described, Draft, Inherited, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewTag,
+    NewView, Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};

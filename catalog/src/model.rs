@@ -176,8 +176,12 @@ pub struct Table {
     pub row_security: bool,
     /// Row policies, in the order of their making.
     pub policies: Vec<RowPolicy>,
-    /// False for derived tables until lineage protects them: only the owner may read, and GRANT is refused.
+    /// False for a derived table that its columns' tags and masks do not protect as its sources were protected: only the
+    /// owner may read it, and only those who answer for all tables let others in.
     pub grantable: bool,
+    /// A derived table whose columns have tags and masks from those that they were made of: not its owner's to change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherits: bool,
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,

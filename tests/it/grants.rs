@@ -313,7 +313,7 @@ fn what_a_mask_hides_is_not_inserted_beside_it() {
         "INSERT INTO p (id) SELECT length(ssn) FROM p",
     ] {
         let (code, text) = ann.fails(refused);
-        assert!(code == "42501" && text.contains("masked column ssn"), "{refused}: {text}");
+        assert!(code == "42501" && text.contains("less protected than column \"ssn\""), "{refused}: {text}");
     }
     ann.rows("INSERT INTO p (id, ward, ssn) SELECT id + 10, ward, ssn FROM p WHERE ssn LIKE '4%'");
     ann.rows("INSERT INTO p (id, note) SELECT id + 20, ward::text FROM p");

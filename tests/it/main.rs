@@ -11,6 +11,7 @@ mod copy;
 mod crash;
 mod cursors;
 mod delta;
+mod derived;
 mod doors;
 mod errors;
 mod escalation;

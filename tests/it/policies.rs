@@ -134,7 +134,7 @@ fn what_is_made_of_governed_rows_is_its_makers_alone() {
     );
     nurse.rows("CREATE TABLE lab.mine AS SELECT * FROM p");
     assert_eq!(nurse.rows("SELECT count(*) FROM lab.mine"), "2");
-    assert_eq!(nurse.fails("GRANT SELECT ON lab.mine TO ward_one").0, "0A000");
+    assert_eq!(nurse.fails("GRANT SELECT ON lab.mine TO ward_one").0, "42501");
 }
 
 #[test]

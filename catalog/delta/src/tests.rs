@@ -70,6 +70,7 @@ impl Lake {
             row_security: false,
             policies: vec![],
             grantable: true,
+            inherits: false,
             comment: None,
             former_columns: Default::default(),
         }

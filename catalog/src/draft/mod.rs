@@ -6,6 +6,7 @@
 mod column;
 mod describe;
 mod grant;
+mod inherit;
 mod policy;
 mod relation;
 mod role;
@@ -22,6 +23,7 @@ use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
 
 pub use describe::Described;
 pub use grant::Revocation;
+pub use inherit::Inherited;
 pub use policy::{CreatedPolicy, NewMaskingPolicy, NewPolicy};
 pub use relation::{NewColumn, NewTable, NewView};
 pub use role::NewRole;

@@ -270,7 +270,7 @@ impl Draft {
         Err(CatalogError::InUse { message, detail: bound.join("\n"), hint: Some("Unset the masking policy first.") })
     }
 
-    fn check_mask(&self, table: &Table, column: ColumnId, mask: &MaskBinding) -> Result<(), CatalogError> {
+    pub(super) fn check_mask(&self, table: &Table, column: ColumnId, mask: &MaskBinding) -> Result<(), CatalogError> {
         let policy = self.existing_masking_policy(mask.policy)?;
         for argument in &mask.arguments {
             if !table.columns.iter().any(|candidate| candidate.id == *argument) {

@@ -89,6 +89,7 @@ impl Draft {
             row_security: false,
             policies: Vec::new(),
             grantable: new.grantable,
+            inherits: false,
             comment: None,
             former_columns: BTreeSet::new(),
         };
@@ -113,7 +114,8 @@ impl Draft {
             && table.former_columns == old.former_columns
             && table.grants == old.grants
             && table.policies == old.policies
-            && table.grantable == old.grantable;
+            && table.grantable == old.grantable
+            && table.inherits == old.inherits;
         if !kept {
             return Err(CatalogError::Unsupported(
                 "changing anything but a table's name, schema, owner and row security by altering it",

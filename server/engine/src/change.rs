@@ -22,6 +22,7 @@ use lakeward_govern::{ChangeDecision, ChangeRequest, ResolvedTable};
 
 use crate::error::Error;
 use crate::execute::commit_note;
+use crate::lineage::{self, Lineage, Source};
 use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
@@ -89,9 +90,9 @@ pub(crate) async fn plan(
     let decision = lakeward_govern::decide_change(&vantage.principal, &vantage.snapshot, target, &request, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     write::refuse_laundering(planner, target)?;
-    refuse_spreading(planner, change, target)?;
     let modifiers = Modifiers::of(&target.table, &Schema::new(value_fields(change, &schema)?));
     let logical = logical(planner, change, query, Vec::new())?;
+    must_cover(planner, target, (&logical, &actions, &schema))?;
     let mut guard = Guard::new(vantage, &decision, target, schema, change.command)?;
     if sets.len() > 1 {
         independent(planner, change, query)?;
@@ -222,48 +223,46 @@ pub(crate) fn placeholder_types(planner: &QueryPlanner<'_>, change: &Change) -> 
     Ok(typed.collect())
 }
 
-/// Until lineage carries masks over, what a masked column holds goes into no column with another mask or none: its other
-/// readers might be shown what this one is.
-fn refuse_spreading(planner: &QueryPlanner<'_>, change: &Change, target: &ResolvedTable) -> Result<(), Error> {
-    let table = &target.table;
-    let snapshot = &planner.vantage.snapshot;
-    let masked: Vec<_> = table.columns.iter().filter(|column| snapshot.mask_of(column).is_some()).collect();
-    let private = !table.grantable && table.owner == planner.vantage.principal.session_role;
-    if masked.is_empty() || private || planner.vantage.principal.superuser {
+/// Each column that gets a value is as protected as those that the value is made of.
+fn must_cover(
+    planner: &QueryPlanner<'_>,
+    target: &ResolvedTable,
+    (found, actions, schema): (&LogicalPlan, &[RowAction], &SchemaRef),
+) -> Result<(), Error> {
+    if write::is_free(&planner.vantage.principal, &target.table) {
         return Ok(());
     }
-    // One of its rows is the target; a second is a source, whose columns may go by any name.
-    let reads_itself = planner.resolved.tables.iter().filter(|other| other.table.id == table.id).count() > 1;
-    let policy_of = |name: &str| {
-        let column = table.columns.iter().find(|column| column.name == name);
-        column.and_then(|column| Some(snapshot.mask_of(column)?.binding.policy))
-    };
-    let refused = |column: &str| {
-        let message = format!("values of masked column {column} of table {} may not be written to it", table.name);
-        Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
-    };
-    if let (true, Some(column)) = (reads_itself, masked.first()) {
-        return Err(refused(&column.name));
-    }
-    for action in &change.actions {
-        let columns: Vec<String> = match action {
-            ChangeAction::Update(assignments) => assignments.iter().map(|(column, _)| column.clone()).collect(),
-            ChangeAction::Delete => Vec::new(),
-            ChangeAction::Insert(columns, _) if columns.is_empty() => {
-                table.columns.iter().map(|column| column.name.clone()).collect()
+    let lineage = Lineage::without(found, chosen_action(found));
+    // The rows that are changed are those whose numbers are found.
+    let in_place = lineage.columns.first().and_then(Source::column).map(|(scan, _)| scan);
+    let sources = write::sources(planner, &lineage);
+    for action in actions {
+        let name = |column: usize| schema.field(column).name().clone();
+        let (written, in_place): (Vec<_>, _) = match action {
+            RowAction::Update(values) => {
+                (values.iter().map(|(column, place)| (*place, name(*column))).collect(), in_place)
             }
-            ChangeAction::Insert(columns, _) => columns.clone(),
+            RowAction::Delete => continue,
+            RowAction::Insert(values) => {
+                let given = values.iter().enumerate().filter_map(|(column, place)| Some(((*place)?, name(column))));
+                (given.collect(), None)
+            }
         };
-        for (to, value) in columns.iter().zip(action.values()) {
-            let read = masked.iter().find(|column| names(value, &column.name));
-            if let Some(read) = read
-                && policy_of(to) != policy_of(&read.name)
-            {
-                return Err(refused(&read.name));
-            }
-        }
+        lineage::must_cover(&sources, &target.table, &written, in_place)?;
     }
     Ok(())
+}
+
+/// The expression that says which action a row takes: MERGE's values ask it, and are not made of it.
+fn chosen_action(found: &LogicalPlan) -> Option<&Expr> {
+    let LogicalPlan::Projection(typed) = found else { return None };
+    let LogicalPlan::Projection(selected) = typed.input.as_ref() else { return None };
+    let action = selected.expr.get(FOUND_COLUMNS - 1)?;
+    let mut action = action;
+    while let Expr::Alias(alias) = action {
+        action = &alias.expr;
+    }
+    Some(action)
 }
 
 /// Refuses a change with many sets of parameters where one set could see what another has changed: then all of them at

@@ -1,6 +1,7 @@
 //! Making things: CREATE TABLE AS, and what DDL asks of the planner (a view's columns, whether a policy compiles).
 //!
-//! Invariant: a table that is made of rows is its maker's alone, and gone again where the rows fail.
+//! Invariant: a table that is made of rows has the tags and masks of what they are made of before there is a row in it, is
+//! its maker's alone where these do not protect it, and is gone again where the rows fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use datafusion::sql::sqlparser::ast;
 use lakeward_catalog::{MaskingPolicy, Table, WriteMode};
 use lakeward_govern::{CompileError, ResolvedTable};
 
-use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
+use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator, Derivation};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
 use crate::keyed;
+use crate::lineage::{self, Lineage, Sources};
 use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
@@ -32,47 +34,59 @@ pub(crate) struct CreatePlan {
     schema: arrow::datatypes::SchemaRef,
     /// The tables that the rows come from.
     sources: Vec<ResolvedTable>,
+    /// Which of their columns each column is made of.
+    lineage: Lineage,
 }
 
 /// Plans a CREATE TABLE AS over its planned source.
 ///
 /// # Errors
 /// 42601 where names and columns do not match, 0A000 where a column's type cannot be stored.
-pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan, planner: &QueryPlanner<'_>) -> Result<CreatePlan, Error> {
+pub(crate) fn plan(
+    create: &CreateTableAs,
+    source: QueryPlan,
+    lineage: Lineage,
+    planner: &QueryPlanner<'_>,
+) -> Result<CreatePlan, Error> {
     if create.columns.len() > source.schema.fields().len() {
         return Err(Error::new(lakeward_base::SqlState::SYNTAX_ERROR, "too many column names were specified"));
     }
     let schema = write::storable_schema(&source.schema, &create.columns)?;
-    Ok(CreatePlan { source, statement: create.clone(), schema, sources: planner.resolved.tables.clone() })
+    let sources = planner.resolved.tables.clone();
+    Ok(CreatePlan { source, statement: create.clone(), schema, sources, lineage })
 }
 
 /// Runs a CREATE TABLE AS.
 pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done, Error> {
-    let CreatePlan { source, statement, schema, sources } = plan;
+    let CreatePlan { source, statement, schema, sources, lineage } = plan;
     let validator = Validator { vantage };
     let search_path = vantage.search_path.clone();
     if statement.or_replace
         && let Some(existing) = ddl::existing_table(&vantage.snapshot, &search_path, &statement.table)?
     {
-        let private = !existing.grantable && existing.owner == vantage.principal.session_role;
-        let protected = sources.iter().find(|source| write::is_protected(&vantage.snapshot, source));
-        if let (Some(protected), false) = (protected, private || vantage.principal.superuser) {
-            return Err(write::laundering(&protected.table.name, &existing.name));
+        let governed = sources.iter().find(|source| write::hides_rows(&source.table));
+        if let (Some(governed), false) = (governed, write::is_free(&vantage.principal, &existing)) {
+            return Err(write::laundering(&governed.table.name, &existing.name));
         }
         let own = sources.iter().find(|source| source.table.id == existing.id);
         let read_version = own.map(|source| source.raw.version());
-        let replacement = Replacement { source, statement, schema, read_version };
+        let replacement = Replacement { source, statement, schema, read_version, sources, lineage };
         return replace::table(vantage, &validator, &existing, replacement).await;
     }
     let context = ddl_context(vantage, &search_path, &validator);
+    // What the client has sent is nobody's data that policies would have to follow.
+    let sent = vantage.client.is_some();
+    let types: Vec<_> = schema.fields().iter().map(|field| ddl::types::sql_type(field.data_type())).collect();
+    let known = Sources { snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
+    let derived = lineage::carried(&known, &types);
     let creation = Creation {
         name: &statement.table,
         if_not_exists: statement.if_not_exists,
         schema: Arc::clone(&schema),
         partition_by: &statement.partition_by,
         location: statement.location.as_deref(),
-        // What the client has sent is nobody's data that policies would have to follow.
-        grantable: vantage.client.is_some(),
+        grantable: sent || derived.complete,
+        from: (!sent).then_some(Derivation { columns: &derived.columns, tables: &sources }),
         properties: &BTreeMap::new(),
     };
     let table = match ddl::create_table(&context, &creation).await? {

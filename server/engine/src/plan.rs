@@ -11,6 +11,7 @@ use crate::copy::{self, CopyPlan};
 use crate::create::{self, CreatePlan};
 use crate::error::Error;
 use crate::explain;
+use crate::lineage::Lineage;
 use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
@@ -201,9 +202,14 @@ async fn writing(
             Ok(Work::Maintain(Box::new(plan)))
         }
         Kind::CreateTableAs(create) => {
-            let source = plan_query(planner, &sets.first).await?;
+            let Some(query) = &planner.resolved.query else {
+                return Err(crate::publish::incident("planning", "query"));
+            };
+            let logical = planner.logical(query, Vec::new())?;
+            let lineage = Lineage::of(&logical);
+            let source = planner.physical(logical, &sets.first, query).await?;
             facts.objects = planner.objects(&source.logical);
-            Ok(Work::CreateTable(Box::new(create::plan(create, source, planner)?)))
+            Ok(Work::CreateTable(Box::new(create::plan(create, source, lineage, planner)?)))
         }
         _ => Err(crate::publish::incident("planning", "write")),
     }

@@ -17,6 +17,7 @@ use lakeward_govern::ResolvedTable;
 use crate::ddl::{self, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
+use crate::lineage::{self, Lineage, Sources};
 use crate::modifier::{Modifiers, marked};
 use crate::policy::Compiler;
 use crate::query::QueryPlan;
@@ -32,19 +33,24 @@ pub(crate) struct Replacement {
     pub(crate) schema: SchemaRef,
     /// The version of the table itself that the rows are made from, where they are.
     pub(crate) read_version: Option<u64>,
+    /// The tables that the rows come from.
+    pub(crate) sources: Vec<ResolvedTable>,
+    /// Which of their columns each column is made of.
+    pub(crate) lineage: Lineage,
 }
 
 /// Replaces `table`.
 ///
 /// # Errors
-/// 42501 but for its owner, 2BP01 where a policy or mask names a column that would go.
+/// 42501 but for its owner, and for a column that is less protected than what it is made of; 2BP01 where a policy or mask
+/// names a column that would go.
 pub(crate) async fn table(
     vantage: &Vantage,
     validator: &dyn DdlValidator,
     table: &Arc<Table>,
     replacement: Replacement,
 ) -> Result<Done, Error> {
-    let Replacement { source, statement, schema, read_version } = replacement;
+    let Replacement { source, statement, schema, read_version, sources, lineage } = replacement;
     must_own(vantage, table)?;
     if statement.location.is_some() {
         return Err(Error::unsupported("LOCATION of a table that is replaced").with_hint("Leave it out."));
@@ -54,6 +60,11 @@ pub(crate) async fn table(
     trial.replace_columns(table.id, &columns, u64::MAX).map_err(|error| Error::from_coded(&error))?;
     let replaced = trial.table(table.id).cloned().ok_or_else(|| publish::incident("execution", "replace"))?;
     check_policies(validator, &replaced).await?;
+    if !write::is_free(&vantage.principal, table) {
+        let written: Vec<_> = columns.iter().map(|column| column.name.clone()).enumerate().collect();
+        let sources = Sources { snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
+        lineage::must_cover(&sources, &replaced, &written, None)?;
+    }
     let predicate = check(vantage, table, &schema).await?;
     let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
     let checked = write::checked(rows, &schema, predicate, Modifiers::of(&replaced, &schema), &table.name);

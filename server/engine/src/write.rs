@@ -17,18 +17,18 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
-use lakeward_catalog::{Snapshot, StagedWrite, VersionSelector, WriteMode};
-use lakeward_govern::{ResolvedTable, WriteDecision};
+use lakeward_catalog::{StagedWrite, Table, VersionSelector, WriteMode};
+use lakeward_govern::{Principal, ResolvedTable, WriteDecision};
 
 use crate::error::Error;
 use crate::execute::{commit_note, with_client};
+use crate::lineage::{self, Lineage, Sources};
 use crate::modifier::Modifiers;
 use crate::policy::Compiler;
 use crate::postgres;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::sets::{self, Sets};
-use crate::spread;
 use crate::statement::Insert;
 use crate::vantage::Vantage;
 
@@ -75,6 +75,7 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
         return Err(Error::unsupported(what).with_hint("Execute it once for each row."));
     }
     let logical = logical_insert(planner, query, &schema, &columns, Vec::new())?;
+    must_cover(planner, target, &logical)?;
     let at_once = sets.as_table(vantage, query, &logical).map_err(|error| publish::planning(&error, None))?;
     let mut further = Vec::new();
     let source = match at_once {
@@ -86,7 +87,6 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
             planner.physical(logical, &sets.first, query).await?
         }
     };
-    refuse_spreading(planner, target, &source)?;
     Ok(InsertPlan { source, further, target: target.clone(), check, predicate, overwrite: insert.overwrite })
 }
 
@@ -108,37 +108,44 @@ pub(crate) fn decided(
     Ok((check, predicate))
 }
 
-/// What a masked column holds stays in columns of that mask, where the table itself is read.
-fn refuse_spreading(planner: &QueryPlanner<'_>, target: &ResolvedTable, source: &QueryPlan) -> Result<(), Error> {
-    let (table, principal) = (&target.table, &planner.vantage.principal);
-    let private = !table.grantable && table.owner == principal.session_role;
-    if principal.superuser || private {
+/// Each column of the target is as protected as those that it is filled from.
+fn must_cover(planner: &QueryPlanner<'_>, target: &ResolvedTable, rows: &LogicalPlan) -> Result<(), Error> {
+    if is_free(&planner.vantage.principal, &target.table) {
         return Ok(());
     }
-    let columns: Vec<String> = target.raw.schema().fields().iter().map(|field| field.name().clone()).collect();
-    spread::check(&planner.vantage.snapshot, &source.logical, table, &columns)
+    let lineage = Lineage::of(rows);
+    let schema = target.raw.schema();
+    let written: Vec<_> = schema.fields().iter().map(|field| field.name().clone()).enumerate().collect();
+    lineage::must_cover(&sources(planner, &lineage), &target.table, &written, None)
 }
 
-/// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
-/// one that is its maker's alone. A superuser, whom nothing is hidden from, may write what it likes where it likes.
+/// What is written comes from these.
+pub(crate) fn sources<'a>(planner: &'a QueryPlanner<'_>, lineage: &'a Lineage) -> Sources<'a> {
+    Sources { snapshot: &planner.vantage.snapshot, tables: &planner.resolved.tables, lineage }
+}
+
+/// Whether a principal may write what it likes into a table: nothing is hidden from a superuser, and what is its
+/// maker's alone shows nobody else anything.
+pub(crate) fn is_free(principal: &Principal, target: &Table) -> bool {
+    principal.superuser || (!target.grantable && target.owner == principal.session_role)
+}
+
+/// Row policies are not carried over: rows that they govern go only into the table that they came from, or into one that
+/// is its maker's alone.
 pub(crate) fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTable) -> Result<(), Error> {
-    let principal = &planner.vantage.principal;
-    let private = !target.table.grantable && target.table.owner == principal.session_role;
-    if principal.superuser || private {
+    if is_free(&planner.vantage.principal, &target.table) {
         return Ok(());
     }
-    let snapshot = &planner.vantage.snapshot;
-    let other = |source: &&ResolvedTable| is_protected(snapshot, source) && source.table.id != target.table.id;
+    let other = |source: &&ResolvedTable| hides_rows(&source.table) && source.table.id != target.table.id;
     match planner.resolved.tables.iter().find(other) {
         None => Ok(()),
         Some(source) => Err(laundering(&source.table.name, &target.table.name)),
     }
 }
 
-/// Whether policies govern a table, or it was made of rows that they govern.
-pub(crate) fn is_protected(snapshot: &Snapshot, source: &ResolvedTable) -> bool {
-    let table = &source.table;
-    table.row_security || !table.grantable || snapshot.has_masks(table)
+/// Whether policies hide rows of a table from somebody, or it is its maker's alone because it was made of such rows.
+pub(crate) fn hides_rows(table: &Table) -> bool {
+    table.row_security || !table.grantable
 }
 
 /// Why rows may not be written.

@@ -12,6 +12,7 @@ use datafusion_common::TableReference;
 use datafusion_expr::Expr;
 use lakeward_base::{Epoch, TableId};
 
+use crate::mask::reveals;
 use crate::principal::Fingerprint;
 
 /// What a principal may see of a table.
@@ -84,6 +85,21 @@ impl TableDecision {
             Some(columns) => columns.iter().any(|column| self.withheld.contains(column)),
             None => !self.withheld.is_empty(),
         }
+    }
+
+    /// Whether the raw values of a column are shown.
+    #[must_use]
+    pub fn shows(&self, column: &str) -> bool {
+        self.schema.index_of(column).is_ok_and(|index| self.passes_through(index))
+    }
+
+    /// Whether a column's mask hides every value of it: what is read is the mask's making. One that shows some rows'
+    /// values as they are does not.
+    #[must_use]
+    pub fn hides(&self, column: &str) -> bool {
+        let Access::Governed { masks, .. } = &self.access else { return false };
+        let mask = self.schema.index_of(column).ok().and_then(|index| masks.get(index)?.as_ref());
+        mask.is_some_and(|mask| !reveals(mask))
     }
 
     /// Whether the column at `index` of [`schema`](Self::schema) shows its raw value.

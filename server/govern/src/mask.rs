@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, TableReference};
 use datafusion_expr::{Cast, Expr, ExprSchemable};
 use lakeward_catalog::{MaskingPolicy, Parameter};
@@ -126,6 +126,47 @@ fn bound(
     }
 }
 
+/// Functions whose results are not their arguments any more, as far as a mask is concerned (`safe_harbor_*` are others).
+const HIDING: &[&str] = &[
+    "mask_null",
+    "mask_alphanum",
+    "mask_show_last",
+    "mask_show_first",
+    "mask_partial",
+    "mask_hash",
+    "hmac_token",
+    "tokenize",
+    "fpe_encrypt",
+    "truncate_to_year",
+    "de_identify",
+];
+
+/// Whether a mask can let a value through, or a part of it that no masking function has made: `ELSE val`, `left(val, 3)`.
+pub(crate) fn reveals(mask: &Expr) -> bool {
+    match mask {
+        Expr::Column(_) => true,
+        Expr::ScalarFunction(function)
+            if HIDING.contains(&function.name()) || function.name().starts_with("safe_harbor_") =>
+        {
+            false
+        }
+        // A condition chooses, and is not shown.
+        Expr::Case(case) => {
+            let mut branches = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+            branches.any(|branch| reveals(branch))
+        }
+        other => {
+            let mut found = false;
+            // The closure never fails, so neither does the walk.
+            let _ = other.apply_children(|child| {
+                found |= reveals(child);
+                Ok(TreeNodeRecursion::Continue)
+            });
+            found
+        }
+    }
+}
+
 /// Makes `mask` exactly of type `target`, where the difference is one of representation only.
 fn fitted(mask: Expr, schema: &DFSchema, target: &DataType) -> Result<Expr, CompileError> {
     let actual = mask.get_type(schema)?;
@@ -180,4 +221,32 @@ fn is_text(data_type: &DataType) -> bool {
 
 fn is_binary(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion_expr::{col, lit, when};
+
+    use super::reveals;
+    use crate::testing::session_function;
+
+    #[test]
+    fn a_mask_reveals_what_can_pass_it_as_it_is() {
+        let call = |name| session_function(name, vec![col("ssn")]);
+        let own_ward = col("ward").eq(lit(1));
+        let table = [
+            (col("ssn"), true),
+            (lit("x"), false),
+            (call("mask_null"), false),
+            (call("safe_harbor_zip"), false),
+            (call("left"), true),
+            (call("mask_show_last").is_null(), false),
+            (when(own_ward.clone(), call("mask_hash")).otherwise(lit("x")).unwrap(), false),
+            (when(own_ward, col("ssn")).otherwise(call("mask_null")).unwrap(), true),
+            (session_function("coalesce", vec![call("mask_null"), col("ssn")]), true),
+        ];
+        for (mask, expected) in table {
+            assert_eq!(reveals(&mask), expected, "{mask}");
+        }
+    }
 }

@@ -47,6 +47,12 @@ impl SystemTable {
         Self { name: name.into(), provider, stamp, privileged }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The statement that it was made for.
     #[must_use]
     pub fn stamp(&self) -> &Stamp {

@@ -20,7 +20,7 @@ use lakeward_catalog::{ColumnChange, PolicyCommand, Privilege};
 use crate::statement::Name;
 
 pub(crate) use execute::{
-    Created, Creation, DdlContext, DdlValidator, create_table, execute, existing_table, undo_create,
+    Created, Creation, DdlContext, DdlValidator, Derivation, create_table, execute, existing_table, undo_create,
 };
 pub(crate) use parse::parse;
 pub use tag::{TagChange, TagDdl};

@@ -37,6 +37,14 @@ fn privileges_in(context: &DdlContext<'_>, draft: &mut Draft, actor: &Actor, pri
     for object in objects(context, draft, privileges)? {
         let wanted = wanted(&object, &privileges.privileges)?;
         let permitted = permitted(draft, actor, &object, &wanted)?;
+        if privileges.grant && is_private(draft, &object) {
+            if !matches!(privileges.on, GrantTarget::Relations(_)) {
+                let message = format!("table \"{}\" is its maker's alone, and was left out", object.name);
+                notices.push(super::warning(message));
+                continue;
+            }
+            notices.push(release(draft, actor, &object)?);
+        }
         let complete = privileges.privileges.is_empty() || permitted.len() == wanted.len();
         notices.extend(shortfall(privileges.grant, &object.name, permitted.is_empty(), complete));
         for (privilege, column, grantor) in permitted {
@@ -54,6 +62,27 @@ fn privileges_in(context: &DdlContext<'_>, draft: &mut Draft, actor: &Actor, pri
         }
     }
     Ok(notices)
+}
+
+/// Whether a table is its maker's alone.
+fn is_private(draft: &Draft, object: &Object) -> bool {
+    let Securable::Relation(id) = object.securable else { return false };
+    draft.table(id).is_some_and(|table| !table.grantable)
+}
+
+/// A table that its maker alone may read is let go by those who answer for all tables: what protects the tables that it
+/// was made from does not protect it.
+fn release(draft: &mut Draft, actor: &Actor, object: &Object) -> Result<Notice, CatalogError> {
+    if !actor.superuser && !actor.policy_admin {
+        let message = format!("table {} is yours alone: its sources' policies do not protect it", object.name);
+        let hint = "Grant on a view over the tables that it was made from, or let a superuser, or a policy_admin who may \
+                    grant on it, do so.";
+        return Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint)));
+    }
+    if let Securable::Relation(id) = object.securable {
+        draft.release(id)?;
+    }
+    Ok(super::warning(format!("table \"{}\" is protected by its own policies alone from now on", object.name)))
 }
 
 /// What is to be granted on an object: privileges, on columns or on the whole.
@@ -124,17 +153,17 @@ fn shortfall(grant: bool, name: &str, nothing: bool, complete: bool) -> Option<N
 }
 
 fn objects(context: &DdlContext<'_>, draft: &Draft, privileges: &Privileges) -> Result<Vec<Object>, CatalogError> {
-    let grant = privileges.grant;
     match &privileges.on {
-        GrantTarget::Relations(names) => {
-            names.iter().map(|name| of_relation(&actor::relation(draft, context.search_path, name)?, grant)).collect()
-        }
+        GrantTarget::Relations(names) => names
+            .iter()
+            .map(|name| actor::relation(draft, context.search_path, name).map(|relation| of_relation(&relation)))
+            .collect(),
         GrantTarget::AllInSchemas(names) => {
             let mut found = Vec::new();
             for name in names {
                 let schema = actor::schema(draft, name)?;
                 let inside = draft.relations().filter(|relation| relation.schema() == schema.id);
-                found.extend(inside.map(|relation| of_relation(relation, grant)).collect::<Result<Vec<_>, _>>()?);
+                found.extend(inside.map(of_relation));
             }
             Ok(found)
         }
@@ -148,24 +177,19 @@ fn objects(context: &DdlContext<'_>, draft: &Draft, privileges: &Privileges) -> 
     }
 }
 
-fn of_relation(relation: &Relation, grant: bool) -> Result<Object, CatalogError> {
-    let (kind, columns, grantable) = match relation {
-        Relation::Table(table) => ("table", &table.columns, table.grantable),
-        Relation::View(view) => ("view", &view.columns, true),
+fn of_relation(relation: &Relation) -> Object {
+    let (kind, columns) = match relation {
+        Relation::Table(table) => ("table", &table.columns),
+        Relation::View(view) => ("view", &view.columns),
     };
-    if grant && !grantable {
-        let error = Error::unsupported(format!("GRANT on \"{}\", which was made from other tables,", relation.name()))
-            .with_hint("Grant on a view over the tables that it was made from.");
-        return Err(refused(error));
-    }
-    Ok(Object {
+    Object {
         securable: Securable::Relation(relation.id()),
         kind,
         name: relation.name().to_owned(),
         owner: relation.owner(),
         grants: relation.grants().to_vec(),
         columns: columns.iter().map(|column| (column.name.clone(), column.id)).collect(),
-    })
+    }
 }
 
 fn of_schema(draft: &Draft, name: &str) -> Result<Object, CatalogError> {

@@ -125,6 +125,7 @@ pub(super) async fn set(
     context
         .command("ALTER TABLE", |draft, acting| {
             let table = governed(context, draft, acting, table)?;
+            must_change_masks(acting, &table)?;
             let masked = find_column(&table, column)?.id;
             let binding = mask.map(|mask| bind(draft, acting, &table, column, mask)).transpose()?;
             draft.set_mask(table.id, masked, binding)?;
@@ -201,6 +202,16 @@ pub(super) fn masking_policy(snapshot: &Snapshot, name: &str) -> Result<Arc<Mask
         .masking_policy_by_name(name)
         .cloned()
         .ok_or_else(|| CatalogError::not_found(ObjectKind::MaskingPolicy, name))
+}
+
+/// The masks that a table has from those that it was made from are not its maker's to take off.
+fn must_change_masks(acting: &Actor, table: &Table) -> Result<(), CatalogError> {
+    if !table.inherits || acting.superuser || acting.policy_admin {
+        return Ok(());
+    }
+    let message = format!("the masks of table {} are those of the tables that it was made from", table.name);
+    let hint = "Superusers and members of policy_admin may change them.";
+    Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint)))
 }
 
 /// A masking policy is everybody's: only those who answer for all tables make one.

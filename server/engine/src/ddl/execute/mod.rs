@@ -37,7 +37,7 @@ use crate::response::{Command, Notice};
 use crate::statement::Name;
 
 use actor::Actor;
-pub(crate) use table::{Created, Creation, create_table, existing_table, undo_create};
+pub(crate) use table::{Created, Creation, Derivation, create_table, existing_table, undo_create};
 
 /// What a change of the catalog needs from the session that asks for it.
 pub(crate) struct DdlContext<'a> {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use lakeward_base::{Coded, SqlState, TableId};
 use lakeward_catalog::{
-    CatalogError, Draft, NewColumn, NewTable, ObjectKind, Relation, Snapshot, StoreError, Table, canonical_location,
-    overlaps,
+    CatalogError, Draft, Inherited, NewColumn, NewTable, ObjectKind, Relation, Snapshot, StoreError, Table,
+    canonical_location, overlaps,
 };
+use lakeward_govern::ResolvedTable;
 use uuid::Uuid;
 
 use super::actor::{self, Actor};
@@ -36,10 +37,39 @@ pub(crate) struct Creation<'a> {
     pub(crate) partition_by: &'a [String],
     /// Where, if not below the data directory.
     pub(crate) location: Option<&'a str>,
-    /// False for tables made from others.
+    /// False for tables made from others that are not as protected as those.
     pub(crate) grantable: bool,
+    /// What it is made from, where it is.
+    pub(crate) from: Option<Derivation<'a>>,
     /// Properties of the Delta table.
     pub(crate) properties: &'a BTreeMap<String, String>,
+}
+
+/// What a table is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Derivation<'a> {
+    /// What its columns inherit.
+    pub(crate) columns: &'a [Inherited],
+    /// The tables, as they were decided about.
+    pub(crate) tables: &'a [ResolvedTable],
+}
+
+impl Derivation<'_> {
+    /// What a source is protected by must be what was inherited.
+    fn must_stand(&self, draft: &Draft) -> Result<(), CatalogError> {
+        let stands = |read: &ResolvedTable| {
+            draft.table(read.table.id).is_some_and(|now| {
+                // A statement may read its tables with further columns of the server's own.
+                let then = read.table.columns.get(..now.columns.len());
+                then == Some(now.columns.as_slice()) && now.row_security == read.table.row_security
+            })
+        };
+        if self.tables.iter().all(stands) {
+            return Ok(());
+        }
+        let message = "the policies of the tables that it is made from were changed concurrently";
+        Err(refused(Error::new(SqlState::SERIALIZATION_FAILURE, message)))
+    }
 }
 
 /// The table of that name, for replacing it.
@@ -83,6 +113,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateTable) -> Re
         partition_by: &create.partition_by,
         location: create.location.as_deref(),
         grantable: true,
+        from: None,
         properties: &create.properties,
     };
     match create_table(context, &creation).await? {
@@ -200,11 +231,11 @@ fn put(
     if !place.managed {
         actor.must_use_storage(draft, &place.location)?;
     }
-    draft.create_table(NewTable {
+    let id = draft.create_table(NewTable {
         schema: schema.id,
         name: creation.name.name.clone(),
         // A derived table holds what the login's own attributes showed: it is not the role's of SET ROLE.
-        owner: if creation.grantable { actor.role } else { context.principal.session_role },
+        owner: if creation.from.is_none() { actor.role } else { context.principal.session_role },
         location: place.location.clone(),
         managed: place.managed,
         columns: columns
@@ -212,7 +243,12 @@ fn put(
             .map(|(name, sql_type)| NewColumn { name: name.clone(), sql_type: sql_type.clone() })
             .collect(),
         grantable: creation.grantable,
-    })
+    })?;
+    if let Some(from) = &creation.from {
+        from.must_stand(draft)?;
+        draft.inherit(id, from.columns)?;
+    }
+    Ok(id)
 }
 
 pub(super) async fn register(context: &DdlContext<'_>, register: &RegisterTable) -> Result<Command, Error> {
@@ -225,6 +261,7 @@ pub(super) async fn register(context: &DdlContext<'_>, register: &RegisterTable)
         partition_by: &[],
         location: Some(&register.location),
         grantable: true,
+        from: None,
         properties: &BTreeMap::new(),
     };
     if let Some(existed) = check_new(context, &snapshot, &actor, &creation).map_err(|error| coded(&error))? {

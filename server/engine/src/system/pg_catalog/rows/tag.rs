@@ -1,10 +1,10 @@
 //! `system.tags`: which columns are tagged, and what tags there are.
 //!
-//! Invariant: a column's tags are shown to whoever sees the column's table; which values a tag has besides, to those who
-//! make tags.
+//! Invariant: a column's tags are shown to whoever sees the column's table, and, with the values that a tag has besides, to those
+//! who make tags.
 
 use lakeward_base::MaskingPolicyId;
-use lakeward_catalog::Tag;
+use lakeward_catalog::{Table, Tag};
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::viewer::{Origin, Viewer};
@@ -21,13 +21,19 @@ pub(super) fn tags(viewer: &Viewer) -> Rows {
         "owner",
     ];
     let mut rows = Vec::new();
-    let relations = viewer.user_relations();
-    for seen in &relations {
-        let Origin::Table(table) = seen.origin else { continue };
+    // Who makes tags knows where they are, whether or not it may read the table.
+    let seen = viewer.user_relations().into_iter().filter_map(|seen| match seen.origin {
+        Origin::Table(table) => Some(table),
+        Origin::View(_) | Origin::Catalog(_) | Origin::Audit => None,
+    });
+    let tables: Vec<&Table> =
+        if viewer.makes_policies() { viewer.snapshot.tables().map(AsRef::as_ref).collect() } else { seen.collect() };
+    for table in tables {
+        let schema = viewer.snapshot.schema(table.schema).map(|schema| schema.name.as_str());
         for column in &table.columns {
             for (tag, value) in &column.tags {
                 let Some(tag) = viewer.snapshot.tag(*tag) else { continue };
-                let place = [Some(seen.schema), Some(seen.name), Some(column.name.as_str())];
+                let place = [schema, Some(table.name.as_str()), Some(column.name.as_str())];
                 rows.push(described(viewer, place, tag, Some(value)));
             }
         }
