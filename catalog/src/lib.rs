@@ -28,8 +28,8 @@ pub use draft::{
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use model::{
-    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
-    Schema, Securable, SystemObject, Table, View,
+    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyRead, Privilege, Relation,
+    Role, RowPolicy, Schema, Securable, SystemObject, Table, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

@@ -226,8 +226,26 @@ pub struct RowPolicy {
     pub using: Option<Redacted<String>>,
     /// SQL text of the WITH CHECK expression.
     pub with_check: Option<Redacted<String>>,
-    /// Who made it: keyed functions in it run with this role's rights.
+    /// Who made it: keyed functions in it run with this role's rights, and tables are read with them.
     pub owner: RoleId,
+    /// The tables that its subqueries read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<PolicyRead>,
+}
+
+/// A table that a row policy's subqueries read: the name stands for it whatever it is called later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRead {
+    /// The schema, where the policy's text names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The name in the policy's text.
+    pub name: String,
+    /// The table.
+    pub table: TableId,
+    /// The columns that it reads.
+    pub columns: BTreeSet<ColumnId>,
 }
 
 /// A masking policy (Snowflake's `CREATE MASKING POLICY`).

@@ -40,6 +40,7 @@ impl Draft {
         for column in old.columns.iter().filter(gone) {
             self.check_unmasked(&old, column)?;
         }
+        self.check_columns_unread(&old, &columns.iter().map(|column| column.id).collect())?;
         let mut table = Table::clone(&old);
         table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
         table.columns = columns;

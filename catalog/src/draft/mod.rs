@@ -7,6 +7,7 @@ mod column;
 mod describe;
 mod grant;
 mod policy;
+mod reading;
 mod relation;
 mod role;
 mod schema;

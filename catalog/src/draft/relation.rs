@@ -106,6 +106,7 @@ impl Draft {
         let mut table = Table::clone(&old);
         edit(&mut table);
         self.check_masks_keep_columns(&old, &table)?;
+        self.check_columns_unread(&old, &table.columns.iter().map(|column| column.id).collect())?;
         let kept = table.id == old.id
             && table.location == old.location
             && table.managed == old.managed
@@ -147,9 +148,9 @@ impl Draft {
     /// Drops a table with its policies and grants. Deleting a managed table's files is the caller's business.
     ///
     /// # Errors
-    /// 42P01 where it does not exist.
+    /// 42P01 where it does not exist, 2BP01 where a policy reads it.
     pub fn drop_table(&mut self, id: TableId) -> Result<(), CatalogError> {
-        self.existing_table(id)?;
+        self.check_unread(&Arc::clone(self.existing_table(id)?))?;
         self.make(Change::DropRelation(id))
     }
 

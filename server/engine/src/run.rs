@@ -99,7 +99,7 @@ async fn build(
     vantage.running = Arc::new(session.begin(&statement));
     vantage.client = request.client_rows();
     let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     plan::build(vantage, &statement, resolved, decision, &sets).await

@@ -124,7 +124,7 @@ impl Again {
         for view in resolved.scope.views() {
             keyed::check(&vantage.principal, &vantage.snapshot, view)?;
         }
-        let compiler = Compiler(&vantage.state);
+        let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
         let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler);
         Ok((vantage, resolved, decision.map_err(|error| Error::from_coded(&error))?))
     }

@@ -109,7 +109,7 @@ fn withheld(table: &Table, visible: &Schema, readable: &BTreeSet<ColumnId>) -> B
 
 /// What was made of governed rows is for its maker's eyes, whoever's view it is read through and whoever else is a
 /// member of its owner: it holds what the maker's attributes showed.
-fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
+pub(crate) fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
     if table.grantable || principal.superuser || principal.session_role == table.owner {
         return Ok(());
     }
@@ -237,7 +237,9 @@ impl<'a> Subject<'a> {
 fn denied(table: &Table, policy: u64, error: &CompileError) -> DecideError {
     let incident = IncidentId::generate();
     let kind = match error {
-        CompileError::Subquery => "subquery",
+        CompileError::Subquery(_) => "subquery",
+        CompileError::Mapping(_) => "rights of its owner on a mapping table",
+        CompileError::Comparison(..) => "comparison",
         CompileError::Aggregate => "aggregate",
         CompileError::Parameter => "parameter",
         CompileError::Unsupported => "unsupported expression",

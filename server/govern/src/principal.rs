@@ -76,6 +76,24 @@ impl Principal {
         }
     }
 
+    /// A role by itself, as though it had logged in.
+    pub(crate) fn of_role(snapshot: &Snapshot, id: RoleId) -> Option<Self> {
+        let role = snapshot.role(id)?;
+        let effective_roles = snapshot.effective_roles(id);
+        Some(Self {
+            session_user: role.name.clone(),
+            current_user: role.name.clone(),
+            session_role: id,
+            current_role: id,
+            role_names: effective_roles.iter().filter_map(|id| Some(snapshot.role(*id)?.name.clone())).collect(),
+            effective_roles,
+            attributes: role.attributes.clone(),
+            superuser: role.superuser,
+            bypass_row_security: role.bypass_row_security,
+            purpose: None,
+        })
+    }
+
     /// The roles whose privileges count when the principal itself reads.
     #[must_use]
     pub fn role_set(&self) -> RoleSet {
