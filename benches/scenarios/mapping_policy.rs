@@ -96,7 +96,10 @@ fn batch(numbers: &[u64], scattered: bool, is_keys: bool) -> RecordBatch {
     };
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers.iter().map(id)));
     let columns: Vec<(&str, ArrayRef)> = if is_keys {
-        vec![("patient_id", ids), ("clinician", Arc::new(StringArray::from_iter_values(numbers.iter().map(|_| "nurse"))))]
+        vec![
+            ("patient_id", ids),
+            ("clinician", Arc::new(StringArray::from_iter_values(numbers.iter().map(|_| "nurse")))),
+        ]
     } else {
         let code = |number: &u64| format!("C{}", number % 40);
         vec![

@@ -33,4 +33,5 @@ mod row_security;
 mod s3;
 mod sessions;
 mod slt;
+mod tags;
 mod types;

@@ -133,20 +133,60 @@ fn read(vantage: &Vantage, name: &TableReference) -> std::result::Result<PolicyR
 
 /// The planner would drop a version without a word.
 fn refuse_versions(expression: &ast::Expr) -> std::result::Result<(), Error> {
-    struct Finder;
-    impl ast::Visitor for Finder {
-        type Break = ();
-        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
-            match factor {
-                ast::TableFactor::Table { version: Some(_), .. } => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
+    match Finder::found(expression) {
+        Some(Found::Version) => {
+            Err(Error::unsupported("an old version of a table in a policy").with_hint("Leave the version out."))
+        }
+        Some(Found::Query) | None => Ok(()),
+    }
+}
+
+/// Masks stand in a column's place, row by row: they read nothing else.
+///
+/// # Errors
+/// 0A000 where there is a subquery.
+pub(crate) fn refuse_queries(body: &str) -> std::result::Result<(), Error> {
+    match Finder::found(&crate::statement::parse_expression(body)?) {
+        Some(_) => Err(Error::unsupported("a subquery in a masking policy")
+            .with_hint("Hand the policy another column of the table; row policies may have subqueries.")),
+        None => Ok(()),
+    }
+}
+
+/// What a policy's text holds.
+enum Found {
+    Query,
+    Version,
+}
+
+/// Looks for subqueries, and for versions in them.
+#[derive(Default)]
+struct Finder {
+    queries: bool,
+}
+
+impl Finder {
+    fn found(expression: &ast::Expr) -> Option<Found> {
+        let mut finder = Self::default();
+        match ast::Visit::visit(expression, &mut finder) {
+            ControlFlow::Break(()) => Some(Found::Version),
+            ControlFlow::Continue(()) => finder.queries.then_some(Found::Query),
         }
     }
-    match ast::Visit::visit(expression, &mut Finder) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => {
-            Err(Error::unsupported("an old version of a table in a policy").with_hint("Leave the version out."))
+}
+
+impl ast::Visitor for Finder {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries = true;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        match factor {
+            ast::TableFactor::Table { version: Some(_), .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         }
     }
 }
