@@ -17,6 +17,7 @@ mod escalation;
 mod features;
 mod flight_jdbc;
 mod flight_sql;
+mod glass;
 mod grants;
 mod harness;
 mod leaks;

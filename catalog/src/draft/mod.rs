@@ -5,6 +5,7 @@
 
 mod column;
 mod describe;
+mod glass;
 mod grant;
 mod policy;
 mod reading;

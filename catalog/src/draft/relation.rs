@@ -91,6 +91,7 @@ impl Draft {
             grantable: new.grantable,
             comment: None,
             former_columns: BTreeSet::new(),
+            subject: None,
         };
         self.make(Change::PutTable(Arc::new(table)))?;
         Ok(id)
@@ -114,7 +115,8 @@ impl Draft {
             && table.former_columns == old.former_columns
             && table.grants == old.grants
             && table.policies == old.policies
-            && table.grantable == old.grantable;
+            && table.grantable == old.grantable
+            && table.subject == old.subject;
         if !kept {
             return Err(CatalogError::Unsupported(
                 "changing anything but a table's name, schema, owner and row security by altering it",

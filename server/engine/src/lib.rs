@@ -22,6 +22,7 @@ mod execute;
 mod expansion;
 mod explain;
 mod functions;
+mod glass;
 mod keyed;
 mod maintain;
 mod metadata;

@@ -55,7 +55,7 @@ pub use leaf_guard::{LeafGuard, LeafGuardRule};
 pub use mapping::{MappedTable, Mapping, mappings, read_mappings};
 pub use mask::check_masking_policy;
 pub use open_scan::OpenScanExec;
-pub use principal::{Fingerprint, Principal, RoleSet};
+pub use principal::{Fingerprint, Glass, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
 pub use row_policy::mapping_tables;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};

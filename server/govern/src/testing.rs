@@ -40,6 +40,7 @@ pub(crate) fn principal(name: &str) -> Principal {
         superuser: false,
         bypass_row_security: false,
         purpose: None,
+        glass: None,
     }
 }
 

@@ -116,5 +116,6 @@ fn principal(snapshot: &Snapshot) -> Principal {
         superuser: false,
         bypass_row_security: false,
         purpose: None,
+        glass: None,
     }
 }

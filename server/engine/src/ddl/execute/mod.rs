@@ -13,6 +13,7 @@ mod mention;
 mod policy;
 mod role;
 mod schema;
+mod subject;
 mod table;
 mod tag;
 #[cfg(test)]
@@ -155,6 +156,11 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         }
         Ddl::RowSecurity { table, if_exists, enable } => {
             policy::row_security(context, table, *if_exists, *enable).await
+        }
+        Ddl::SubjectColumn { table, if_exists, column } => subject::set(context, table, *if_exists, column).await,
+        // They change the session too: see `crate::glass`.
+        Ddl::BreakGlass(_) | Ddl::EndBreakGlass | Ddl::ReviewBreakGlass { .. } => {
+            Err(crate::publish::incident("execution", "break glass"))
         }
         Ddl::CreatePolicy(create) => policy::create(context, create).await,
         Ddl::AlterPolicy(alter) => policy::alter(context, alter).await,

@@ -80,6 +80,7 @@ impl World {
             superuser: true,
             bypass_row_security: true,
             purpose: None,
+            glass: None,
         };
         let context = DdlContext {
             catalog: &self.catalog,
@@ -463,6 +464,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         superuser: true,
         bypass_row_security: false,
         purpose: None,
+        glass: None,
     };
     let context = DdlContext {
         catalog: &world.catalog,
