@@ -31,8 +31,9 @@ pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    Column, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation,
-    Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View, type_kind,
+    BreakGlass, Column, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyRead,
+    Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
+    type_kind,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

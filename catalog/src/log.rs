@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, Role, Schema, SystemObject, Table, Tag, View};
+use crate::model::{BreakGlass, Grant, MaskingPolicy, Role, Schema, SystemObject, Table, Tag, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
@@ -63,6 +63,8 @@ pub(crate) struct Image {
     views: Vec<Arc<View>>,
     #[serde(default)]
     system_grants: Vec<(SystemObject, Vec<Grant>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    break_glass: Vec<Arc<BreakGlass>>,
 }
 
 /// An object's second line.
@@ -165,6 +167,7 @@ impl Image {
                 .system_objects()
                 .map(|(object, grants)| (object.clone(), grants.to_vec()))
                 .collect(),
+            break_glass: snapshot.break_glasses().cloned().collect(),
         }
     }
 
@@ -181,7 +184,8 @@ impl Image {
             .chain(self.tags.into_iter().map(Change::PutTag))
             .chain(self.tables.into_iter().map(Change::PutTable))
             .chain(self.views.into_iter().map(Change::PutView))
-            .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }));
+            .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }))
+            .chain(self.break_glass.into_iter().map(Change::PutBreakGlass));
         for object in objects {
             snapshot.apply(&object)?;
         }

@@ -73,6 +73,7 @@ impl Lake {
             inherits: false,
             comment: None,
             former_columns: Default::default(),
+            subject: None,
         }
     }
 

@@ -5,9 +5,11 @@
 
 mod column;
 mod describe;
+mod glass;
 mod grant;
 mod inherit;
 mod policy;
+mod reading;
 mod relation;
 mod role;
 mod schema;

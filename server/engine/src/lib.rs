@@ -23,6 +23,7 @@ mod execute;
 mod expansion;
 mod explain;
 mod functions;
+mod glass;
 mod handover;
 mod keyed;
 mod limits;

@@ -25,6 +25,7 @@ use lakeward_govern::{ResolvedTable, RoleSet};
 
 use crate::error::Error;
 use crate::names::TABLE_FUNCTIONS;
+use crate::policy::{self, Mappings};
 use crate::session::Session;
 use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
@@ -49,6 +50,8 @@ pub(crate) struct Resolved {
     pub(crate) target: Option<ResolvedTable>,
     /// What the numbers of the target's rows count in, where they are changed.
     pub(crate) base: Option<ChangeBase>,
+    /// What policies of the tables read.
+    pub(crate) mappings: Mappings,
     /// Tables of which something else than rows is read, for the audit.
     pub(crate) described: Vec<ObjectFacts>,
     /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
@@ -164,14 +167,25 @@ pub(crate) async fn tables(
     {
         resolver.resolved.check_copied(name, &copy.columns)?;
     }
-    Ok(resolver.resolved)
+    resolver.finish().await
 }
 
 /// Resolves a query that stands within a statement, such as a view's; its versions are folded already.
 pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolved, Error> {
     let mut resolver = Resolver { vantage, statement: None, resolved: Resolved::default() };
     resolver.read(query).await?;
-    Ok(resolver.resolved)
+    resolver.finish().await
+}
+
+/// What a name in a statement stands for.
+///
+/// # Errors
+/// 42P01, and 42501 for a schema.
+pub(crate) fn named(vantage: &Vantage, name: &TableReference) -> Result<Relation, Error> {
+    let resolver = Resolver { vantage, statement: None, resolved: Resolved::default() };
+    let (reader, path) = (vantage.principal.role_set(), vantage.search_path.clone());
+    let found = resolver.relation(name, Lookup { reader: &reader, path: &path, depth: 0 })?;
+    found.ok_or_else(|| resolver.unknown(name, 0))
 }
 
 /// Where names are looked up: with whose privileges, in which schemas, how many views deep.
@@ -190,6 +204,15 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// Opens what the policies of the tables read, too.
+    async fn finish(self) -> Result<Resolved, Error> {
+        let Self { vantage, mut resolved, .. } = self;
+        let governed = resolved.tables.iter().chain(&resolved.target);
+        let read = governed.flat_map(|governed| policy::needed(vantage, &governed.table)).collect();
+        resolved.mappings = Mappings::open(vantage, read).await?;
+        Ok(resolved)
+    }
+
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
         self.resolved.written = system::rewrite(&mut query);
         let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());

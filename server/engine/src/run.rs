@@ -112,7 +112,7 @@ async fn build(
     vantage.client = request.client_rows();
     let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
     deadline.check()?;
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     plan::build(vantage, &statement, resolved, decision, &sets).await

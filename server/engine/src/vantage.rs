@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::limits::ResultLimit;
 use crate::session::Session;
-use crate::statement::{Kind, Statement};
+use crate::statement::{CursorStatement, Kind, Statement};
 use crate::transaction::Saved;
 
 /// See the module.
@@ -62,8 +62,9 @@ impl Vantage {
         } else {
             catalog.current().map_err(|error| Error::from_coded(&error))?
         };
-        let principal =
+        let mut principal =
             if changes_session { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
+        principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let (search_path, time_zone) = {
             let settings = session.settings();
             (settings.search_path(), settings.time_zone())
@@ -77,12 +78,13 @@ impl Vantage {
     /// As for [`take`](Self::take).
     pub(crate) fn take_then(
         session: &Arc<Session>,
-        id: StatementId,
+        (id, statement): (StatementId, &Statement),
         then: &Saved,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let snapshot = session.engine().shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
-        let principal = session.principal_then(&snapshot, then)?;
+        let mut principal = session.principal_then(&snapshot, then)?;
+        principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let names = (then.settings.search_path(), then.settings.time_zone());
         Ok(Self::of(session, (snapshot, principal), id, names, stop))
     }
@@ -125,4 +127,12 @@ impl Vantage {
         let schema = self.search_path.first().cloned().unwrap_or_default();
         SessionFacts { principal: &self.principal, schema, process_id: self.session.cancel_key().0 }
     }
+}
+
+/// Whether a statement only shows rows: what BREAK GLASS opens goes into no table.
+fn is_read(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Query(_) | Kind::CopyOut(_) | Kind::Explain { .. } | Kind::Cursor(CursorStatement::Declare { .. })
+    )
 }

@@ -106,7 +106,7 @@ impl GovernedTable {
             projection,
             self.raw.rows(),
             !filters.is_empty(),
-            context,
+            (context, Arc::clone(&self.privileged)),
         )
     }
 

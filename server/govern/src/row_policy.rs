@@ -2,10 +2,12 @@
 //!
 //! Invariant: where row level security is on, a principal with no matching permissive policy gets no rows.
 
+use std::collections::BTreeSet;
+
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, lit};
-use lakeward_base::{PolicyId, Redacted};
-use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy};
+use lakeward_base::{PolicyId, Redacted, TableId};
+use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy, Table};
 
 use crate::compile::{CompileError, compile_predicate, simplified};
 use crate::decide::Subject;
@@ -47,8 +49,9 @@ pub(crate) fn combine(
     for policy in policies.iter().filter(|policy| matches(policy, applies_to, principal)) {
         let Some(sql) = text(policy, applies_to) else { continue };
         let rights = subject.rights_of(policy.owner);
-        let expr = compile_predicate(sql.expose(), principal, &subject.schema, &subject.qualifier, &rights)
-            .map_err(|error| (policy.id, error))?;
+        let expr =
+            compile_predicate(sql.expose(), &policy.reads, principal, &subject.schema, &subject.qualifier, &rights)
+                .map_err(|error| (policy.id, error))?;
         names.push(policy.name.clone());
         if policy.permissive {
             permissive = permissive.or(expr);
@@ -60,6 +63,16 @@ pub(crate) fn combine(
     Ok(RowCondition { filter: if is_true(&filter) { None } else { Some(filter) }, policies: names })
 }
 
+/// The tables that policies of `table` read to decide about `principal`, whatever it does.
+#[must_use]
+pub fn mapping_tables(principal: &Principal, table: &Table) -> BTreeSet<TableId> {
+    if !table.row_security || principal.superuser || principal.bypass_row_security {
+        return BTreeSet::new();
+    }
+    let concerns = table.policies.iter().filter(|policy| concerns(policy, principal));
+    concerns.flat_map(|policy| &policy.reads).map(|read| read.table).collect()
+}
+
 fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
     let command = match policy.command {
         PolicyCommand::All => true,
@@ -68,11 +81,14 @@ fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
         PolicyCommand::Update => matches!(applies_to, Use::Update | Use::Updated),
         PolicyCommand::Delete => applies_to == Use::Delete,
     };
-    command
-        && policy.grantees.iter().any(|grantee| match grantee {
-            Grantee::Public => true,
-            Grantee::Role(role) => principal.effective_roles.contains(role),
-        })
+    command && concerns(policy, principal)
+}
+
+fn concerns(policy: &RowPolicy, principal: &Principal) -> bool {
+    policy.grantees.iter().any(|grantee| match grantee {
+        Grantee::Public => true,
+        Grantee::Role(role) => principal.effective_roles.contains(role),
+    })
 }
 
 fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {

@@ -3,6 +3,7 @@
 //! Invariant: a parser here reads its statement to the end or refuses it; the caller checks that nothing is left.
 
 mod comment;
+mod glass;
 mod grant;
 mod policy;
 mod role;
@@ -21,7 +22,8 @@ type Parsed = (Ddl, &'static str);
 
 /// Parses a change of the catalog, if it is one.
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
-    let parsers = [role::parse, grant::parse, view::parse, policy::parse, tag::parse, table::parse, comment::parse];
+    let parsers =
+        [role::parse, grant::parse, view::parse, policy::parse, tag::parse, table::parse, comment::parse, glass::parse];
     for parser in parsers {
         if let Some(parsed) = parser(cursor)? {
             return Ok(Some(parsed));
