@@ -31,4 +31,5 @@ mod roles;
 mod s3;
 mod sessions;
 mod slt;
+mod tags;
 mod types;
