@@ -19,3 +19,6 @@ pub use id::{
     ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId, TagId,
 };
 pub use redacted::Redacted;
+
+/// The longest identifier, in bytes: PostgreSQL's `NAMEDATALEN` less the terminating zero.
+pub const NAME_BYTES: usize = 63;

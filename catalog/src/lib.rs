@@ -35,7 +35,6 @@ pub use model::{
     Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
     type_kind,
 };
-pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};

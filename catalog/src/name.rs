@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
+use lakeward_base::NAME_BYTES;
+
 use crate::error::{CatalogError, ObjectKind};
 
-/// PostgreSQL's `NAMEDATALEN` less the terminating zero.
-const MAX_NAME_BYTES: usize = 63;
 const SYSTEM_SCHEMAS: [&str; 2] = ["system", "information_schema"];
 /// `NONE` and `PUBLIC` mean something else wherever a role may be named.
 const RESERVED_ROLES: [&str; 2] = ["none", "public"];
@@ -16,7 +16,7 @@ const RESERVED_ROLES: [&str; 2] = ["none", "public"];
 pub(crate) fn check_name(kind: ObjectKind, name: &str) -> Result<(), CatalogError> {
     let reason = if name.is_empty() {
         "it is empty"
-    } else if name.len() > MAX_NAME_BYTES {
+    } else if name.len() > NAME_BYTES {
         "it is longer than 63 bytes"
     } else if name.chars().any(char::is_control) {
         "it holds a control character"
@@ -64,7 +64,7 @@ fn check_reserved(kind: ObjectKind, name: &str) -> Result<(), CatalogError> {
 
 /// Writes a name as SQL reads it back: as it is where that is unambiguous, else in double quotes.
 #[must_use]
-pub fn quote_identifier(name: &str) -> Cow<'_, str> {
+pub(crate) fn quote_identifier(name: &str) -> Cow<'_, str> {
     let starts_plainly = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
     let plain = starts_plainly && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'$'));
     if plain { Cow::Borrowed(name) } else { Cow::Owned(format!("\"{}\"", name.replace('"', "\"\""))) }

@@ -4,32 +4,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::{Client, SimpleQueryMessage};
-
-use crate::harness::{Lab, python};
-use crate::protocol::block_on;
+use crate::harness::{Lab, ask, block_on, python};
 
 const WARD: &str = "CREATE TABLE p (id bigint, ward int, name text);
     INSERT INTO p VALUES (1, 1, 'ann'), (2, 1, 'bob'), (3, 2, 'cy');
     CREATE TABLE q (id bigint); INSERT INTO q VALUES (1);
     CREATE ROLE nurse LOGIN PASSWORD 'secret';
     GRANT SELECT, INSERT, UPDATE, DELETE ON p TO nurse";
-
-/// The rows of one text, cells joined by `|`; an error as its SQLSTATE.
-async fn ask(client: &Client, sql: &str) -> String {
-    match client.simple_query(sql).await {
-        Err(error) => error.code().map_or_else(|| "closed".to_owned(), |code| code.code().to_owned()),
-        Ok(messages) => {
-            let rows = messages.iter().filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|cell| row.get(cell).unwrap_or("")).collect::<Vec<_>>().join("|"))
-                }
-                _ => None,
-            });
-            rows.collect::<Vec<_>>().join(",")
-        }
-    }
-}
 
 /// Data files anywhere below a directory.
 fn files(directory: &Path) -> usize {
@@ -365,9 +346,9 @@ fn a_silent_session_is_ended() {
         }
         // A session that works is left alone, however long that takes.
         let client = lab.connect("nurse").await;
-        ask(&client, "SET idle_session_timeout = 500").await;
+        ask(&client, "SET idle_session_timeout = '3s'").await;
         for _ in 0..4 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(ask(&client, "SELECT 1").await, "1");
         }
     });

@@ -3,8 +3,8 @@
 //! The expectations in those scripts are never written by hand: the scripts are made again here, from their statements
 //! and from what a PostgreSQL of the test's own and a Lakeward of the test's own answer, and must come out as they are.
 //! `LAKEWARD_TEST_ORACLE=write` writes them, and the figures of `docs/compatibility.md`; new statements go into a script
-//! under `statement ok`. Invariant: where Lakeward answers otherwise, the answer is `0A000` or `42883`, or the statement
-//! stands under a comment that begins with `Differs:` and says how.
+//! under `statement ok`. Invariant: where Lakeward answers otherwise, the answer is `0A000` or `42883` to what PostgreSQL
+//! takes, or the statement stands under a comment that begins with `Differs:` and says how.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::harness::Postgres;
-use crate::slt::serve_in_the_clear;
+use crate::slt::{cell, serve_in_the_clear};
 
 /// What a server answered.
 #[derive(PartialEq, Clone)]
@@ -79,15 +79,6 @@ impl Answer {
     }
 }
 
-/// As `slt.rs` shows a cell.
-fn cell(value: Option<&str>) -> String {
-    match value {
-        None => "NULL".to_owned(),
-        Some("") => "(empty)".to_owned(),
-        Some(text) => text.to_owned(),
-    }
-}
-
 fn is_ordered(sql: &str) -> bool {
     sql.contains("ORDER BY")
 }
@@ -137,8 +128,12 @@ enum Verdict {
 
 fn verdict(postgres: &Answer, lakeward: &Answer) -> Verdict {
     match (postgres, lakeward) {
-        (Answer::Failed { sqlstate: left, .. }, Answer::Failed { sqlstate: right, .. }) if left == right => {
-            Verdict::Equal
+        (Answer::Failed { sqlstate: left, .. }, Answer::Failed { sqlstate: right, .. }) => {
+            if left == right {
+                Verdict::Equal
+            } else {
+                Verdict::Differs
+            }
         }
         (_, Answer::Failed { sqlstate, .. }) if sqlstate == "0A000" || sqlstate == "42883" => Verdict::Refused,
         _ if postgres == lakeward => Verdict::Equal,

@@ -1,4 +1,5 @@
-//! kill −9 in the middle of many running queries: no returned row without its BEGIN record, and the chain verifies.
+//! kill −9 in the middle of many running queries and writes: no returned row and no committed version without its BEGIN
+//! record, no answered write lost, and the chain verifies.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,20 +10,24 @@ use crate::harness::{Psql, Server, init, verify};
 
 const QUERIES: u64 = 1_000;
 const CONNECTIONS: u64 = 20;
+/// So many of them write, each to a table of its own.
+const WRITERS: u64 = 4;
 /// After which queries that do not begin never will.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn a_killed_server_has_recorded_every_row_that_left() {
+fn a_killed_server_has_recorded_every_row_that_left_and_every_version() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     init(&data, "secret");
     let server = Arc::new(Server::serve(&data));
+    let tables: String = (0..WRITERS).map(|writer| format!("CREATE TABLE w{writer} (n bigint);")).collect();
     Psql::admin(&server, "admin", "secret")
-        .rows("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y');");
+        .rows(&format!("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y'); {tables}"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let answered = runtime.block_on(query_until_killed(&server));
-    assert!(answered.len() as u64 > QUERIES / 4, "only {} queries were answered before the kill", answered.len());
+    let Answered { read, written } = runtime.block_on(run_until_killed(&server));
+    assert!(read.len() as u64 > QUERIES / 4, "only {} queries were answered before the kill", read.len());
+    assert!(!written.is_empty(), "no write was answered before the kill");
     assert_eq!(verify(&data).0, 3, "a killed server's log is not cleanly closed");
 
     let server = Server::serve(&data);
@@ -31,8 +36,13 @@ fn a_killed_server_has_recorded_every_row_that_left() {
         .lines()
         .map(marker)
         .collect();
-    let missing: Vec<_> = answered.difference(&recorded).collect();
+    let missing: Vec<_> = read.difference(&recorded).collect();
     assert!(missing.is_empty(), "rows left without a BEGIN record: {missing:?}");
+    let committed = committed(&Psql::admin(&server, "admin", "secret"));
+    let missing: Vec<_> = committed.difference(&recorded).collect();
+    assert!(missing.is_empty(), "versions were committed without a BEGIN record: {missing:?}");
+    let lost: Vec<_> = written.difference(&committed).collect();
+    assert!(lost.is_empty(), "writes were answered and are not there: {lost:?}");
     let unknown =
         Psql::admin(&server, "admin", "secret").rows("SELECT count(*) FROM system.audit WHERE phase = 'RECOVERED'");
     assert_ne!(unknown, "0", "statements without an end are accounted for");
@@ -46,22 +56,44 @@ fn marker(sql: &str) -> u64 {
     digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
-/// Runs queries, each with an alias of its own (names are no literals, so the audit keeps them), and kills the server
-/// when half of them are under way. Answers those whose rows arrived.
-async fn query_until_killed(server: &Arc<Server>) -> BTreeSet<u64> {
+/// The numbers of the writes that are in the tables, one version each.
+fn committed(admin: &Psql) -> BTreeSet<u64> {
+    let mut all = BTreeSet::new();
+    for writer in 0..WRITERS {
+        let rows = admin.rows(&format!("SELECT n FROM w{writer}"));
+        all.extend(rows.lines().map(|number| number.parse::<u64>().unwrap()));
+        let versions = admin.rows(&format!("DESCRIBE HISTORY w{writer}"));
+        assert_eq!(versions.lines().count(), rows.lines().count() + 1, "each row is a version, after the first");
+    }
+    all
+}
+
+/// The numbers of the statements that were answered.
+struct Answered {
+    read: BTreeSet<u64>,
+    written: BTreeSet<u64>,
+}
+
+/// Runs queries and writes, each with an alias of its own (names are no literals, so the audit keeps them), and kills the
+/// server when half of them are under way.
+async fn run_until_killed(server: &Arc<Server>) -> Answered {
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..CONNECTIONS {
+    for connection in 0..CONNECTIONS {
         let client = server.connect("admin", "secret").await;
         let next = Arc::clone(&next);
         tasks.spawn(async move {
-            let mut answered = BTreeSet::new();
+            let (writes, mut answered) = (connection < WRITERS, BTreeSet::new());
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let sql = format!("SELECT a AS marker_{number}, b FROM t");
+                let sql = if writes {
+                    format!("INSERT INTO w{connection} SELECT {number} AS marker_{number}")
+                } else {
+                    format!("SELECT a AS marker_{number}, b FROM t")
+                };
                 match client.simple_query(&sql).await {
                     Ok(_) => answered.insert(number),
-                    Err(_) => return answered,
+                    Err(_) => return (writes, answered),
                 };
             }
         });
@@ -73,9 +105,11 @@ async fn query_until_killed(server: &Arc<Server>) -> BTreeSet<u64> {
     };
     tokio::time::timeout(PATIENCE, half).await.expect("half of the queries begin");
     server.kill();
-    let mut all = BTreeSet::new();
-    while let Some(answered) = tasks.join_next().await {
-        all.extend(answered.unwrap());
+    let mut all = Answered { read: BTreeSet::new(), written: BTreeSet::new() };
+    while let Some(ended) = tasks.join_next().await {
+        let (writes, answered) = ended.unwrap();
+        let side = if writes { &mut all.written } else { &mut all.read };
+        side.extend(answered);
     }
     all
 }

@@ -1,10 +1,9 @@
 //! SQL cursors: forwards, in a block, streamed, decided again when policies change, on record; and the clients that use
 //! them (psql's FETCH_COUNT, psycopg's named cursors).
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
-use crate::harness::{Lab, python};
-use crate::protocol::block_on;
+use crate::harness::{Lab, ask, block_on, python};
 
 const WARD: &str = "CREATE TABLE p (id bigint, ward int, name text);
     INSERT INTO p SELECT g, g % 2, 'name ' || g FROM generate_series(1, 10) t(g);
@@ -12,19 +11,6 @@ const WARD: &str = "CREATE TABLE p (id bigint, ward int, name text);
     INSERT INTO many SELECT g FROM generate_series(1, 1000000) t(g);
     CREATE ROLE nurse LOGIN PASSWORD 'secret';
     GRANT SELECT ON p TO nurse; GRANT SELECT ON many TO nurse";
-
-async fn ask(client: &Client, sql: &str) -> String {
-    match client.simple_query(sql).await {
-        Err(error) => error.code().map_or_else(|| "closed".to_owned(), |code| code.code().to_owned()),
-        Ok(messages) => {
-            let rows = messages.iter().filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("").to_owned()),
-                _ => None,
-            });
-            rows.collect::<Vec<_>>().join(",")
-        }
-    }
-}
 
 async fn play(client: &Client, script: &[(&str, &str)]) {
     for (statement, answer) in script {

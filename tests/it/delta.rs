@@ -3,40 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::harness::{Psql, Server, init, python, tls};
-
-struct Lake {
-    server: Server,
-    directory: tempfile::TempDir,
-}
-
-impl Lake {
-    fn open(setup: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        init(&data, "secret");
-        let lake = Self { server: Server::serve(&data), directory };
-        lake.psql("admin").rows(setup);
-        lake
-    }
-
-    fn psql(&self, user: &str) -> Psql {
-        Psql::admin(&self.server, user, "secret")
-    }
-
-    /// A directory for a table of its own.
-    fn place(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    async fn connect(&self, user: &str) -> tokio_postgres::Client {
-        let mut config = tokio_postgres::Config::new();
-        config.host("localhost").port(self.server.port("pg")).user(user).password("secret").dbname("lakeward");
-        let (client, connection) = config.connect(tls::connector(&self.server.data().join("ca.pem"))).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-}
+use crate::harness::{Lab, python};
 
 /// Every commit file of a table, one text.
 fn log_text(table: &std::path::Path) -> String {
@@ -58,7 +25,7 @@ const WARD: &str = "
 
 #[test]
 fn only_visible_rows_change_and_hidden_ones_stay_as_they_are() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     nurse.rows("UPDATE p SET name = upper(name)");
     assert_eq!(admin.rows("SELECT name, mrn FROM p ORDER BY id"), "ANN|A-1\nBOB|A-2\ncy|B-3\ndi|B-4");
@@ -70,7 +37,7 @@ fn only_visible_rows_change_and_hidden_ones_stay_as_they_are() {
 
 #[test]
 fn predicates_and_values_see_masked_values_and_masked_columns_are_not_written() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     nurse.rows("UPDATE p SET name = 'hit' WHERE mrn = 'A-1'");
     nurse.rows("DELETE FROM p WHERE mrn LIKE 'A%'");
@@ -92,7 +59,7 @@ fn predicates_and_values_see_masked_values_and_masked_columns_are_not_written() 
 
 #[test]
 fn new_rows_satisfy_policies_and_privileges_are_asked_for() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     let (code, text) = nurse.fails("UPDATE p SET ward = 2 WHERE id = 1");
     assert!(code == "42501" && text.contains("new row violates row-level security policy"), "{text}");
@@ -123,7 +90,7 @@ fn new_rows_satisfy_policies_and_privileges_are_asked_for() {
 
 #[test]
 fn the_log_holds_no_predicate() {
-    let lake = Lake::open("CREATE TABLE seed (id int)");
+    let lake = Lab::open("CREATE TABLE seed (id int)");
     let place = lake.place("quiet");
     let admin = lake.psql("admin");
     admin.rows(&format!("CREATE TABLE q (id bigint, ssn text) LOCATION 'file://{}/'", place.display()));
@@ -141,7 +108,7 @@ fn the_log_holds_no_predicate() {
 
 #[test]
 fn history_tells_what_and_hides_counts() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     admin.rows("UPDATE p SET name = 'x' WHERE id = 3");
     let history = admin.rows("DESCRIBE HISTORY p");
@@ -162,7 +129,7 @@ fn history_tells_what_and_hides_counts() {
 
 #[test]
 fn the_change_feed_is_governed() {
-    let lake = Lake::open(
+    let lake = Lab::open(
         "CREATE TABLE f (id bigint, ward int, mrn text) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true');
          INSERT INTO f VALUES (1, 1, 'A-1'), (2, 2, 'B-2');
          UPDATE f SET mrn = 'C-9' WHERE id = 1;
@@ -191,7 +158,7 @@ fn the_change_feed_is_governed() {
 
 #[test]
 fn a_replaced_table_keeps_its_policies() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     admin.rows("CREATE OR REPLACE TABLE p AS SELECT id, ward, mrn, 'new' AS extra FROM p");
     assert_eq!(nurse.rows("SELECT * FROM p ORDER BY id"), "1|1|*-1|new\n2|1|*-2|new");
@@ -205,7 +172,7 @@ fn a_replaced_table_keeps_its_policies() {
 
 #[test]
 fn times_and_versions_and_restored_rows() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     std::thread::sleep(std::time::Duration::from_millis(50));
     let before = admin.rows("SELECT now()");
@@ -225,7 +192,7 @@ fn times_and_versions_and_restored_rows() {
 
 #[test]
 fn a_name_that_meant_another_column_is_not_read_as_todays() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let (admin, nurse) = (lake.psql("admin"), lake.psql("nurse"));
     admin.rows(
         "INSERT OVERWRITE p SELECT id, ward, mrn, 'new ' || name FROM p;
@@ -251,7 +218,7 @@ fn a_name_that_meant_another_column_is_not_read_as_todays() {
 
 #[test]
 fn a_block_does_not_write_under_columns_that_were_replaced_since() {
-    let lake = Lake::open(WARD);
+    let lake = Lab::open(WARD);
     let admin = lake.psql("admin");
     admin.rows("CREATE TABLE r (id int, note text); INSERT INTO r VALUES (1, 'a')");
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -273,7 +240,7 @@ fn a_block_does_not_write_under_columns_that_were_replaced_since() {
 
 #[test]
 fn time_outside_of_history_is_refused() {
-    let lake = Lake::open("CREATE TABLE t (id int); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
+    let lake = Lab::open("CREATE TABLE t (id int); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
     let admin = lake.psql("admin");
     for outside in ["t TIMESTAMP AS OF '2001-01-01'", "t TIMESTAMP AS OF '2999-01-01'", "t VERSION AS OF 99"] {
         assert_eq!(admin.fails(&format!("SELECT * FROM {outside}")).0, "22023", "{outside}");
@@ -294,7 +261,7 @@ fn time_outside_of_history_is_refused() {
 
 #[test]
 fn what_is_written_is_cast_as_postgresql_assigns() {
-    let lake = Lake::open(
+    let lake = Lab::open(
         "CREATE TABLE w (k int, i int, s smallint, r real, f double precision, n numeric(5,2), b boolean, d date, ts timestamp, tz timestamptz, t text)",
     );
     let admin = lake.psql("admin");
@@ -337,7 +304,7 @@ fn what_is_written_is_cast_as_postgresql_assigns() {
 
 #[test]
 fn what_views_read_is_not_dropped() {
-    let lake = Lake::open(
+    let lake = Lab::open(
         "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v; INSERT INTO t VALUES (1)",
     );
     let admin = lake.psql("admin");
@@ -353,7 +320,7 @@ fn what_views_read_is_not_dropped() {
 #[test]
 fn parameters_give_values_and_times() {
     let lake =
-        Lake::open("CREATE TABLE t (id int, d date, x numeric(10,2)); INSERT INTO t VALUES (1, '2026-01-01', 1.50)");
+        Lab::open("CREATE TABLE t (id int, d date, x numeric(10,2)); INSERT INTO t VALUES (1, '2026-01-01', 1.50)");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let client = lake.connect("admin").await;
@@ -371,7 +338,7 @@ fn parameters_give_values_and_times() {
 
 #[test]
 fn writers_side_by_side_lose_nothing() {
-    let lake = Lake::open("CREATE ROLE w1 LOGIN PASSWORD 'secret'");
+    let lake = Lab::open("CREATE ROLE w1 LOGIN PASSWORD 'secret'");
     let place = lake.place("shared");
     let admin = lake.psql("admin");
     admin.rows(&format!("CREATE TABLE s (id bigint, who text) LOCATION 'file://{}/'", place.display()));
@@ -413,7 +380,7 @@ fn writers_side_by_side_lose_nothing() {
 
 #[test]
 fn concurrent_updates_of_one_row_are_all_made() {
-    let lake = Arc::new(Lake::open("CREATE TABLE c (n bigint); INSERT INTO c VALUES (0)"));
+    let lake = Arc::new(Lab::open("CREATE TABLE c (n bigint); INSERT INTO c VALUES (0)"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let made = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
@@ -443,7 +410,7 @@ fn concurrent_updates_of_one_row_are_all_made() {
 
 #[test]
 fn unknown_features_are_refused_by_name() {
-    let lake = Lake::open("CREATE TABLE seed (id int)");
+    let lake = Lab::open("CREATE TABLE seed (id int)");
     let admin = lake.psql("admin");
     let (reads, writes) = (lake.place("reads"), lake.place("writes"));
     for (place, reader, writer) in [

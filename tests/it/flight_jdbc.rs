@@ -1,9 +1,8 @@
 //! The Flight SQL JDBC driver, as Java programs and BI tools use it. `scripts/setup` fetches it.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use crate::harness::Lab;
+use crate::harness::{Lab, limited, named};
 
 const DEEDS: &[&str] = &[
     "unverified: refused",
@@ -36,18 +35,15 @@ const DEEDS: &[&str] = &[
 
 /// Runs the deeds; answers what they print.
 fn deeds(lab: &Lab) -> String {
-    let driver = std::env::var_os("LAKEWARD_TEST_FLIGHT_JDBC")
-        .map(PathBuf::from)
-        .expect("LAKEWARD_TEST_FLIGHT_JDBC names the driver that scripts/setup fetches");
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/flight_jdbc/Deeds.java");
-    let output = Command::new("java")
+    let output = limited("java")
         .args(["--add-opens=java.base/java.nio=ALL-UNNAMED", "-Xmx512m", "-cp"])
-        .arg(driver)
+        .arg(named("LAKEWARD_TEST_FLIGHT_JDBC"))
         .arg(source)
         .args([lab.server.port("flight").to_string().as_str(), "admin", "secret"])
         .arg(lab.server.data().join("ca.pem"))
         .output()
-        .expect("java is installed (scripts/setup says how)");
+        .expect("timeout runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

@@ -6,16 +6,12 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+pub use crate::harness::block_on;
 use crate::harness::{demo, tls};
 
 /// A driver, logged in to the shared demo.
 pub async fn connect(role: &str) -> Client {
     demo().server.connect(role, &demo().credential(role, "password")).await
-}
-
-/// Runs a test that waits.
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
 #[test]

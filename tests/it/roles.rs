@@ -101,7 +101,7 @@ fn the_privacy_officer_reads_the_audit_and_no_patients() {
 #[test]
 fn the_administrator_sees_raw_rows_and_is_recorded_as_bypassing() {
     let admin = demo().psql("admin");
-    let patients = crate::harness::patients();
+    let patients = crate::harness::PATIENTS;
     assert_eq!(
         admin.rows("SELECT count(*), count(DISTINCT ssn), count(name) FROM patients"),
         format!("{patients}|{patients}|{patients}")

@@ -2,12 +2,12 @@
 //! of a statement before it is run.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tokio_postgres::types::Type;
 
-use crate::harness::{Psql, Server, demo, init};
-use crate::protocol::{block_on, connect};
+use crate::harness::{Psql, Server, block_on, demo, init, limited, psql_program};
+use crate::protocol::connect;
 
 /// Runs a script, one statement after the other, errors included; answers its rows.
 fn shown(role: &str, script: &[&str]) -> Vec<String> {
@@ -121,9 +121,9 @@ fn psql_changes_a_password_without_sending_it() {
     admin.rows("CREATE ROLE bob LOGIN PASSWORD 'old-password-22'");
     let url = server.url("admin");
     // Without a terminal psql asks on its standard input.
-    let mut psql = Command::new("setsid")
+    let mut psql = limited("setsid")
         .arg("--wait")
-        .arg(std::env::var_os("LAKEWARD_TEST_PSQL").unwrap_or_else(|| "psql".into()))
+        .arg(psql_program())
         .args(["-X", "-d", &url, "-v", "ON_ERROR_STOP=1", "-c", "\\password bob"])
         .env("PGPASSWORD", "first-password-1")
         .stdin(Stdio::piped())

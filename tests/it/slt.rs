@@ -42,6 +42,15 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+/// How a script shows a cell.
+pub fn cell(value: Option<&str>) -> String {
+    match value {
+        None => "NULL".to_owned(),
+        Some("") => "(empty)".to_owned(),
+        Some(text) => text.to_owned(),
+    }
+}
+
 #[async_trait::async_trait]
 impl AsyncDB for Connection {
     type Error = Failure;
@@ -55,12 +64,7 @@ impl AsyncDB for Connection {
             match message {
                 SimpleQueryMessage::RowDescription(columns) => width = columns.len(),
                 SimpleQueryMessage::Row(row) => {
-                    let cell = |index| match row.get(index) {
-                        None => "NULL".to_owned(),
-                        Some("") => "(empty)".to_owned(),
-                        Some(text) => text.to_owned(),
-                    };
-                    rows.push((0..row.len()).map(cell).collect());
+                    rows.push((0..row.len()).map(|index| cell(row.get(index))).collect());
                 }
                 SimpleQueryMessage::CommandComplete(count) => complete = count,
                 _ => {}

@@ -10,8 +10,8 @@
 //! exactly what the scan's plan says). Tables with deletion vectors or mapped columns are read through deltalake's scan.
 //!
 //! Object stores: a scan registers the store that it needs with the `RuntimeEnv` of the session that it is planned
-//! with, under a private `lakeward-…://` URL; [`DeltaStore::prepare_runtime`] does it ahead of time. A plan must
-//! therefore be executed with a `TaskContext` of that same `RuntimeEnv`.
+//! with, under a private `lakeward-…://` URL. A plan must therefore be executed with a `TaskContext` of that same
+//! `RuntimeEnv`.
 //!
 //! Invariant: no error leaving this crate holds the text of a library's error, a path, or anything read from a log or a
 //! data file. A commit is durable (file and directory synced) before it is reported.

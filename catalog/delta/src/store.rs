@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
-use datafusion_execution::runtime_env::RuntimeEnv;
 use datafusion_physical_plan::SendableRecordBatchStream;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
@@ -51,11 +50,6 @@ impl DeltaStore {
     pub fn with_object_store(mut self, bucket: &Url, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
         self.roots.add(bucket, store)?;
         Ok(self)
-    }
-
-    /// Makes the stores known to `runtime`, as every scan does for the store that it needs.
-    pub fn prepare_runtime(&self, runtime: &RuntimeEnv) {
-        self.roots.iter().for_each(|root| root.register(runtime));
     }
 }
 

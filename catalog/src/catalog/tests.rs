@@ -146,36 +146,35 @@ async fn nodes_see_each_other_and_the_past_stays_readable() {
     assert_eq!(two.at(Epoch(SNAPSHOT_INTERVAL + 7)).await.expect("now").epoch(), Epoch(SNAPSHOT_INTERVAL + 7));
 }
 
-/// Every writer is a node of its own; each adds roles, and all bump one attribute that only a re-run edit gets right.
 #[tokio::test]
 async fn a_shared_catalog_that_was_not_read_for_too_long_is_not_relied_on() {
     let (store, catalog) = in_memory().await;
     assert!(catalog.current().is_ok());
-    drop(catalog.follow_shared(std::time::Duration::from_secs(60), std::time::Duration::from_millis(100)));
-    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    drop(catalog.follow_shared(std::time::Duration::from_secs(60), std::time::Duration::from_secs(1)));
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     let error = catalog.current().expect_err("out of date");
     assert_eq!((error.sqlstate(), error.hint().is_some()), (SqlState::IO_ERROR, true));
     assert!(catalog.refresh().await.is_ok() && catalog.current().is_ok(), "and is again once it has been read");
     let other = open(&store).await.expect("open");
     add_roles(&other, 1).await;
-    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     catalog.catch_up().await.expect("read");
     assert_eq!(catalog.current().expect("read").epoch(), other.snapshot().epoch());
 }
 
 #[tokio::test]
-async fn a_node_that_follows_sees_what_another_changes_within_a_second() {
+async fn a_node_that_follows_sees_what_another_changes() {
     let (store, one) = in_memory().await;
     let two = open(&store).await.expect("open");
     let following = two.follow(std::time::Duration::from_millis(20));
     for number in 0..3 {
         one.change("admin", |draft| draft.create_role(role(&format!("r{number}")))).await.expect("changed");
-        let seen = tokio::time::timeout(std::time::Duration::from_secs(1), async {
+        let seen = tokio::time::timeout(std::time::Duration::from_secs(10), async {
             while two.snapshot().epoch() != one.snapshot().epoch() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         });
-        seen.await.expect("within a second");
+        seen.await.expect("seen");
         assert_eq!(image(&two.snapshot()), image(&one.snapshot()));
     }
     // Both write; each lost race is caught up with.
@@ -183,9 +182,10 @@ async fn a_node_that_follows_sees_what_another_changes_within_a_second() {
     one.change("admin", |draft| draft.create_role(role("of_one"))).await.expect("changed");
     assert!(one.snapshot().role_by_name("of_two").is_some());
     drop(two);
-    tokio::time::timeout(std::time::Duration::from_secs(1), following).await.expect("it ends").expect("in order");
+    tokio::time::timeout(std::time::Duration::from_secs(10), following).await.expect("it ends").expect("in order");
 }
 
+/// Every writer is a node of its own; each adds roles, and all bump one attribute that only a re-run edit gets right.
 async fn race(store: Arc<dyn ObjectStore>, writers: u64, edits: u64) {
     let (store, first) = initialised(store).await;
     first.change("admin", |draft| draft.create_role(role("counter"))).await.expect("counter");

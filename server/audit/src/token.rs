@@ -149,26 +149,11 @@ impl Audit<Begun> {
     }
 
     /// The statement ended: queues END.
-    pub fn end(self, outcome: Outcome) {
-        self.finish(outcome, None);
-    }
-
-    /// The statement ended: queues END, and says when it is on the disk.
-    pub fn end_durable(self, outcome: Outcome) -> Durable {
-        let durable = Durable::new();
-        self.finish(outcome, Some(durable.clone()));
-        durable
-    }
-
-    fn finish(mut self, outcome: Outcome, waiter: Option<Durable>) {
+    pub fn end(mut self, outcome: Outcome) {
         if let Some(mut statement) = self.statement.take() {
             statement.record.rows = Some(outcome.rows);
             statement.record.bytes = Some(outcome.bytes);
-            let barrier = waiter.map(|waiter| (Arc::clone(&statement.log), waiter));
             statement.finish(AuditPhase::End, outcome.sqlstate);
-            if let Some((log, waiter)) = barrier {
-                log.queue.push_barrier(waiter);
-            }
         }
     }
 }

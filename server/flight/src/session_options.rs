@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lakeward_base::{Coded, SqlState};
+use lakeward_base::{Coded, NAME_BYTES, SqlState};
 use lakeward_engine::{Error, Request, run};
 
 use crate::client::Client;
@@ -106,7 +106,8 @@ pub(crate) fn get(client: &Arc<Client>) -> GetResult {
 
 /// The statement that sets an option; `None` where it is so already.
 fn statement(name: &str, value: Option<Value>) -> Result<Option<String>, i32> {
-    let plain = !name.is_empty() && name.len() <= 63 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let plain = plain && !name.is_empty() && name.len() <= NAME_BYTES;
     if !plain {
         return Err(INVALID_NAME);
     }

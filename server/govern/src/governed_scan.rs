@@ -44,7 +44,7 @@ use crate::stamp::Stamp;
 
 /// One governed scan.
 #[derive(Clone)]
-pub struct GovernedScanExec {
+pub(crate) struct GovernedScanExec {
     /// The governed plan, without `fetch`.
     inner: Arc<dyn ExecutionPlan>,
     /// The governed plan that runs: `inner`, with `fetch` as far down as it may go.

@@ -171,7 +171,7 @@ fn ungoverned(leaf: &str) -> datafusion_common::DataFusionError {
 
 /// [`LeafGuard`] as a physical rule.
 #[derive(Debug)]
-pub struct LeafGuardRule(Arc<LeafGuard>);
+pub(crate) struct LeafGuardRule(Arc<LeafGuard>);
 
 impl PhysicalOptimizerRule for LeafGuardRule {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

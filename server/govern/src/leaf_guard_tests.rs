@@ -220,8 +220,8 @@ async fn a_node_that_claims_to_be_a_scan_is_refused() {
         scan = child;
     }
     let leaf: &dyn Any = scan.as_ref();
-    assert!(leaf.is::<crate::GovernedScanExec>());
+    assert!(leaf.is::<crate::governed_scan::GovernedScanExec>());
     let impostor: Arc<dyn ExecutionPlan> = Arc::new(Impostor { scan });
-    assert!(impostor.is::<crate::GovernedScanExec>(), "the optimizer's own test believes it");
+    assert!(impostor.is::<crate::governed_scan::GovernedScanExec>(), "the optimizer's own test believes it");
     assert!(matches!(barrier(&user.guard.check_physical(&impostor).unwrap_err()), BarrierError::UngovernedLeaf { .. }));
 }

@@ -2,7 +2,7 @@
 //!
 //! [`decide`] turns a principal, a catalog snapshot and the tables of a statement into a [`Decision`]; a
 //! [`GovernedTable`] holds its part of the decision and is the only kind of lake table that a user's plan can name;
-//! [`GovernedScanExec`] and [`OpenScanExec`] are the leaves that it scans into; [`LeafGuard`] refuses every other leaf.
+//! `GovernedScanExec` and `OpenScanExec` are the leaves that it scans into; [`LeafGuard`] refuses every other leaf.
 //!
 //! Invariant: no row and no cell that a decision hides crosses from below a scan to above it, by value, by error text,
 //! by statistics or by bytes under nulls.
@@ -48,17 +48,14 @@ pub use compile::{CompileError, NamedSource, PolicyCompiler, check_row_policy};
 pub use control::{NaiveTable, naive_inline};
 pub use decide::{ResolvedTable, decide};
 pub use error::{BarrierError, DecideError, FailureKind};
-pub use governed_scan::GovernedScanExec;
 pub use governed_table::GovernedTable;
-pub use leaf_guard::{LeafGuard, LeafGuardRule};
-
+pub use leaf_guard::LeafGuard;
 pub use mapping::{MappedTable, Mapping, mappings, read_mappings};
 pub use mask::check_masking_policy;
-pub use open_scan::OpenScanExec;
 pub use principal::{Fingerprint, Glass, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
 pub use row_policy::mapping_tables;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
 pub use stamp::Stamp;
-pub use system_table::{SystemScanExec, SystemTable};
+pub use system_table::SystemTable;
 pub use write_check::{ChangeDecision, ChangeRequest, WriteDecision, decide_change, decide_check, hides_rows};

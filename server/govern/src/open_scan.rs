@@ -32,7 +32,7 @@ use crate::stamp::Stamp;
 
 /// One open scan.
 #[derive(Clone)]
-pub struct OpenScanExec {
+pub(crate) struct OpenScanExec {
     inner: Arc<dyn ExecutionPlan>,
     decision: Arc<TableDecision>,
     context: Arc<ScanContext>,

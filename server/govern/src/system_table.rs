@@ -105,7 +105,7 @@ impl fmt::Debug for SystemTable {
 
 /// The scan of a [`SystemTable`].
 #[derive(Clone)]
-pub struct SystemScanExec {
+pub(crate) struct SystemScanExec {
     name: Arc<str>,
     inner: Arc<dyn ExecutionPlan>,
     context: Arc<ScanContext>,

@@ -3,6 +3,7 @@
 //! Invariant: no input panics, and nothing is read beyond the packet's own length.
 
 use bytes::Bytes;
+use lakeward_base::NAME_BYTES;
 
 use crate::error::PgError;
 use crate::message::Reader;
@@ -12,8 +13,6 @@ const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// The newest minor version of protocol 3 spoken here.
 const MINOR: u16 = 2;
-/// PostgreSQL's limit on names, in bytes.
-const NAME_BYTES: usize = 63;
 
 /// A packet.
 pub(crate) enum Packet {

@@ -78,10 +78,10 @@ async fn compare(both: &Both, options: &str, data: &[u8], piece: usize) {
         (Err(wanted), Err(got)) => {
             let (wanted, got) = (told(wanted), told(got));
             assert_eq!(got.code(), wanted.code(), "{}\n{wanted:?}\n{got:?}", shown());
-            // What PostgreSQL says, without the value.
-            assert!(is_wording_of(got.message(), wanted.message()), "{}\n{wanted:?}\n{got:?}", shown());
+            assert_eq!(got.message(), without_value(wanted.message()), "{}", shown());
             let (place, theirs) = (got.where_().unwrap_or_default(), wanted.where_().unwrap_or_default());
-            assert!(!place.is_empty() && theirs.starts_with(place), "{}\n{place}\n{theirs}", shown());
+            assert_eq!(Place::of(place), Place::of(theirs), "{}\n{place}\n{theirs}", shown());
+            assert_eq!(place, Place::of(theirs).to_string(), "{}", shown());
         }
         _ => panic!("{}\nPostgreSQL: {wanted:?}\nLakeward: {got:?}", shown()),
     }
@@ -95,15 +95,43 @@ async fn compare(both: &Both, options: &str, data: &[u8], piece: usize) {
     }
 }
 
-fn is_wording_of(ours: &str, theirs: &str) -> bool {
-    let values_apart = |text: &str| {
-        let parts = text.split('"').step_by(2).map(|part| part.trim_matches([' ', ':']));
-        parts.collect::<Vec<_>>().join(" ").trim().to_owned()
-    };
-    ours == theirs
-        || theirs.starts_with(ours)
-        || values_apart(ours) == values_apart(theirs)
-        || (ours.starts_with("column name mismatch") && theirs.starts_with("column name mismatch"))
+/// Where an error is: a line, and perhaps a column.
+#[derive(Debug, PartialEq)]
+struct Place<'a> {
+    line: u64,
+    column: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// Of PostgreSQL's context, which goes on with the value after a colon.
+    fn of(context: &'a str) -> Self {
+        let place = context.lines().next().and_then(|line| line.split(": ").next()).unwrap_or_default();
+        let rest = place.strip_prefix("COPY t, line ").unwrap_or_else(|| panic!("no place: {context}"));
+        let (line, column) = rest.split_once(", column ").map_or((rest, None), |(line, column)| (line, Some(column)));
+        Self { line: line.parse().unwrap_or_else(|_| panic!("no line: {context}")), column }
+    }
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "COPY t, line {}", self.line)?;
+        self.column.map_or(Ok(()), |column| write!(f, ", column {column}"))
+    }
+}
+
+/// What PostgreSQL says, without the data that it shows.
+fn without_value(theirs: &str) -> String {
+    if let Some((before, after)) = theirs.split_once(": got ")
+        && before.starts_with("column name mismatch")
+    {
+        let (_, expected) = after.split_once(", expected ").unwrap_or_else(|| panic!("{theirs}"));
+        return format!("{before}: expected {expected}");
+    }
+    let end = [": \"", ": 0x"].iter().filter_map(|value| theirs.find(value)).min().unwrap_or(theirs.len());
+    match theirs[..end].strip_prefix("value \"").and_then(|rest| rest.split_once("\" ")) {
+        Some((_, rest)) => format!("value {rest}"),
+        None => theirs[..end].to_owned(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

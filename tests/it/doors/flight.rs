@@ -13,11 +13,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::harness::{Psql, Server, demo, flight, init};
-
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
-}
+use crate::harness::{Lab, block_on, demo, flight};
 
 async fn login(role: &str) -> FlightSqlServiceClient<Channel> {
     let demo = demo();
@@ -183,38 +179,20 @@ fn huge_messages_are_refused_with_a_limit() {
     });
 }
 
-/// A server of one's own, to write to.
-struct Own {
-    server: Server,
-    _directory: tempfile::TempDir,
-}
-
-fn own() -> Own {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data");
-    init(&data, "secret");
-    Own { server: Server::serve(&data), _directory: directory }
-}
-
-impl Own {
-    async fn login(&self) -> FlightSqlServiceClient<Channel> {
-        let ca = self.server.data().join("ca.pem");
-        flight::login(&self.server.address("flight"), &ca, "admin", "secret").await.unwrap()
-    }
-
-    fn rows(&self, sql: &str) -> String {
-        Psql::admin(&self.server, "admin", "secret").rows(sql)
-    }
+/// The administrator of a server of one's own.
+async fn login_to(lab: &Lab) -> FlightSqlServiceClient<Channel> {
+    let ca = lab.server.data().join("ca.pem");
+    flight::login(&lab.server.address("flight"), &ca, "admin", "secret").await.unwrap()
 }
 
 #[test]
 fn statements_without_rows_run_once_when_they_are_described() {
-    let own = own();
+    let own = Lab::open("SELECT 1");
     block_on(async {
-        let mut client = own.login().await;
+        let mut client = login_to(&own).await;
         client.execute("CREATE TABLE t (a int, b text)".to_owned(), None).await.unwrap();
         let info = client.execute("INSERT INTO t VALUES (1, 'x'), (2, 'y')".to_owned(), None).await.unwrap();
-        assert_eq!(own.rows("SELECT count(*) FROM t"), "2", "before anything is fetched");
+        assert_eq!(own.psql("admin").rows("SELECT count(*) FROM t"), "2", "before anything is fetched");
         assert_eq!(info.total_records, 2);
         // Fetching it, also twice, gives nothing and does nothing.
         for _ in 0..2 {
@@ -222,27 +200,30 @@ fn statements_without_rows_run_once_when_they_are_described() {
             let batches: Vec<_> = client.do_get(ticket).await.unwrap().try_collect().await.unwrap();
             assert_eq!(batches.iter().map(datafusion::arrow::array::RecordBatch::num_rows).sum::<usize>(), 0);
         }
-        assert_eq!(own.rows("SELECT count(*) FROM t"), "2", "and once only");
+        assert_eq!(own.psql("admin").rows("SELECT count(*) FROM t"), "2", "and once only");
         assert!(info.try_decode_schema().unwrap().fields().is_empty());
 
         let mut prepared = client.prepare("INSERT INTO t VALUES (3, 'z')".to_owned(), None).await.unwrap();
         prepared.execute().await.unwrap();
         assert_eq!(prepared.execute_update().await.unwrap(), 1);
-        assert_eq!(own.rows("SELECT count(*) FROM t"), "4");
+        assert_eq!(own.psql("admin").rows("SELECT count(*) FROM t"), "4");
         client.execute("SET TimeZone = 'Europe/Zurich'".to_owned(), None).await.unwrap();
         client.execute("BEGIN".to_owned(), None).await.unwrap();
         client.execute("COMMIT".to_owned(), None).await.unwrap();
         let error = client.execute("CREATE TABLE t (a int)".to_owned(), None).await.unwrap_err();
         assert!(error.to_string().contains("already exists"), "{error}");
     });
-    assert_eq!(own.rows("SELECT count(*) FROM system.audit WHERE phase = 'END' AND statement_class = 'INSERT'"), "3");
+    assert_eq!(
+        own.psql("admin").rows("SELECT count(*) FROM system.audit WHERE phase = 'END' AND statement_class = 'INSERT'"),
+        "3"
+    );
 }
 
 #[test]
 fn updates_count_rows_and_queries_are_none() {
-    let own = own();
+    let own = Lab::open("SELECT 1");
     block_on(async {
-        let mut client = own.login().await;
+        let mut client = login_to(&own).await;
         assert_eq!(client.execute_update("CREATE TABLE t (a int)".to_owned(), None).await.unwrap(), 0);
         assert_eq!(client.execute_update("INSERT INTO t VALUES (1), (2), (3)".to_owned(), None).await.unwrap(), 3);
         assert_eq!(client.execute_update("SET TimeZone = 'UTC'".to_owned(), None).await.unwrap(), 0);
@@ -255,7 +236,7 @@ fn updates_count_rows_and_queries_are_none() {
         }
     });
     let read = "SELECT phase FROM system.audit WHERE sql_normalized LIKE '%SELECT a FROM t%'";
-    assert_eq!(own.rows(read), "DENIED", "refused, and recorded");
+    assert_eq!(own.psql("admin").rows(read), "DENIED", "refused, and recorded");
 }
 
 #[test]

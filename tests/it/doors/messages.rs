@@ -2,11 +2,7 @@
 //! the connection usable; a connection whose framing is lost ends.
 
 use super::raw::{PATIENCE, Raw, bind, bind_and_execute, message, parse, sync};
-use crate::harness::demo;
-
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
-}
+use crate::harness::{block_on, demo};
 
 async fn analyst() -> Raw {
     let demo = demo();

@@ -5,11 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::raw::{PATIENCE, SSL_REQUEST, asked, field, tls_connector};
-use crate::harness::demo;
-
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
-}
+use crate::harness::{block_on, demo};
 
 /// All that the server says to these bytes before it closes the connection.
 async fn said_to(bytes: &[u8]) -> Vec<u8> {

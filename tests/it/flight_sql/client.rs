@@ -18,11 +18,8 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+pub use crate::harness::block_on;
 use crate::harness::{Lab, flight};
-
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Runtime::new().unwrap().block_on(work)
-}
 
 /// arrow-flight's client, logged in.
 pub async fn login(lab: &Lab, user: &str) -> FlightSqlServiceClient<Channel> {

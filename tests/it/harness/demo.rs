@@ -57,8 +57,3 @@ impl Demo {
         self.server.data().join("ca.pem")
     }
 }
-
-/// How many patients the shared demo has.
-pub fn patients() -> u64 {
-    PATIENTS
-}

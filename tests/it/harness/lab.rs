@@ -1,7 +1,9 @@
 //! A server of a test's own, prepared by its superuser.
 
+use std::path::PathBuf;
+
 use tempfile::TempDir;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::peers::Psql;
 use super::server::{Server, init};
@@ -12,7 +14,7 @@ const PASSWORD: &str = "secret";
 /// See the module.
 pub struct Lab {
     pub server: Server,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Lab {
@@ -33,9 +35,14 @@ impl Lab {
             config = config.replace(line, other);
         }
         std::fs::write(&path, config).expect("the configuration can be written");
-        let lab = Self { server: Server::serve(&data), _directory: directory };
+        let lab = Self { server: Server::serve(&data), directory };
         lab.psql("admin").rows(setup);
         lab
+    }
+
+    /// A directory for a table of its own.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// psql as a role.
@@ -46,5 +53,26 @@ impl Lab {
     /// A driver's session of a role.
     pub async fn connect(&self, user: &str) -> Client {
         self.server.connect(user, PASSWORD).await
+    }
+}
+
+/// Runs a test that waits.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
+}
+
+/// The rows of one text, cells joined by `|`; an error as its SQLSTATE.
+pub async fn ask(client: &Client, sql: &str) -> String {
+    match client.simple_query(sql).await {
+        Err(error) => error.code().map_or_else(|| "closed".to_owned(), |code| code.code().to_owned()),
+        Ok(messages) => {
+            let rows = messages.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|cell| row.get(cell).unwrap_or("")).collect::<Vec<_>>().join("|"))
+                }
+                _ => None,
+            });
+            rows.collect::<Vec<_>>().join(",")
+        }
     }
 }

@@ -7,13 +7,13 @@ pub mod flight;
 mod lab;
 mod leash;
 mod peers;
-mod postgres;
+pub mod postgres;
 pub mod s3;
 mod server;
 pub mod tls;
 
-pub use demo::{Demo, demo, patients};
-pub use lab::Lab;
-pub use peers::{Client, Psql, deeds, python};
+pub use demo::{Demo, PATIENTS, demo};
+pub use lab::{Lab, ask, block_on};
+pub use peers::{Client, Psql, deeds, limited, named, psql_program, python};
 pub use postgres::Postgres;
 pub use server::{Server, binary, init, password_file, verify};

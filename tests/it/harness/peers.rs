@@ -1,8 +1,21 @@
 //! psql, Python, Node and Java, as `scripts/test` has installed them.
 
+use std::ffi::OsStr;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// A client that is ended when it waits for ever, so that its test fails.
+pub fn limited(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=10", "300"]).arg(program);
+    command
+}
+
+/// The psql that the tests use.
+pub fn psql_program() -> PathBuf {
+    std::env::var_os("LAKEWARD_TEST_PSQL").map_or_else(|| PathBuf::from("psql"), PathBuf::from)
+}
 
 /// psql with one connection string.
 #[derive(Debug, Clone)]
@@ -70,10 +83,9 @@ impl Psql {
     }
 
     fn output(&self, arguments: &[&str], script: &str) -> Output {
-        let psql = std::env::var_os("LAKEWARD_TEST_PSQL").map_or_else(|| PathBuf::from("psql"), PathBuf::from);
         let mut typed = tempfile::tempfile().expect("a temporary file");
         typed.write_all(script.as_bytes()).and_then(|()| typed.rewind()).expect("a temporary file takes a script");
-        Command::new(psql)
+        limited(psql_program())
             .args(["-X", "-q", "-A", "-t", "-d", &self.url, "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1"])
             .args(arguments)
             .stdin(typed)
@@ -87,11 +99,8 @@ impl Psql {
 
 /// Runs a Python script of `tests/peers` with the packages that `scripts/test` installs; answers its stdout.
 pub fn python(script: &str, arguments: &[&str]) -> String {
-    let python = std::env::var_os("LAKEWARD_TEST_PYTHON")
-        .map(PathBuf::from)
-        .expect("LAKEWARD_TEST_PYTHON names the Python that scripts/test sets up");
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-    let output = Command::new(python).arg(path).args(arguments).output().expect("python runs");
+    let output = limited(named("LAKEWARD_TEST_PYTHON")).arg(path).args(arguments).output().expect("timeout runs");
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
@@ -118,9 +127,8 @@ pub fn deeds(client: &Client<'_>, variables: &[(&str, String)]) {
         }
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-    // A client that waits for ever fails too.
-    let mut command = Command::new("timeout");
-    command.arg("300").arg(program).args(before).arg(path);
+    let mut command = limited(program);
+    command.args(before).arg(path);
     command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
     if matches!(client, Client::Node(_)) {
         command.env("NODE_PATH", named("LAKEWARD_TEST_NODE_PATH"));
@@ -130,7 +138,8 @@ pub fn deeds(client: &Client<'_>, variables: &[(&str, String)]) {
     assert!(output.status.success(), "{script}: {}\n{}", said(&output.stdout), said(&output.stderr));
 }
 
-fn named(variable: &str) -> PathBuf {
+/// A file or directory that the environment names.
+pub fn named(variable: &str) -> PathBuf {
     let found = std::env::var_os(variable).map(PathBuf::from);
     found.unwrap_or_else(|| panic!("{variable} names what scripts/test sets up"))
 }

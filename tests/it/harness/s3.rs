@@ -6,12 +6,13 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::leash::Leash;
+use super::peers::named;
 use super::server::{binary, password_file};
 
 /// The password of the superuser `admin`.
@@ -55,23 +56,18 @@ impl S3 {
     }
 
     fn launch() -> Self {
-        let port = free_port();
-        let python = std::env::var_os("LAKEWARD_TEST_PYTHON").map(PathBuf::from);
-        let python = python.expect("LAKEWARD_TEST_PYTHON names the Python that scripts/test sets up");
-        let moto = python.parent().expect("it is in a directory").join("moto_server");
-        let child = Command::new(moto)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        let moto = named("LAKEWARD_TEST_PYTHON").parent().expect("it is in a directory").join("moto_server");
+        // It takes a free port itself and says which: one that is looked for here may be another's by then.
+        let mut child = Command::new(moto)
+            .args(["-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("moto starts (scripts/setup installs it)");
+        let stderr = child.stderr.take().expect("stderr is piped");
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let s3 = Self { leash: Leash::hold(&child, directory.path()), child, port, _directory: directory };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "moto does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let mut s3 = Self { leash: Leash::hold(&child, directory.path()), child, port: 0, _directory: directory };
+        s3.port = told_port(stderr).recv_timeout(Duration::from_secs(60)).expect("moto listens");
         s3
     }
 
@@ -118,8 +114,17 @@ fn texts(xml: &str, element: &str) -> Vec<String> {
     xml.split(&open).skip(1).filter_map(|rest| rest.split(&close).next()).map(str::to_owned).collect()
 }
 
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+/// The port that moto says it listens on; what else it writes is read and forgotten.
+fn told_port(stderr: impl Read + Send + 'static) -> mpsc::Receiver<u16> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let Some((_, port)) = line.split_once("Running on http://127.0.0.1:") else { continue };
+            let _ = port.trim().parse().map(|port| sender.send(port));
+        }
+    });
+    receiver
 }
 
 /// One request, one connection.

@@ -134,12 +134,7 @@ impl Server {
 
     /// A driver's session, over verified TLS.
     pub async fn connect(&self, user: &str, password: &str) -> tokio_postgres::Client {
-        let mut config = tokio_postgres::Config::new();
-        config.host("localhost").port(self.port("pg")).user(user).password(password).dbname("lakeward");
-        let (client, connection) =
-            config.connect(tls::connector(&self.data.join("ca.pem"))).await.expect("the role can log in");
-        tokio::spawn(connection);
-        client
+        self.connect_watched(user, password).await.0
     }
 
     /// The same, and how the connection ends.

@@ -43,7 +43,8 @@ fn records_tell_who_did_what_and_stand_alone() {
     let (log, _) = open(config(directory.path()));
     let token = begin(&log).unwrap();
     let id = token.statement_id().to_string();
-    token.end_durable(DONE).wait().unwrap();
+    token.end(DONE);
+    log.flushed().wait().unwrap();
     let batches: Vec<_> = log.scan().unwrap().map(Result::unwrap).collect();
     let shown = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
     let end = shown.lines().find(|line| line.contains("| END ")).unwrap();

@@ -7,7 +7,7 @@ use std::ops::Range;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
-use lakeward_base::{Redacted, SqlState};
+use lakeward_base::{NAME_BYTES, Redacted, SqlState};
 
 use super::dialect::LakewardDialect;
 use super::lex::{Lexed, Lexeme};
@@ -17,8 +17,6 @@ use crate::error::Error;
 
 /// The database; a name may begin with it.
 const DATABASE: &str = "lakeward";
-/// PostgreSQL's longest identifier, in bytes.
-const IDENTIFIER_BYTES: usize = 63;
 /// More tokens than any type's name has.
 const TYPE_TOKENS: usize = 32;
 
@@ -163,8 +161,8 @@ impl<'a> Cursor<'a> {
                 Error::new(SqlState::SYNTAX_ERROR, "zero-length delimited identifier").with_position(self.position())
             );
         }
-        if name.len() > IDENTIFIER_BYTES {
-            let message = format!("identifier is longer than {IDENTIFIER_BYTES} bytes");
+        if name.len() > NAME_BYTES {
+            let message = format!("identifier is longer than {NAME_BYTES} bytes");
             return Err(Error::new(SqlState::INVALID_NAME, message).with_position(self.position()));
         }
         self.at += 1;

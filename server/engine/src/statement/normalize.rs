@@ -4,13 +4,12 @@
 //! that does not look like one (people put values into double quotes).
 
 use datafusion::sql::sqlparser::tokenizer::Token;
+use lakeward_base::NAME_BYTES;
 
 use super::lex::{Lexed, Lexeme, is_string};
 
 /// The longest normalized text, in bytes.
 const LENGTH_BYTES: usize = 64 << 10;
-/// The longest identifier that is kept, in bytes.
-const IDENTIFIER_BYTES: usize = 63;
 
 /// The text with every literal replaced by `?`; what cannot be read is left out.
 #[must_use]
@@ -58,7 +57,7 @@ fn push(text: &mut String, source: &str, lexeme: &Lexeme) {
         Token::Word(word) if word.quote_style.is_some() && !looks_like_identifier(&word.value) => {
             text.push_str("\"?\"")
         }
-        Token::Word(word) if word.quote_style.is_none() && word.value.len() > IDENTIFIER_BYTES => text.push('?'),
+        Token::Word(word) if word.quote_style.is_none() && word.value.len() > NAME_BYTES => text.push('?'),
         Token::Placeholder(name) if !name[1..].bytes().all(|byte| byte.is_ascii_digit()) => text.push('?'),
         Token::Char(character) if !character.is_ascii_punctuation() => text.push('?'),
         _ => text.push_str(source.get(lexeme.bytes.clone()).unwrap_or("?")),
@@ -66,7 +65,7 @@ fn push(text: &mut String, source: &str, lexeme: &Lexeme) {
 }
 
 fn looks_like_identifier(value: &str) -> bool {
-    value.len() <= IDENTIFIER_BYTES
+    value.len() <= NAME_BYTES
         && !value.starts_with(|character: char| character.is_ascii_digit())
         && value.chars().all(|character| character.is_alphanumeric() || character == '_' || character == '$')
 }
