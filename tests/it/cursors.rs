@@ -143,7 +143,9 @@ fn a_fetch_that_is_suspended_is_decided_again() {
             assert_eq!(more, expected.map_err(str::to_owned), "{fetch}; {change}");
             drop(portal);
             block.rollback().await.unwrap();
-            admin.rows("GRANT SELECT ON p TO nurse; DROP POLICY IF EXISTS own ON p; ALTER TABLE p DISABLE ROW LEVEL SECURITY");
+            admin.rows(
+                "GRANT SELECT ON p TO nurse; DROP POLICY IF EXISTS own ON p; ALTER TABLE p DISABLE ROW LEVEL SECURITY",
+            );
         }
     });
     let refused = "SELECT statement_class, count(*) FROM system.audit WHERE user_name = 'nurse' AND phase = 'END'

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use lakeward_catalog::MayCommit;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use lakeward_catalog::MayCommit;
 use parking_lot::Mutex;
 
 /// How far the write's commit got.
@@ -57,7 +57,8 @@ pub(crate) struct StagingStore {
 
 impl StagingStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        let state = State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false, captured: None, may_commit: None };
+        let state =
+            State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false, captured: None, may_commit: None };
         Self { present: Arc::clone(&inner), inner, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -163,7 +164,9 @@ impl StagingStore {
                     Err(Error::AlreadyExists { path, source })
                 }
                 // It may be this write's own: to make it again, above it, would be to make it twice.
-                None => Err(Error::Generic { store: "StagingStore", source: "nobody knows whose the commit is".into() }),
+                None => {
+                    Err(Error::Generic { store: "StagingStore", source: "nobody knows whose the commit is".into() })
+                }
             },
             Err(other) => match self.is_own(at, &payload).await {
                 Some(true) => Ok(PutResult { e_tag: None, version: None }),

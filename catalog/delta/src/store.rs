@@ -14,8 +14,8 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
-    ChangeBase, CommitNote, HistoryEntry, Maintenance, MayCommit, NewFiles, Numbered, RawTable, RowChanges, StagedWrite,
-    StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode,
+    ChangeBase, CommitNote, HistoryEntry, Maintenance, MayCommit, NewFiles, Numbered, RawTable, RowChanges,
+    StagedWrite, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode,
 };
 use object_store::ObjectStore;
 use url::Url;

@@ -24,6 +24,7 @@ use crate::response::Command;
 use crate::statement::CreateTableAs;
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::{output, publish, resolve, version, write};
 
 /// A CREATE TABLE AS that is ready to run.
@@ -48,7 +49,12 @@ pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan, planner: &QueryPla
 }
 
 /// Runs a CREATE TABLE AS.
-pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan, deadline: &Deadline) -> Result<Done, Error> {
+pub(crate) async fn table_as(
+    vantage: &Vantage,
+    plan: CreatePlan,
+    deadline: &Deadline,
+    watch: Option<Watch>,
+) -> Result<Done, Error> {
     let CreatePlan { source, statement, schema, sources } = plan;
     let validator = Validator { vantage };
     let search_path = vantage.search_path.clone();
@@ -63,7 +69,7 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan, deadline: &Dea
         let own = sources.iter().find(|source| source.table.id == existing.id);
         let read_version = own.map(|source| source.raw.version());
         let replacement = Replacement { source, statement, schema, read_version };
-        return replace::table(vantage, &validator, &existing, replacement, deadline).await;
+        return replace::table(vantage, &validator, &existing, replacement, (deadline, watch)).await;
     }
     let context = ddl_context(vantage, &search_path, &validator);
     let creation = Creation {
@@ -83,7 +89,7 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan, deadline: &Dea
             return Ok(Done::only(command));
         }
     };
-    match fill(vantage, &table, source, &schema, deadline).await {
+    match fill(vantage, &table, source, &schema, (deadline, watch)).await {
         Ok(WriteResult { rows, version }) => {
             let command = Command { tag: format!("SELECT {rows}"), ..Command::default() };
             let name = context.catalog.snapshot().qualified_name(table.id);
@@ -104,7 +110,7 @@ async fn fill(
     table: &Table,
     source: QueryPlan,
     schema: &arrow::datatypes::SchemaRef,
-    deadline: &Deadline,
+    (deadline, watch): (&Deadline, Option<Watch>),
 ) -> Result<WriteResult, Error> {
     let failed = |error: StoreError| publish::store(&error, &table.name);
     let staging = async {
@@ -112,10 +118,21 @@ async fn fill(
         let checked = write::checked(rows, schema, None, &table.name);
         let store = &vantage.session.engine().shared.parts.store;
         let note = commit_note(vantage);
-        store.stage(table, VersionSelector::Latest, WriteMode::Append, checked, &note).await.map_err(failed)
+        let staged = store.stage(table, VersionSelector::Latest, WriteMode::Append, checked, &note).await;
+        let staged = staged.map_err(failed)?;
+        check_again(watch).await?;
+        Ok(staged)
     };
     let staged = deadline.enforce(with_client(vantage, staging)).await?;
     Ok(WriteResult { version: staged.commit().await.map_err(failed)?, rows: staged.rows() })
+}
+
+/// Decides again about rows that are about to be committed.
+pub(crate) async fn check_again(watch: Option<Watch>) -> Result<(), Error> {
+    match watch {
+        Some(mut watch) => watch.check().await,
+        None => Ok(()),
+    }
 }
 
 /// What DDL runs with, for this statement.

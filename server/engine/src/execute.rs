@@ -79,7 +79,7 @@ pub(crate) async fn start(
             let writing = Writing { vantage: &vantage, deadline: &deadline, ending, watch, rules };
             Box::pin(pending::write(writing, write)).await
         }
-        work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline).await,
+        work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline, watch).await,
         Work::Command(statement) => match &statement.kind {
             Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
                 let (schema, batch) = match shown(&vantage.session, setting) {
@@ -241,7 +241,13 @@ async fn finish(
 
 /// Does work that is more than one step, in a task of its own: a time-out, a cancel and the client's going away reach it
 /// where it asks for them and can be undone, and nowhere else. The client hears how it ended.
-async fn whole(vantage: Vantage, work: Work, ending: Ending, deadline: &Deadline) -> Result<Response, Error> {
+async fn whole(
+    vantage: Vantage,
+    work: Work,
+    ending: Ending,
+    deadline: &Deadline,
+    watch: Option<Watch>,
+) -> Result<Response, Error> {
     let ending = begun(ending, true).await?;
     if let Err(error) = deadline.hold() {
         return Err(refuse(ending, error));
@@ -252,7 +258,7 @@ async fn whole(vantage: Vantage, work: Work, ending: Ending, deadline: &Deadline
     let done = async move {
         match work {
             Work::Maintain(plan) => finish(ending, false, maintain::run(&vantage, *plan, &within)).await,
-            Work::CreateTable(plan) => finish(ending, false, create::table_as(&vantage, *plan, &within)).await,
+            Work::CreateTable(plan) => finish(ending, false, create::table_as(&vantage, *plan, &within, watch)).await,
             _ => Err(refuse(ending, publish::incident("execution", "work"))),
         }
     };

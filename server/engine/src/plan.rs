@@ -117,6 +117,7 @@ pub(crate) async fn build(
                 | Work::CopyIn(_)
                 | Work::Insert(_)
                 | Work::Change(_)
+                | Work::CreateTable(_)
         );
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
     Ok(Planned { facts, waited, work, class: statement.class, vantage, watch, none: sets.none })

@@ -14,6 +14,7 @@ use lakeward_catalog::{
 };
 use lakeward_govern::ResolvedTable;
 
+use crate::create::check_again;
 use crate::ddl::{self, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note, with_client};
@@ -23,6 +24,7 @@ use crate::response::Command;
 use crate::statement::CreateTableAs;
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::{publish, resolve, write};
 
 /// What replaces a table.
@@ -43,9 +45,13 @@ pub(crate) async fn table(
     validator: &dyn DdlValidator,
     table: &Arc<Table>,
     replacement: Replacement,
-    deadline: &Deadline,
+    (deadline, watch): (&Deadline, Option<Watch>),
 ) -> Result<Done, Error> {
-    let staging = with_client(vantage, stage(vantage, validator, table, replacement));
+    let staging = async {
+        let staged = with_client(vantage, stage(vantage, validator, table, replacement)).await?;
+        check_again(watch).await?;
+        Ok(staged)
+    };
     let Staged { files, columns, replaced } = deadline.enforce(staging).await?;
     // From here on it goes to its end: rows and columns change together.
     let version = files.commit().await.map_err(|error| publish::store(&error, &table.name))?;
