@@ -121,7 +121,7 @@ async fn fill(
         let staged = store.stage(table, VersionSelector::Latest, WriteMode::Append, checked, &note).await;
         let staged = staged.map_err(failed)?;
         check_again(watch).await?;
-        Ok(staged)
+        Ok::<_, Error>(staged)
     };
     let staged = deadline.enforce(with_client(vantage, staging)).await?;
     Ok(WriteResult { version: staged.commit().await.map_err(failed)?, rows: staged.rows() })

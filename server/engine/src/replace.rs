@@ -50,7 +50,7 @@ pub(crate) async fn table(
     let staging = async {
         let staged = with_client(vantage, stage(vantage, validator, table, replacement)).await?;
         check_again(watch).await?;
-        Ok(staged)
+        Ok::<_, Error>(staged)
     };
     let Staged { files, columns, replaced } = deadline.enforce(staging).await?;
     // From here on it goes to its end: rows and columns change together.

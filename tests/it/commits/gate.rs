@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,7 +39,20 @@ impl Gate {
 
     /// Waits until somebody waits for such an answer.
     pub async fn reached(&self) {
-        self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.unwrap();
+        let mut waiting = self.waiting.subscribe();
+        let reached = waiting.wait_for(|waiting| *waiting > 0);
+        tokio::time::timeout(Duration::from_secs(60), reached).await.expect("storage is asked").unwrap();
+    }
+
+    /// Waits until what was done may be answered.
+    async fn answer(&self, location: &Path) {
+        let free = |shut: &Option<&'static str>| shut.is_none_or(|ending| !location.as_ref().ends_with(ending));
+        if free(&self.shut.borrow()) {
+            return;
+        }
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let _waiting = Waiting(self);
+        self.shut.subscribe().wait_for(free).await.unwrap();
     }
 
     /// Everything is answered again.
@@ -66,11 +80,7 @@ impl fmt::Display for Gate {
 impl ObjectStore for Gate {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let put = self.objects.put_opts(location, payload, options).await;
-        self.waiting.send_modify(|waiting| *waiting += 1);
-        let _waiting = Waiting(self);
-        let mut shut = self.shut.subscribe();
-        let answered = |shut: &Option<&str>| shut.is_none_or(|ending| !location.as_ref().ends_with(ending));
-        shut.wait_for(answered).await.unwrap();
+        self.answer(location).await;
         put
     }
 
@@ -79,6 +89,7 @@ impl ObjectStore for Gate {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        self.answer(location).await;
         self.objects.put_multipart_opts(location, options).await
     }
 
