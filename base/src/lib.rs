@@ -16,6 +16,6 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use code::{Coded, GrpcCode, SqlState};
 pub use fault::FunctionError;
 pub use id::{
-    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId,
+    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId, TagId,
 };
 pub use redacted::Redacted;

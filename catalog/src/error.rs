@@ -97,6 +97,8 @@ pub enum ObjectKind {
     Policy,
     /// A masking policy.
     MaskingPolicy,
+    /// A tag.
+    Tag,
     /// A function.
     Function,
     /// A location of files.
@@ -115,6 +117,7 @@ impl fmt::Display for ObjectKind {
             Self::View => "view",
             Self::Policy => "policy",
             Self::MaskingPolicy => "masking policy",
+            Self::Tag => "tag",
             Self::Function => "function",
             Self::Storage => "storage",
             Self::BreakGlass => "break glass",
@@ -125,9 +128,13 @@ impl fmt::Display for ObjectKind {
 impl ObjectKind {
     fn duplicate(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Function | Self::Storage | Self::BreakGlass => {
-                SqlState::DUPLICATE_OBJECT
-            }
+            Self::Role
+            | Self::Policy
+            | Self::MaskingPolicy
+            | Self::Tag
+            | Self::Function
+            | Self::Storage
+            | Self::BreakGlass => SqlState::DUPLICATE_OBJECT,
             Self::Schema => SqlState::DUPLICATE_SCHEMA,
             Self::Relation | Self::Table | Self::View => SqlState::DUPLICATE_TABLE,
         }
@@ -135,7 +142,7 @@ impl ObjectKind {
 
     fn undefined(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Storage | Self::BreakGlass => {
+            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Tag | Self::Storage | Self::BreakGlass => {
                 SqlState::UNDEFINED_OBJECT
             }
             Self::Function => SqlState::UNDEFINED_FUNCTION,
@@ -289,6 +296,17 @@ pub enum CatalogError {
     /// The clauses of a row policy contradict each other.
     #[error("{0}")]
     PolicyClauses(&'static str),
+    /// A tag cannot have the value.
+    #[error("{message}")]
+    TagValue {
+        /// One line.
+        message: String,
+        /// What it can have.
+        detail: String,
+    },
+    /// A mask's type is not its column's.
+    #[error("{0}")]
+    MaskType(String),
     /// A definition contradicts itself or what exists.
     #[error("{0}")]
     InvalidDefinition(String),
@@ -380,6 +398,7 @@ impl CatalogError {
     fn explain(&self) -> (Option<String>, Option<&'static str>) {
         match self {
             Self::InUse { detail, hint, .. } => (Some(detail.clone()), *hint),
+            Self::TagValue { detail, .. } => (Some(detail.clone()), None),
             Self::Reserved { detail, .. } => (Some((*detail).to_owned()), None),
             Self::LocationOverlaps { table } => {
                 (Some(format!("It is equal to, above or below the location of table {table}.")), None)
@@ -409,6 +428,7 @@ impl CatalogError {
             | Self::LocationReserved
             | Self::InvalidLocation(_)
             | Self::PolicyClauses(_)
+            | Self::MaskType(_)
             | Self::InvalidDefinition(_)
             | Self::InvalidTable(_)
             | Self::Unsupported(_)
@@ -444,13 +464,16 @@ impl Coded for CatalogError {
             Self::GrantOption(_) | Self::MembershipCycle { .. } => SqlState::INVALID_GRANT_OPERATION,
             Self::Reserved { .. } => SqlState::RESERVED_NAME,
             Self::InvalidName { .. } => SqlState::INVALID_NAME,
+            Self::MaskType(_) => SqlState::DATATYPE_MISMATCH,
             Self::InvalidDefinition(_) => SqlState::INVALID_OBJECT_DEFINITION,
             Self::InvalidTable(_) => SqlState::INVALID_TABLE_DEFINITION,
             Self::InvalidGrant { .. } => SqlState::WRONG_OBJECT_TYPE,
             Self::NotGrantable { .. } | Self::Unsupported(_) | Self::NewerFormat { .. } => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
-            Self::InvalidLocation(_) | Self::EpochNotFound { .. } => SqlState::INVALID_PARAMETER_VALUE,
+            Self::InvalidLocation(_) | Self::EpochNotFound { .. } | Self::TagValue { .. } => {
+                SqlState::INVALID_PARAMETER_VALUE
+            }
             Self::PolicyClauses(_) => SqlState::SYNTAX_ERROR,
             Self::Refused(error) => error.sqlstate(),
             Self::OutOfIdentifiers => SqlState::PROGRAM_LIMIT_EXCEEDED,

@@ -14,6 +14,7 @@ mod error;
 mod index;
 mod location;
 mod log;
+mod mask;
 mod model;
 mod name;
 mod row_change;
@@ -23,13 +24,15 @@ mod store;
 
 pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
 pub use draft::{
-    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewView, Revocation,
+    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewTag, NewView,
+    Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
+pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
     Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
-    Schema, Securable, SystemObject, Table, View,
+    Schema, Securable, SystemObject, Table, Tag, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

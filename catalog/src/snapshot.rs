@@ -8,12 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, RoleId, SchemaId, TableId};
+use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
-use crate::model::{Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, SystemObject, Table, View};
+use crate::model::{Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, SystemObject, Table, Tag, View};
 use crate::name::quote_identifier;
 
 /// The first identifier, PostgreSQL's `FirstNormalObjectId`: identifiers can serve as OIDs beside the system's own.
@@ -63,6 +63,7 @@ pub struct Snapshot {
     pub(crate) roles: Arc<Index<Role>>,
     pub(crate) schemas: Arc<Index<Schema>>,
     pub(crate) masking_policies: Arc<Index<MaskingPolicy>>,
+    pub(crate) tags: Arc<Index<Tag>>,
     pub(crate) relations: Arc<Relations>,
     pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
 }
@@ -114,6 +115,23 @@ impl Snapshot {
     /// All masking policies, in name order.
     pub fn masking_policies(&self) -> impl Iterator<Item = &Arc<MaskingPolicy>> {
         self.masking_policies.iter()
+    }
+
+    /// All tags, in name order.
+    pub fn tags(&self) -> impl Iterator<Item = &Arc<Tag>> {
+        self.tags.iter()
+    }
+
+    /// A tag.
+    #[must_use]
+    pub fn tag(&self, id: TagId) -> Option<&Arc<Tag>> {
+        self.tags.get(id)
+    }
+
+    /// A tag by its name, as folded.
+    #[must_use]
+    pub fn tag_by_name(&self, name: &str) -> Option<&Arc<Tag>> {
+        self.tags.by_name(name)
     }
 
     /// A role.

@@ -32,4 +32,5 @@ mod roles;
 mod s3;
 mod sessions;
 mod slt;
+mod tags;
 mod types;

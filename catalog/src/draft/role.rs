@@ -231,6 +231,9 @@ impl Draft {
         for policy in self.masking_policies().filter(|policy| policy.owner == id) {
             uses.push(format!("owner of masking policy {}", quote_identifier(&policy.name)));
         }
+        for tag in self.tags().filter(|tag| tag.owner == id) {
+            uses.push(format!("owner of tag {}", quote_identifier(&tag.name)));
+        }
         uses
     }
 }

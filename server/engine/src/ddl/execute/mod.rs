@@ -14,6 +14,7 @@ mod policy;
 mod role;
 mod schema;
 mod table;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -159,6 +160,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::AlterMaskingPolicy { name, body } => mask::alter(context, name, body).await,
         Ddl::DropMaskingPolicy(drop) => mask::drop(context, drop).await,
         Ddl::SetMask { table, column, mask } => mask::set(context, table, column, mask.as_ref()).await,
+        Ddl::Tag(ddl) => tag::execute(context, ddl).await,
     }
 }
 

@@ -7,6 +7,7 @@ mod grant;
 mod policy;
 mod role;
 mod table;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -20,7 +21,7 @@ type Parsed = (Ddl, &'static str);
 
 /// Parses a change of the catalog, if it is one.
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
-    let parsers = [role::parse, grant::parse, view::parse, policy::parse, table::parse, comment::parse];
+    let parsers = [role::parse, grant::parse, view::parse, policy::parse, tag::parse, table::parse, comment::parse];
     for parser in parsers {
         if let Some(parsed) = parser(cursor)? {
             return Ok(Some(parsed));

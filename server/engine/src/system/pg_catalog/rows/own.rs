@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use lakeward_base::RoleId;
-use lakeward_catalog::{Grantee, PolicyCommand, Privilege, Role, Table, VersionSelector};
+use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Role, Table, VersionSelector};
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
@@ -110,19 +110,25 @@ fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>
         ]);
     }
     for column in &table.columns {
-        let policy = column.mask.as_ref().and_then(|mask| viewer.snapshot.masking_policy(mask.policy));
-        let Some(policy) = policy else { continue };
+        let Some(mask) = viewer.snapshot.mask_of(column) else { continue };
+        let Some(policy) = viewer.snapshot.masking_policy(mask.binding.policy) else { continue };
+        let (kind, source) = match mask.source {
+            MaskSource::Column => ("mask", "column".to_owned()),
+            MaskSource::Tag(tag) => {
+                ("tag_mask", viewer.snapshot.tag(tag).map(|tag| format!("tag {}", tag.name)).unwrap_or_default())
+            }
+        };
         let text = viewer.sees_policies(policy.owner).then(|| policy.body.expose().clone());
         rows.push(row![
             seen.schema,
             seen.name,
             column.name.as_str(),
             policy.name.as_str(),
-            "mask",
+            kind,
             None::<String>,
             "SELECT",
             vec!["PUBLIC".to_owned()],
-            "column",
+            source,
             "enforced",
             text,
             viewer.role_name(policy.owner),
@@ -176,7 +182,7 @@ pub(in crate::system::pg_catalog) async fn lake(viewer: &Viewer) -> Rows {
     for (schema, table) in tables {
         let opened = viewer.engine.shared.parts.store.open(&table, VersionSelector::Latest).await.ok();
         let measured = opened.as_ref().filter(|_| sees_all(viewer, &table));
-        let masked = table.columns.iter().filter(|column| column.mask.is_some()).count();
+        let masked = table.columns.iter().filter(|column| viewer.snapshot.mask_of(column).is_some()).count();
         rows.push(row![
             schema,
             table.name.as_str(),
