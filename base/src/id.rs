@@ -45,6 +45,10 @@ number_id!(
     MaskingPolicyId(u64)
 );
 number_id!(
+    /// A policy test.
+    PolicyTestId(u64)
+);
+number_id!(
     /// The catalog's version: the policy epoch that the audit records.
     Epoch(u64)
 );

@@ -16,6 +16,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use code::{Coded, GrpcCode, SqlState};
 pub use fault::FunctionError;
 pub use id::{
-    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId,
+    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, PolicyTestId, RoleId, SchemaId, SessionId, StatementId,
+    TableId,
 };
 pub use redacted::Redacted;

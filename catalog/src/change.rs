@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
+use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, Relation, Role, Schema, SystemObject, Table, View};
+use crate::model::{Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, View};
 use crate::snapshot::Snapshot;
 
 /// One change. Putting adds an object or replaces the one with its identifier.
@@ -25,6 +25,8 @@ pub(crate) enum Change {
     DropRelation(TableId),
     PutMaskingPolicy(Arc<MaskingPolicy>),
     DropMaskingPolicy(MaskingPolicyId),
+    PutPolicyTest(Arc<PolicyTest>),
+    DropPolicyTest(PolicyTestId),
     /// All grants on something of the server's own; none forgets it.
     PutSystemGrants {
         object: SystemObject,
@@ -54,6 +56,11 @@ impl Snapshot {
                 Arc::make_mut(&mut self.masking_policies).put(Arc::clone(policy))
             }
             Change::DropMaskingPolicy(id) => Arc::make_mut(&mut self.masking_policies).remove(*id),
+            Change::PutPolicyTest(test) => {
+                self.check_given_out(test.id.0)?;
+                Arc::make_mut(&mut self.policy_tests).put(Arc::clone(test))
+            }
+            Change::DropPolicyTest(id) => Arc::make_mut(&mut self.policy_tests).remove(*id),
             Change::PutSystemGrants { object, grants } => {
                 let all = Arc::make_mut(&mut self.system_grants);
                 if grants.is_empty() {

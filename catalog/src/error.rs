@@ -97,6 +97,8 @@ pub enum ObjectKind {
     Policy,
     /// A masking policy.
     MaskingPolicy,
+    /// A policy test.
+    PolicyTest,
     /// A function.
     Function,
     /// A location of files.
@@ -115,6 +117,7 @@ impl fmt::Display for ObjectKind {
             Self::View => "view",
             Self::Policy => "policy",
             Self::MaskingPolicy => "masking policy",
+            Self::PolicyTest => "policy test",
             Self::Function => "function",
             Self::Storage => "storage",
             Self::BreakGlass => "break glass",
@@ -125,9 +128,13 @@ impl fmt::Display for ObjectKind {
 impl ObjectKind {
     fn duplicate(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Function | Self::Storage | Self::BreakGlass => {
-                SqlState::DUPLICATE_OBJECT
-            }
+            Self::Role
+            | Self::Policy
+            | Self::MaskingPolicy
+            | Self::PolicyTest
+            | Self::Function
+            | Self::Storage
+            | Self::BreakGlass => SqlState::DUPLICATE_OBJECT,
             Self::Schema => SqlState::DUPLICATE_SCHEMA,
             Self::Relation | Self::Table | Self::View => SqlState::DUPLICATE_TABLE,
         }
@@ -135,7 +142,7 @@ impl ObjectKind {
 
     fn undefined(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Storage | Self::BreakGlass => {
+            Self::Role | Self::Policy | Self::MaskingPolicy | Self::PolicyTest | Self::Storage | Self::BreakGlass => {
                 SqlState::UNDEFINED_OBJECT
             }
             Self::Function => SqlState::UNDEFINED_FUNCTION,

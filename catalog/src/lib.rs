@@ -23,13 +23,14 @@ mod store;
 
 pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
 pub use draft::{
-    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewView, Revocation,
+    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewPolicyTest, NewRole, NewTable, NewView,
+    Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use model::{
-    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
-    Schema, Securable, SystemObject, Table, View,
+    Column, Expectation, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyTest, Privilege,
+    Relation, Role, RowPolicy, Schema, Securable, SystemObject, Table, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

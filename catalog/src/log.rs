@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, Role, Schema, SystemObject, Table, View};
+use crate::model::{Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
@@ -61,6 +61,8 @@ pub(crate) struct Image {
     views: Vec<Arc<View>>,
     #[serde(default)]
     system_grants: Vec<(SystemObject, Vec<Grant>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    policy_tests: Vec<Arc<PolicyTest>>,
 }
 
 /// An object's second line.
@@ -162,6 +164,7 @@ impl Image {
                 .system_objects()
                 .map(|(object, grants)| (object.clone(), grants.to_vec()))
                 .collect(),
+            policy_tests: snapshot.policy_tests().cloned().collect(),
         }
     }
 
@@ -177,6 +180,7 @@ impl Image {
             .chain(self.masking_policies.into_iter().map(Change::PutMaskingPolicy))
             .chain(self.tables.into_iter().map(Change::PutTable))
             .chain(self.views.into_iter().map(Change::PutView))
+            .chain(self.policy_tests.into_iter().map(Change::PutPolicyTest))
             .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }));
         for object in objects {
             snapshot.apply(&object)?;

@@ -8,12 +8,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, RoleId, SchemaId, TableId};
+use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
-use crate::model::{Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, SystemObject, Table, View};
+use crate::model::{
+    Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, View,
+};
 use crate::name::quote_identifier;
 
 /// The first identifier, PostgreSQL's `FirstNormalObjectId`: identifiers can serve as OIDs beside the system's own.
@@ -63,6 +65,7 @@ pub struct Snapshot {
     pub(crate) roles: Arc<Index<Role>>,
     pub(crate) schemas: Arc<Index<Schema>>,
     pub(crate) masking_policies: Arc<Index<MaskingPolicy>>,
+    pub(crate) policy_tests: Arc<Index<PolicyTest>>,
     pub(crate) relations: Arc<Relations>,
     pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
 }
@@ -114,6 +117,23 @@ impl Snapshot {
     /// All masking policies, in name order.
     pub fn masking_policies(&self) -> impl Iterator<Item = &Arc<MaskingPolicy>> {
         self.masking_policies.iter()
+    }
+
+    /// All policy tests, in name order.
+    pub fn policy_tests(&self) -> impl Iterator<Item = &Arc<PolicyTest>> {
+        self.policy_tests.iter()
+    }
+
+    /// A policy test.
+    #[must_use]
+    pub fn policy_test(&self, id: PolicyTestId) -> Option<&Arc<PolicyTest>> {
+        self.policy_tests.get(id)
+    }
+
+    /// A policy test by its name, as folded.
+    #[must_use]
+    pub fn policy_test_by_name(&self, name: &str) -> Option<&Arc<PolicyTest>> {
+        self.policy_tests.by_name(name)
     }
 
     /// A role.

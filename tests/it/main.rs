@@ -3,6 +3,7 @@
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod authorization;
 mod blocks;
 mod catalog_views;
 mod compatibility;
@@ -26,9 +27,11 @@ mod login;
 mod non_interference;
 mod peers;
 mod policies;
+mod policy_tests;
 mod protocol;
 mod roles;
 mod s3;
+mod seeing;
 mod sessions;
 mod slt;
 mod types;

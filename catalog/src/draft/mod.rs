@@ -7,6 +7,7 @@ mod column;
 mod describe;
 mod grant;
 mod policy;
+mod policy_test;
 mod relation;
 mod role;
 mod schema;
@@ -22,6 +23,7 @@ use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
 pub use describe::Described;
 pub use grant::Revocation;
 pub use policy::{CreatedPolicy, NewMaskingPolicy, NewPolicy};
+pub use policy_test::NewPolicyTest;
 pub use relation::{NewColumn, NewTable, NewView};
 pub use role::NewRole;
 

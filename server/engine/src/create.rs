@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
-use lakeward_catalog::{MaskingPolicy, Table, WriteMode};
+use lakeward_catalog::{MaskingPolicy, Snapshot, Table, WriteMode};
 use lakeward_govern::{CompileError, ResolvedTable};
 
 use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
@@ -22,7 +22,7 @@ use crate::replace::{self, Replacement};
 use crate::response::Command;
 use crate::statement::CreateTableAs;
 use crate::vantage::Vantage;
-use crate::{output, publish, resolve, version, write};
+use crate::{output, policy_tests, publish, resolve, version, write};
 
 /// A CREATE TABLE AS that is ready to run.
 pub(crate) struct CreatePlan {
@@ -121,6 +121,7 @@ pub(crate) fn ddl_context<'a>(
         reserved_urls: &parts.reserved_urls,
         note: commit_note(vantage),
         validator,
+        force: false,
     }
 }
 
@@ -166,6 +167,11 @@ impl DdlValidator for Validator<'_> {
         let qualified = DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &schema);
         let schema = qualified.map_err(|error| publish::planning(&error, None))?;
         lakeward_govern::check_row_policy(sql, &schema, &Compiler(&self.vantage.state)).map_err(|error| refused(&error))
+    }
+
+    async fn broken_test(&self, base: &Arc<Snapshot>, proposed: &Arc<Snapshot>) -> Option<(String, String)> {
+        let broken = policy_tests::first_broken(&self.vantage.session, base, proposed).await?;
+        Some((broken.name, broken.detail))
     }
 
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {

@@ -7,6 +7,7 @@
 //! library's execution error leaves.
 
 mod activity;
+mod asks;
 mod bounded;
 mod bytea;
 mod change;
@@ -31,6 +32,7 @@ mod pending;
 mod placeholder;
 mod plan;
 mod policy;
+mod policy_tests;
 mod portal;
 mod position;
 mod postgres;
@@ -45,6 +47,7 @@ mod run;
 mod session;
 mod sets;
 mod settings;
+mod simulate;
 mod spread;
 pub mod statement;
 mod stream;
@@ -53,6 +56,7 @@ mod tally;
 mod template;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod transaction;
 mod vantage;
 mod version;

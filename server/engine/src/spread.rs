@@ -47,7 +47,7 @@ fn scans(scan: &TableScan, table: TableId) -> bool {
 }
 
 /// The columns of the table that any part of a plan reads.
-fn columns_read(plan: &LogicalPlan, table: TableId) -> BTreeSet<String> {
+pub(crate) fn columns_read(plan: &LogicalPlan, table: TableId) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     // The closure never fails, so neither does the walk.
     let _ = plan.apply_with_subqueries(|node| {
@@ -62,7 +62,7 @@ fn columns_read(plan: &LogicalPlan, table: TableId) -> BTreeSet<String> {
 }
 
 /// The columns of the table that make up a column of a plan; `None`: that is not understood.
-fn origins(plan: &LogicalPlan, index: usize, table: TableId) -> Option<BTreeSet<String>> {
+pub(crate) fn origins(plan: &LogicalPlan, index: usize, table: TableId) -> Option<BTreeSet<String>> {
     match plan {
         LogicalPlan::Projection(projection) => of_expression(projection.expr.get(index)?, &projection.input, table),
         LogicalPlan::Filter(filter) => origins(&filter.input, index, table),

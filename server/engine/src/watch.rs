@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::pending::WriteRules;
+use crate::plan;
 use crate::policy::Compiler;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
@@ -21,7 +22,6 @@ use crate::statement::Statement;
 use crate::stream::AbortOnDrop;
 use crate::transaction::Saved;
 use crate::vantage::Vantage;
-use crate::{keyed, plan};
 
 /// A watch that the statement's stream and its reader ask.
 pub(crate) type SharedWatch = Arc<tokio::sync::Mutex<Watch>>;
@@ -116,13 +116,16 @@ struct Again {
 
 impl Again {
     async fn decide(&self) -> Result<(Vantage, Resolved, Decision), Error> {
-        let vantage = Vantage::take_then(&self.session, self.id, &self.then, CancellationToken::new())?;
+        let vantage = {
+            let then = (self.then.as_ref(), self.statement.simulation.as_deref());
+            Vantage::take_then(&self.session, self.id, then, CancellationToken::new())?
+        };
         if let Some(query) = self.statement.query() {
-            keyed::check(&vantage.principal, &vantage.snapshot, query)?;
+            vantage.check_keyed(query)?;
         }
         let resolved = resolve::tables(&vantage, &self.statement, &self.parameters).await?;
         for view in resolved.scope.views() {
-            keyed::check(&vantage.principal, &vantage.snapshot, view)?;
+            vantage.check_keyed(view)?;
         }
         let compiler = Compiler(&vantage.state);
         let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler);

@@ -47,7 +47,7 @@ pub fn decide(
     Ok(Decision::new(snapshot.epoch(), principal.fingerprint(), decided))
 }
 
-fn decide_table(
+pub(crate) fn decide_table(
     principal: &Principal,
     snapshot: &Snapshot,
     resolved: &ResolvedTable,

@@ -37,6 +37,7 @@ mod stamp;
 mod system_table;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod write_check;
 
 pub use access::{Access, Decision, TableDecision};
@@ -56,4 +57,5 @@ pub use privileged::PrivilegedSessions;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
 pub use stamp::Stamp;
 pub use system_table::{SystemScanExec, SystemTable};
+pub use trace::{Effect, Route, Step, Tracer};
 pub use write_check::{ChangeDecision, ChangeRequest, WriteDecision, decide_change, decide_check, hides_rows};

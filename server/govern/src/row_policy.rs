@@ -60,7 +60,7 @@ pub(crate) fn combine(
     Ok(RowCondition { filter: if is_true(&filter) { None } else { Some(filter) }, policies: names })
 }
 
-fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
+pub(crate) fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
     let command = match policy.command {
         PolicyCommand::All => true,
         PolicyCommand::Select => applies_to == Use::Read,
@@ -75,7 +75,7 @@ fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
         })
 }
 
-fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
+pub(crate) fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
     match applies_to {
         Use::Read | Use::Update | Use::Delete => policy.using.as_ref(),
         Use::Insert | Use::Updated => policy.with_check.as_ref().or(policy.using.as_ref()),

@@ -14,7 +14,7 @@ use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::Redacted;
-use lakeward_catalog::{PolicyCommand, Privilege};
+use lakeward_catalog::{Expectation, PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
@@ -168,6 +168,12 @@ pub enum Ddl {
     },
     /// DROP MASKING POLICY
     DropMaskingPolicy(Drop<String>),
+    /// CREATE POLICY TEST
+    CreatePolicyTest(CreatePolicyTest),
+    /// DROP POLICY TEST
+    DropPolicyTest(Drop<String>),
+    /// A change of policies with FORCE: whatever policy tests say.
+    Forced(Box<Ddl>),
     /// ALTER TABLE … ALTER COLUMN … SET | UNSET MASKING POLICY
     SetMask {
         /// The table.
@@ -177,6 +183,23 @@ pub enum Ddl {
         /// The policy and the columns handed to it; `None` takes the mask away.
         mask: Option<Mask>,
     },
+}
+
+impl Ddl {
+    /// Whether policy tests are run before it is committed.
+    pub(crate) fn changes_policies(&self) -> bool {
+        matches!(
+            self,
+            Self::RowSecurity { .. }
+                | Self::CreatePolicy(_)
+                | Self::AlterPolicy(_)
+                | Self::DropPolicy { .. }
+                | Self::CreateMaskingPolicy(_)
+                | Self::AlterMaskingPolicy { .. }
+                | Self::DropMaskingPolicy(_)
+                | Self::SetMask { .. }
+        )
+    }
 }
 
 /// A role, as statements name one.
@@ -454,6 +477,21 @@ pub struct CreateMaskingPolicy {
     pub body: Redacted<String>,
 }
 
+/// CREATE POLICY TEST.
+#[derive(Debug)]
+pub struct CreatePolicyTest {
+    /// Its name.
+    pub name: String,
+    /// As whom.
+    pub role: String,
+    /// Attributes over the role's own.
+    pub attributes: BTreeMap<String, Redacted<String>>,
+    /// The query, as it was typed.
+    pub query: Redacted<String>,
+    /// What must come of it.
+    pub expectation: Expectation,
+}
+
 /// A mask to be set.
 #[derive(Debug)]
 pub struct Mask {
@@ -498,6 +536,9 @@ impl std::fmt::Debug for Ddl {
             Self::AlterMaskingPolicy { .. } => "AlterMaskingPolicy",
             Self::DropMaskingPolicy(_) => "DropMaskingPolicy",
             Self::SetMask { .. } => "SetMask",
+            Self::CreatePolicyTest(_) => "CreatePolicyTest",
+            Self::DropPolicyTest(_) => "DropPolicyTest",
+            Self::Forced(_) => "Forced",
         })
     }
 }

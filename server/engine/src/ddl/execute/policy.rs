@@ -17,7 +17,7 @@ use crate::statement::Name;
 
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicy) -> Result<Command, Error> {
     check_expressions(context, &create.table, [create.using.as_ref(), create.with_check.as_ref()]).await?;
-    context.command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, create)).await
+    context.policy_command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, create)).await
 }
 
 fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create: &CreatePolicy) -> Edited {
@@ -57,7 +57,7 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
 pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Result<Command, Error> {
     check_expressions(context, &alter.table, [alter.using.as_ref(), alter.with_check.as_ref()]).await?;
     context
-        .command("ALTER POLICY", |draft, acting| {
+        .policy_command("ALTER POLICY", |draft, acting| {
             let table = governed(context, draft, acting, &alter.table)?;
             let policy = policy(&table, &alter.name)?;
             check_clauses(policy.command, alter)?;
@@ -109,7 +109,7 @@ pub(super) async fn drop(
     if_exists: bool,
 ) -> Result<Command, Error> {
     context
-        .command("DROP POLICY", |draft, acting| {
+        .policy_command("DROP POLICY", |draft, acting| {
             let mut notices = Vec::new();
             let found = governed(context, draft, acting, table);
             let Some(table) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
@@ -128,7 +128,7 @@ pub(super) async fn row_security(
     enable: Option<bool>,
 ) -> Result<Command, Error> {
     context
-        .command("ALTER TABLE", |draft, acting| {
+        .policy_command("ALTER TABLE", |draft, acting| {
             let mut notices = Vec::new();
             let found = governed(context, draft, acting, name);
             let Some(table) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };

@@ -29,6 +29,10 @@ impl DdlValidator for Planner {
         if sql == "bad" { Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist")) } else { Ok(()) }
     }
 
+    async fn broken_test(&self, _: &Arc<Snapshot>, _: &Arc<Snapshot>) -> Option<(String, String)> {
+        None
+    }
+
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
         if policy.body.expose() == "bad" {
             Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist"))

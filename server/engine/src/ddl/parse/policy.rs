@@ -25,9 +25,6 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
             return create_mask(cursor, or_replace).map(Some);
         }
     }
-    if cursor.sees(&["create", "policy", "test"]) && !cursor.peek_ahead(3).is_some_and(|next| next.is_word("on")) {
-        return Ok(None);
-    }
     for (words, or_replace) in [(&["create", "policy"][..], false), (&["create", "or", "replace", "policy"], true)] {
         if cursor.accept(words) {
             return create(cursor, or_replace).map(Some);
@@ -75,9 +72,6 @@ fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Parsed, Error> {
 fn no_extension(cursor: &Cursor<'_>) -> Result<(), Error> {
     if cursor.sees(&["shadow"]) {
         return Err(cursor.unsupported("SHADOW", "Leave it out."));
-    }
-    if cursor.sees(&["force"]) {
-        return Err(cursor.unsupported("FORCE", "Leave it out: there are no policy tests."));
     }
     Ok(())
 }
@@ -148,7 +142,8 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
             policy.grantees = Some(cursor.list(grantee_name)?);
         }
         (policy.using, policy.with_check) = expressions(cursor)?;
-        if policy.grantees.is_none() && policy.using.is_none() && policy.with_check.is_none() && cursor.is_done() {
+        let ends = cursor.is_done() || cursor.sees(&["force"]);
+        if policy.grantees.is_none() && policy.using.is_none() && policy.with_check.is_none() && ends {
             return Err(cursor.error());
         }
     }
@@ -161,9 +156,6 @@ fn drop(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     ahead.expect(&["drop", "policy"])?;
     let if_exists = ahead.if_exists();
     let name = ahead.identifier()?;
-    if name == "test" && !ahead.sees(&["on"]) {
-        return Ok(None);
-    }
     ahead.expect(&["on"])?;
     let table = ahead.name()?;
     restrict(&mut ahead)?;

@@ -33,8 +33,9 @@ pub(super) fn pg_stat_activity(viewer: &Viewer) -> Rows {
 }
 
 fn activity_row(viewer: &Viewer, seen: &Seen) -> Vec<Cell> {
-    let own = viewer.principal.session_role == seen.role;
-    let privileged = own || viewer.is_operator() || viewer.principal.effective_roles.contains(&seen.role);
+    let own = !viewer.simulated && viewer.principal.session_role == seen.role;
+    let member = viewer.principal.effective_roles.contains(&seen.role);
+    let privileged = !viewer.simulated && (own || viewer.is_operator() || member);
     let (address, port) = seen.client_addr.rsplit_once(':').unwrap_or((&seen.client_addr, ""));
     let since = seen.latest.as_ref().map(|(since, ..)| since.timestamp_micros());
     let query = match &seen.latest {
