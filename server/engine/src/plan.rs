@@ -19,10 +19,10 @@ use crate::resolve::Resolved;
 use crate::response::RowTag;
 use crate::sets::Sets;
 use crate::statement::{CopyOptions, CursorStatement, Kind, Statement, Transaction};
-use crate::system;
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
+use crate::{simulate, system};
 
 /// A statement that is ready to be begun and started.
 pub(crate) struct Planned {
