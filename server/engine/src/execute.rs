@@ -94,7 +94,7 @@ pub(crate) async fn start(
                 Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
             }
             Kind::RunPolicyTests => {
-                let batch = match Box::pin(tested(&vantage, &ending)).await {
+                let batch = match Box::pin(tested(&vantage, ending.durable())).await {
                     Ok(batch) => batch,
                     Err(error) => return Err(refuse(ending, error)),
                 };
@@ -187,8 +187,8 @@ async fn cursor_command(session: &Session, statement: &CursorStatement) -> Resul
 }
 
 /// Runs the policy tests, once it is on record that somebody asked.
-async fn tested(vantage: &Vantage, ending: &Ending) -> Result<RecordBatch, Error> {
-    if let Some(durable) = ending.durable() {
+async fn tested(vantage: &Vantage, durable: Option<lakeward_audit::Durable>) -> Result<RecordBatch, Error> {
+    if let Some(durable) = durable {
         durable.await.map_err(|error| Error::from_coded(&error))?;
     }
     policy_tests::run_all(vantage).await

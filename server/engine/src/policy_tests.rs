@@ -60,7 +60,8 @@ pub(crate) fn schema() -> SchemaRef {
 /// None but the server's own fault: what fails in a test is its verdict.
 pub(crate) async fn run_all(vantage: &Vantage) -> Result<RecordBatch, Error> {
     let mut verdicts = Vec::new();
-    for test in vantage.snapshot.policy_tests() {
+    let tests: Vec<Arc<PolicyTest>> = vantage.snapshot.policy_tests().cloned().collect();
+    for test in &tests {
         verdicts.push(run_one(&vantage.session, &vantage.snapshot, test).await);
     }
     let names: StringArray = verdicts.iter().map(|verdict| Some(verdict.name.as_str())).collect();
@@ -76,7 +77,8 @@ pub(crate) async fn first_broken(
     base: &Arc<Snapshot>,
     proposed: &Arc<Snapshot>,
 ) -> Option<Verdict> {
-    for test in base.policy_tests() {
+    let tests: Vec<Arc<PolicyTest>> = base.policy_tests().cloned().collect();
+    for test in &tests {
         let after = run_one(session, proposed, test).await;
         if !after.passed && run_one(session, base, test).await.passed {
             return Some(after);
@@ -222,7 +224,7 @@ async fn observe(vantage: Vantage, test: &PolicyTest) -> Result<Seen, Error> {
         Expectation::Rows(count) => rows(plan, *count).await.map(Seen::Rows),
         Expectation::Denied => rows(plan, u64::MAX).await.map(Seen::Rows),
     };
-    let sqlstate = seen.as_ref().map_or_else(Coded::sqlstate, |_| SqlState::SUCCESS);
+    let sqlstate = seen.as_ref().map_or_else(|error: &Error| error.sqlstate(), |_| SqlState::SUCCESS);
     // No row leaves.
     begun.end(Outcome { sqlstate, rows: 0, bytes: 0 });
     seen

@@ -213,7 +213,7 @@ fn used(
         _ => planner.logical(query, Vec::new())?,
     };
     let scanned = planner.scanned(logical, &sets.first)?;
-    let of = |table: &Arc<lakeward_govern::TableDecision>| {
+    let of = |table: &Arc<lakeward_govern::TableDecision>| -> BTreeSet<String> {
         let version = i64::try_from(table.version).ok();
         let scans = scanned.iter().filter(|scan| scan.name == table.qualified_name && scan.version == version);
         scans.flat_map(|scan| scan.projected.iter().chain(&scan.filtered)).cloned().collect()
@@ -344,7 +344,7 @@ fn document(vantage: &Vantage, lines: &[Line]) -> Result<RecordBatch, Error> {
 }
 
 fn table_document(name: &str, lines: &[Line]) -> Value {
-    let of_table = || lines.iter().filter(|(table, _)| table == name).map(|(_, step)| step);
+    let of_table = || lines.iter().filter(move |(table, _)| table == name).map(|(_, step)| step);
     let of_rows: Vec<&Step> = of_table().filter(|step| step.column.is_none()).collect();
     let effect = of_rows.iter().map(|step| step.effect).max().unwrap_or(Effect::Allow);
     let mut policies: Vec<&String> = Vec::new();

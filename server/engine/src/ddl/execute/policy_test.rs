@@ -22,9 +22,10 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicyTest) 
         .command("CREATE POLICY TEST", |draft, acting| {
             must_test(acting)?;
             simulate::principal(draft, context.principal, &simulation).map_err(refused)?;
+            let role = actor::role(draft, &create.role)?.id;
             draft.create_policy_test(NewPolicyTest {
                 name: create.name.clone(),
-                role: actor::role(draft, &create.role)?.id,
+                role,
                 attributes: create.attributes.clone(),
                 query: create.query.clone(),
                 search_path: context.search_path.to_vec(),

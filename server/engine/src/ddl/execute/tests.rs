@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, Redacted, SqlState};
-use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, Privilege, Table};
+use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, Privilege, Snapshot, Table};
 use lakeward_govern::Principal;
 
 use super::{DdlContext, DdlValidator, execute};
@@ -90,6 +90,7 @@ impl World {
             reserved_urls: &["memory://lake/catalog/".to_owned()],
             note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
             validator: &Planner,
+            force: false,
         };
         execute(&context, &ddl).await
     }

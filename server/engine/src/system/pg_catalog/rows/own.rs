@@ -150,7 +150,7 @@ fn seen_table<'a>(viewer: &'a Viewer, name: &Name) -> Result<&'a Table, Error> {
         || crate::metadata::sees(&viewer.snapshot, &viewer.principal, &found);
     match found {
         Relation::Table(_) | Relation::View(_) if !known => Err(Error::denied("table", &name.name)),
-        Relation::Table(table) => viewer.snapshot.table(table.id).map(AsRef::as_ref).ok_or_else(missing),
+        Relation::Table(table) => viewer.snapshot.table(table.id).map(|table| &**table).ok_or_else(missing),
         Relation::View(view) => {
             let message = format!("\"{}\" is not a table", view.name);
             let hint = "Policies are on the tables that a view reads; EXPLAIN (POLICIES) of a query of it tells them.";
