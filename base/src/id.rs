@@ -49,6 +49,10 @@ number_id!(
     PolicyTestId(u64)
 );
 number_id!(
+    /// A tag.
+    TagId(u64)
+);
+number_id!(
     /// The catalog's version: the policy epoch that the audit records.
     Epoch(u64)
 );

@@ -17,6 +17,6 @@ pub use code::{Coded, GrpcCode, SqlState};
 pub use fault::FunctionError;
 pub use id::{
     ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, PolicyTestId, RoleId, SchemaId, SessionId, StatementId,
-    TableId,
+    TableId, TagId,
 };
 pub use redacted::Redacted;

@@ -1,6 +1,7 @@
 //! TPC-H: 22 queries over Delta tables, through the PostgreSQL protocol and through Flight SQL, by a role without
 //! restrictions and by one with a row policy that is always true and a mask on each table, against plain DataFusion with
-//! the same reader of the same files.
+//! the same reader of the same files, and, where `LAKEWARD_BENCH_PYTHON` names a Python with the package `duckdb`, beside
+//! DuckDB over the same files.
 //!
 //! All sides are asked in turns. The figures through the servers hold everything: the audit record, TLS, and rows on the
 //! wire. The last line is the geometric mean of the ratios.
@@ -8,6 +9,8 @@
 //! `cargo bench --workspace --bench tpch [-- hundredths of the scale factor [rounds]]`
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
 
+#[path = "tpch/duck.rs"]
+mod duck;
 #[path = "tpch/lake.rs"]
 mod lake;
 mod rivals;
@@ -20,6 +23,7 @@ use futures::TryStreamExt;
 use tokio_postgres::Client;
 use tonic::transport::Channel;
 
+use duck::Duck;
 use lake::{Lake, TABLES};
 use rivals::harness::{Psql, Server, flight, init};
 use rivals::{PASSWORD, median, ms, numbers};
@@ -78,9 +82,10 @@ struct Sides {
     plain: SessionContext,
     pg: [Client; 2],
     flight: [FlightSqlServiceClient<Channel>; 2],
+    duck: Option<Duck>,
 }
 
-const TITLES: [&str; 4] = ["pg", "pg, policy and mask", "Flight", "Flight, policy and mask"];
+const TITLES: [&str; 5] = ["pg", "pg, policy and mask", "Flight", "Flight, policy and mask", "DuckDB"];
 
 impl Sides {
     async fn open(lake: &Lake, server: &Server) -> Self {
@@ -91,20 +96,25 @@ impl Sides {
             plain: lake.plain().await,
             pg: [server.connect("admin", PASSWORD).await, server.connect("analyst", PASSWORD).await],
             flight: [login("admin").await.unwrap(), login("analyst").await.unwrap()],
+            duck: Duck::start(&TABLES.map(|table| (table, lake.location(table)))),
         }
     }
 
     /// Rows and milliseconds of each side: DataFusion, then as in `TITLES`.
-    async fn ask(&mut self, sql: &str) -> [(usize, f64); 5] {
-        let mut told = [(0, 0.0); 5];
-        for (side, slot) in told.iter_mut().enumerate() {
+    async fn ask(&mut self, sql: &str) -> [(usize, f64); 6] {
+        let mut told = [(0, f64::NAN); 6];
+        for side in 0..told.len() {
             let begun = Instant::now();
             let rows = match side {
                 0 => by_hand(&self.plain, sql).await,
                 1 | 2 => over_pg(&self.pg[side - 1], sql).await,
+                5 => {
+                    told[5] = self.duck.as_mut().map_or((told[0].0, f64::NAN), |duck| duck.ask(sql));
+                    continue;
+                }
                 _ => over_flight(&mut self.flight[side - 3], sql).await,
             };
-            *slot = (rows, ms(begun.elapsed()));
+            told[side] = (rows, ms(begun.elapsed()));
         }
         told
     }
@@ -129,11 +139,12 @@ async fn measure(lake: &Lake, server: &Server, hundredths: u64, rounds: u64) {
         hundredths / 100,
         hundredths % 100
     );
-    println!("| query | DataFusion | {} |\n|---|---|---|---|---|---|", TITLES.join(" | "));
-    let mut logs = [0.0; 4];
+    println!("DuckDB: {}\n", sides.duck.as_ref().map_or("not asked", |duck| &duck.version));
+    println!("| query | DataFusion | {} |\n|---|---|---|---|---|---|---|", TITLES.join(" | "));
+    let mut logs = [0.0; 5];
     let queries: Vec<&str> = QUERIES.split(";\n").map(str::trim).filter(|query| !query.is_empty()).collect();
     for (place, query) in queries.iter().enumerate() {
-        let mut times: [Vec<f64>; 5] = Default::default();
+        let mut times: [Vec<f64>; 6] = Default::default();
         for round in 0..=rounds {
             let told = sides.ask(query).await;
             assert!(told.iter().all(|(rows, _)| *rows == told[0].0), "query {}: all answer alike: {told:?}", place + 1);

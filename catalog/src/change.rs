@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId};
+use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, View};
+use crate::model::{Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, Tag, View};
 use crate::snapshot::Snapshot;
 
 /// One change. Putting adds an object or replaces the one with its identifier.
@@ -27,6 +27,8 @@ pub(crate) enum Change {
     DropMaskingPolicy(MaskingPolicyId),
     PutPolicyTest(Arc<PolicyTest>),
     DropPolicyTest(PolicyTestId),
+    PutTag(Arc<Tag>),
+    DropTag(TagId),
     /// All grants on something of the server's own; none forgets it.
     PutSystemGrants {
         object: SystemObject,
@@ -61,6 +63,11 @@ impl Snapshot {
                 Arc::make_mut(&mut self.policy_tests).put(Arc::clone(test))
             }
             Change::DropPolicyTest(id) => Arc::make_mut(&mut self.policy_tests).remove(*id),
+            Change::PutTag(tag) => {
+                self.check_given_out(tag.id.0)?;
+                Arc::make_mut(&mut self.tags).put(Arc::clone(tag))
+            }
+            Change::DropTag(id) => Arc::make_mut(&mut self.tags).remove(*id),
             Change::PutSystemGrants { object, grants } => {
                 let all = Arc::make_mut(&mut self.system_grants);
                 if grants.is_empty() {

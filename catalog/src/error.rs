@@ -99,6 +99,8 @@ pub enum ObjectKind {
     MaskingPolicy,
     /// A policy test.
     PolicyTest,
+    /// A tag.
+    Tag,
     /// A function.
     Function,
     /// A location of files.
@@ -118,6 +120,7 @@ impl fmt::Display for ObjectKind {
             Self::Policy => "policy",
             Self::MaskingPolicy => "masking policy",
             Self::PolicyTest => "policy test",
+            Self::Tag => "tag",
             Self::Function => "function",
             Self::Storage => "storage",
             Self::BreakGlass => "break glass",
@@ -132,6 +135,7 @@ impl ObjectKind {
             | Self::Policy
             | Self::MaskingPolicy
             | Self::PolicyTest
+            | Self::Tag
             | Self::Function
             | Self::Storage
             | Self::BreakGlass => SqlState::DUPLICATE_OBJECT,
@@ -142,9 +146,13 @@ impl ObjectKind {
 
     fn undefined(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::PolicyTest | Self::Storage | Self::BreakGlass => {
-                SqlState::UNDEFINED_OBJECT
-            }
+            Self::Role
+            | Self::Policy
+            | Self::MaskingPolicy
+            | Self::PolicyTest
+            | Self::Tag
+            | Self::Storage
+            | Self::BreakGlass => SqlState::UNDEFINED_OBJECT,
             Self::Function => SqlState::UNDEFINED_FUNCTION,
             Self::Schema => SqlState::INVALID_SCHEMA_NAME,
             Self::Relation | Self::Table | Self::View => SqlState::UNDEFINED_TABLE,
@@ -296,6 +304,17 @@ pub enum CatalogError {
     /// The clauses of a row policy contradict each other.
     #[error("{0}")]
     PolicyClauses(&'static str),
+    /// A tag cannot have the value.
+    #[error("{message}")]
+    TagValue {
+        /// One line.
+        message: String,
+        /// What it can have.
+        detail: String,
+    },
+    /// A mask's type is not its column's.
+    #[error("{0}")]
+    MaskType(String),
     /// A definition contradicts itself or what exists.
     #[error("{0}")]
     InvalidDefinition(String),
@@ -387,6 +406,7 @@ impl CatalogError {
     fn explain(&self) -> (Option<String>, Option<&'static str>) {
         match self {
             Self::InUse { detail, hint, .. } => (Some(detail.clone()), *hint),
+            Self::TagValue { detail, .. } => (Some(detail.clone()), None),
             Self::Reserved { detail, .. } => (Some((*detail).to_owned()), None),
             Self::LocationOverlaps { table } => {
                 (Some(format!("It is equal to, above or below the location of table {table}.")), None)
@@ -416,6 +436,7 @@ impl CatalogError {
             | Self::LocationReserved
             | Self::InvalidLocation(_)
             | Self::PolicyClauses(_)
+            | Self::MaskType(_)
             | Self::InvalidDefinition(_)
             | Self::InvalidTable(_)
             | Self::Unsupported(_)
@@ -451,13 +472,16 @@ impl Coded for CatalogError {
             Self::GrantOption(_) | Self::MembershipCycle { .. } => SqlState::INVALID_GRANT_OPERATION,
             Self::Reserved { .. } => SqlState::RESERVED_NAME,
             Self::InvalidName { .. } => SqlState::INVALID_NAME,
+            Self::MaskType(_) => SqlState::DATATYPE_MISMATCH,
             Self::InvalidDefinition(_) => SqlState::INVALID_OBJECT_DEFINITION,
             Self::InvalidTable(_) => SqlState::INVALID_TABLE_DEFINITION,
             Self::InvalidGrant { .. } => SqlState::WRONG_OBJECT_TYPE,
             Self::NotGrantable { .. } | Self::Unsupported(_) | Self::NewerFormat { .. } => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
-            Self::InvalidLocation(_) | Self::EpochNotFound { .. } => SqlState::INVALID_PARAMETER_VALUE,
+            Self::InvalidLocation(_) | Self::EpochNotFound { .. } | Self::TagValue { .. } => {
+                SqlState::INVALID_PARAMETER_VALUE
+            }
             Self::PolicyClauses(_) => SqlState::SYNTAX_ERROR,
             Self::Refused(error) => error.sqlstate(),
             Self::OutOfIdentifiers => SqlState::PROGRAM_LIMIT_EXCEEDED,

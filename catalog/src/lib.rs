@@ -14,6 +14,7 @@ mod error;
 mod index;
 mod location;
 mod log;
+mod mask;
 mod model;
 mod name;
 mod row_change;
@@ -23,14 +24,15 @@ mod store;
 
 pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
 pub use draft::{
-    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewPolicyTest, NewRole, NewTable, NewView,
-    Revocation,
+    CreatedPolicy, Described, Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewPolicyTest, NewRole, NewTable, NewTag,
+    NewView, Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
+pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
     Column, Expectation, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyTest, Privilege,
-    Relation, Role, RowPolicy, Schema, Securable, SystemObject, Table, View,
+    Relation, Role, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, View};
+use crate::model::{Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, Tag, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// How many entries are fetched at once.
 const FETCH_AHEAD: usize = 16;
 
@@ -57,6 +57,8 @@ pub(crate) struct Image {
     roles: Vec<Arc<Role>>,
     schemas: Vec<Arc<Schema>>,
     masking_policies: Vec<Arc<MaskingPolicy>>,
+    #[serde(default)]
+    tags: Vec<Arc<Tag>>,
     tables: Vec<Arc<Table>>,
     views: Vec<Arc<View>>,
     #[serde(default)]
@@ -158,6 +160,7 @@ impl Image {
             roles: snapshot.roles().cloned().collect(),
             schemas: snapshot.schemas().cloned().collect(),
             masking_policies: snapshot.masking_policies().cloned().collect(),
+            tags: snapshot.tags().cloned().collect(),
             tables: snapshot.tables().cloned().collect(),
             views: snapshot.views().cloned().collect(),
             system_grants: snapshot
@@ -178,6 +181,7 @@ impl Image {
         let objects = (self.roles.into_iter().map(Change::PutRole))
             .chain(self.schemas.into_iter().map(Change::PutSchema))
             .chain(self.masking_policies.into_iter().map(Change::PutMaskingPolicy))
+            .chain(self.tags.into_iter().map(Change::PutTag))
             .chain(self.tables.into_iter().map(Change::PutTable))
             .chain(self.views.into_iter().map(Change::PutView))
             .chain(self.policy_tests.into_iter().map(Change::PutPolicyTest))

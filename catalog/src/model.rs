@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, PolicyTestId, Redacted, RoleId, SchemaId, TableId};
+use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, PolicyTestId, Redacted, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::scram::ScramVerifier;
@@ -164,8 +164,11 @@ pub struct Column {
     pub name: String,
     /// The SQL type as users write and see it, e.g. `bigint`, `timestamp`, `numeric(10,2)`.
     pub sql_type: String,
-    /// The mask that is set on it.
+    /// The mask that is set on it. What holds is [`Snapshot::mask_of`](crate::Snapshot::mask_of), which knows tags too.
     pub mask: Option<MaskBinding>,
+    /// Its tags, and the value of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<TagId, String>,
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -244,6 +247,22 @@ pub struct MaskingPolicy {
     pub returns: String,
     /// SQL text of the body.
     pub body: Redacted<String>,
+    /// Who made it.
+    pub owner: RoleId,
+}
+
+/// A tag: what columns are marked with, and, for some of its values, the mask of every column that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tag {
+    /// Stable identifier.
+    pub id: TagId,
+    /// Name, unique in the catalog.
+    pub name: String,
+    /// The only values that it can have, in the order in which they were given; `None` allows all.
+    pub allowed_values: Option<Vec<String>>,
+    /// The masking policies that its values bring along.
+    pub masks: BTreeMap<String, MaskingPolicyId>,
     /// Who made it.
     pub owner: RoleId,
 }

@@ -56,6 +56,7 @@ fn check_reserved(kind: ObjectKind, name: &str) -> Result<(), CatalogError> {
         | ObjectKind::Policy
         | ObjectKind::MaskingPolicy
         | ObjectKind::PolicyTest
+        | ObjectKind::Tag
         | ObjectKind::Function
         | ObjectKind::Storage
         | ObjectKind::BreakGlass => Ok(()),

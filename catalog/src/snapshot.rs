@@ -8,13 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId};
+use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
 use crate::model::{
-    Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, View,
+    Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, Tag, View,
 };
 use crate::name::quote_identifier;
 
@@ -66,6 +66,7 @@ pub struct Snapshot {
     pub(crate) schemas: Arc<Index<Schema>>,
     pub(crate) masking_policies: Arc<Index<MaskingPolicy>>,
     pub(crate) policy_tests: Arc<Index<PolicyTest>>,
+    pub(crate) tags: Arc<Index<Tag>>,
     pub(crate) relations: Arc<Relations>,
     pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
 }
@@ -134,6 +135,23 @@ impl Snapshot {
     #[must_use]
     pub fn policy_test_by_name(&self, name: &str) -> Option<&Arc<PolicyTest>> {
         self.policy_tests.by_name(name)
+    }
+
+    /// All tags, in name order.
+    pub fn tags(&self) -> impl Iterator<Item = &Arc<Tag>> {
+        self.tags.iter()
+    }
+
+    /// A tag.
+    #[must_use]
+    pub fn tag(&self, id: TagId) -> Option<&Arc<Tag>> {
+        self.tags.get(id)
+    }
+
+    /// A tag by its name, as folded.
+    #[must_use]
+    pub fn tag_by_name(&self, name: &str) -> Option<&Arc<Tag>> {
+        self.tags.by_name(name)
     }
 
     /// A role.

@@ -29,6 +29,7 @@ const SETUP: &str = "
     CREATE MASKING POLICY unused AS (val text) RETURNS text -> mask_null(val);
     ALTER TABLE t ALTER COLUMN c SET MASKING POLICY m;
     CREATE POLICY TEST standing AS ROLE reader QUERY $$SELECT a FROM t$$ EXPECT SOME ROWS;
+    CREATE TAG phi;
     CREATE SCHEMA lab; CREATE SCHEMA empty;
     GRANT SELECT ON t TO reader, free; GRANT SELECT (a) ON t TO columns; GRANT SELECT, INSERT, UPDATE, DELETE ON t TO writer;
     GRANT SELECT ON v TO reader;
@@ -111,6 +112,10 @@ const ACTIONS: &[(&str, &str)] = &[
     ("ALTER MASKING POLICY unused SET BODY -> mask_null(val)", ""),
     ("DROP MASKING POLICY unused", "CREATE MASKING POLICY unused AS (val text) RETURNS text -> mask_null(val)"),
     ("ALTER TABLE t ALTER COLUMN c UNSET MASKING POLICY", "ALTER TABLE t ALTER COLUMN c SET MASKING POLICY m"),
+    ("CREATE TAG made", "DROP TAG made"),
+    ("ALTER TAG phi SET MASKING POLICY m FOR VALUE 'x'", "ALTER TAG phi UNSET MASKING POLICY FOR VALUE 'x'"),
+    ("ALTER TABLE t ALTER COLUMN b SET TAG phi = 'y'", "ALTER TABLE t ALTER COLUMN b UNSET TAG phi"),
+    ("DROP TAG phi", "CREATE TAG phi"),
     ("CREATE POLICY TEST made AS ROLE reader QUERY $$SELECT 1$$ EXPECT SOME ROWS", "DROP POLICY TEST made"),
     (
         "DROP POLICY TEST standing",

@@ -110,6 +110,8 @@ fn each_sees_what_it_may_know() {
     let tables = "SELECT table_name, version, files, bytes IS NOT NULL, comment FROM system.tables";
     assert_eq!(admin.rows(tables), "p|1|1|t|who is here");
     assert_eq!(ben.rows(tables), "p|1||f|who is here", "how much there is tells of rows that are hidden");
+    let asked = "SELECT EXISTS (SELECT 1 FROM system.tables), (SELECT max(version) FROM system.tables)";
+    assert_eq!(admin.rows(asked), "t|1", "in a subquery it has its rows, too");
     lab.psql("admin").rows("CREATE ROLE cat LOGIN PASSWORD 'secret'; REVOKE INSERT ON p FROM PUBLIC");
     let cat = lab.psql("cat");
     for sql in [

@@ -44,6 +44,13 @@ fn results_too_large_for_memory_are_refused_before_they_are_made() {
         "SELECT generate_series(1, 1500000000)",
         "SELECT sum(length(repeat('x', heart_rate * 1000000))) FROM vitals",
         "SELECT sum(length(concat(repeat('x', 10000000), heart_rate))) FROM vitals",
+        "SELECT array_to_string(array_repeat(1, 1000000), repeat('x', 1000000))",
+        "SELECT concat_ws(repeat('x', 200000000), 'a', 'b', 'c')",
+        "SELECT format(repeat('%1$s', 1000000), repeat('x', 1000000))",
+        r"SELECT regexp_replace(repeat('a', 1000000), '.*', repeat('\&', 1000000))",
+        "SELECT sum(length(regexp_replace(repeat('a', 1000) || heart_rate, 'a', repeat('x', 60000), 'g'))) FROM vitals",
+        "SELECT cardinality(regexp_split_to_array(repeat('ab', 20000000), 'b'))",
+        "SELECT jsonb_array_length(('[1' || repeat(',1', 3000000) || ']')::jsonb)",
     ] {
         let asked = Instant::now();
         let (sqlstate, text) = admin.fails(sql);

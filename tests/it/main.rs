@@ -34,4 +34,5 @@ mod s3;
 mod seeing;
 mod sessions;
 mod slt;
+mod tags;
 mod types;

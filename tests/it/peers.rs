@@ -1,8 +1,7 @@
 //! The clients that people have, each with one list of deeds: connect with TLS verified, list and describe tables, every
 //! type, parameters of every type, a million rows through a cursor, cancel, an error and go on, a notice.
 //!
-//! The scripts are in `tests/peers`; each says which deed failed. They also run against PostgreSQL 15, which is how what
-//! they expect was found.
+//! The scripts are in `tests/peers`; each says which deed failed.
 
 use std::sync::OnceLock;
 

@@ -53,6 +53,23 @@ fn what_a_policy_asks_is_told_to_those_who_may_read_it() {
 }
 
 #[test]
+fn a_mask_by_a_tag_says_so() {
+    let hospital = hospital();
+    hospital.psql("admin").rows(
+        "CREATE TAG phi; ALTER TAG phi SET MASKING POLICY last1 FOR VALUE 'zip';
+         ALTER TABLE p ALTER COLUMN zip SET TAG phi = 'zip';",
+    );
+    let traced = hospital.psql("alice").rows("EXPLAIN (POLICIES) SELECT zip FROM p");
+    assert!(
+        traced.contains("p|zip|mask|last1|tag phi|masked by the masking policy of tag phi; SELECT granted"),
+        "{traced}"
+    );
+    let effective = hospital.psql("alice").rows("SHOW EFFECTIVE POLICIES ON p");
+    assert!(effective.contains("public|p|zip|last1|tag_mask||SELECT|{PUBLIC}|tag phi|enforced||admin"), "{effective}");
+    assert_eq!(hospital.psql("admin").rows("SHOW EFFECTIVE POLICIES ON p FOR ROLE admin"), "");
+}
+
+#[test]
 fn what_is_denied_is_a_row_and_what_is_unknown_an_error() {
     let hospital = hospital();
     let (admin, stranger) = (hospital.psql("admin"), hospital.psql("stranger"));

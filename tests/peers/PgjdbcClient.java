@@ -24,6 +24,7 @@ import java.util.Objects;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
+import org.postgresql.PGConnection;
 
 class PgjdbcClient {
     static final int ROWS = 1_000_000;
@@ -309,11 +310,27 @@ class PgjdbcClient {
         }
     }
 
+    /** Until a session runs something: a request to cancel that comes before changes nothing. */
+    static void awaitRunning(int id) throws InterruptedException, SQLException {
+        String sql = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid = " + id;
+        try (Connection watching = open(); Statement statement = watching.createStatement()) {
+            while (true) {
+                try (ResultSet rows = statement.executeQuery(sql)) {
+                    if (rows.next()) {
+                        return;
+                    }
+                }
+                Thread.sleep(50);
+            }
+        }
+    }
+
     static void cancel() throws Exception {
         try (Statement statement = connection.createStatement()) {
+            int id = connection.unwrap(PGConnection.class).getBackendPID();
             Thread other = new Thread(() -> {
                 try {
-                    Thread.sleep(500);
+                    awaitRunning(id);
                     statement.cancel();
                 } catch (InterruptedException | SQLException error) {
                     error.printStackTrace();

@@ -7,7 +7,8 @@ import adbc_driver_manager
 import pyarrow
 from adbc_driver_flightsql import DatabaseOptions
 
-from deeds import COLUMNS, ENDLESS, ROWS, TABLES, TYPES, VITALS, Patience, equal, later, run
+import adbc
+from deeds import COLUMNS, ROWS, TYPES, equal, run
 
 connection = None
 
@@ -30,15 +31,11 @@ def connect():
 
 
 def tables():
-    objects = connection.adbc_get_objects(depth="tables", db_schema_filter="public").read_all().to_pylist()
-    schemas = {schema["db_schema_name"]: schema for found in objects for schema in found["catalog_db_schemas"] or []}
-    equal(TABLES - {table["table_name"] for table in schemas["public"]["db_schema_tables"]}, set())
+    adbc.tables(connection)
 
 
 def describe():
-    schema = connection.adbc_get_table_schema("vitals", db_schema_filter="public")
-    equal(schema.names, VITALS)
-    equal([str(kind) for kind in schema.types], ["int64", "int32", "int32", "int32", "int32", "timestamp[us]"])
+    adbc.describe(connection)
 
 
 def types():
@@ -72,29 +69,11 @@ def a_million_rows():
 
 
 def cancel():
-    with connection.cursor() as cursor:
-        later(0.5, cursor.adbc_cancel)
-        with Patience(15):
-            try:
-                cursor.execute(ENDLESS)
-                cursor.fetchall()
-                raise AssertionError("not cancelled")
-            except adbc_driver_manager.Error as error:
-                equal(error.status_code, adbc_driver_manager.AdbcStatusCode.CANCELLED)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        equal(cursor.fetchall(), [(1,)])
+    equal(adbc.cancel(connection.cursor).status_code, adbc_driver_manager.AdbcStatusCode.CANCELLED)
 
 
 def error_and_go_on():
-    with connection.cursor() as cursor:
-        try:
-            cursor.execute("SELECT nothing FROM vitals")
-            raise AssertionError("no error")
-        except adbc_driver_manager.Error as error:
-            assert 'column "nothing" does not exist' in str(error), error
-        cursor.execute("SELECT 2")
-        equal(cursor.fetchall(), [(2,)])
+    adbc.error_and_go_on(connection.cursor)
 
 
 def close():

@@ -3,11 +3,11 @@
 import os
 from urllib.parse import quote
 
-import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as dbapi
 import pyarrow
 
-from deeds import COLUMNS, ENDLESS, ROWS, TABLES, TYPES, VITALS, Patience, equal, later, run
+import adbc
+from deeds import COLUMNS, ROWS, TYPES, VITALS, equal, run
 
 connection = None
 # The driver takes its address from an URI; what stands in libpq's variables need not be in it.
@@ -29,20 +29,13 @@ def connect():
 
 
 def tables():
-    objects = connection.adbc_get_objects(depth="tables", db_schema_filter="public").read_all().to_pylist()
-    schemas = {schema["db_schema_name"]: schema for found in objects for schema in found["catalog_db_schemas"] or []}
-    equal(TABLES - {table["table_name"] for table in schemas["public"]["db_schema_tables"]}, set())
+    adbc.tables(connection)
 
 
 def describe():
-    schema = connection.adbc_get_table_schema("vitals", db_schema_filter="public")
-    equal(schema.names, VITALS)
-    equal([str(kind) for kind in schema.types], ["int64", "int32", "int32", "int32", "int32", "timestamp[us]"])
-    filters = {"db_schema_filter": "public", "table_name_filter": "vitals"}
-    objects = connection.adbc_get_objects(depth="columns", **filters).read_all().to_pylist()
-    schemas = [schema for found in objects for schema in found["catalog_db_schemas"] or []]
-    columns = schemas[0]["db_schema_tables"][0]["table_columns"]
-    equal([column["column_name"] for column in columns], VITALS)
+    adbc.describe(connection)
+    described = adbc.public_tables(connection, "columns", table_name_filter="vitals")
+    equal([column["column_name"] for column in described[0]["table_columns"]], VITALS)
 
 
 def types():
@@ -76,30 +69,11 @@ def a_million_rows():
 
 
 def cancel():
-    with cursor() as opened:
-        later(0.5, opened.adbc_cancel)
-        with Patience(15):
-            try:
-                opened.execute(ENDLESS)
-                opened.fetchall()
-                raise AssertionError("not cancelled")
-            except adbc_driver_manager.Error as error:
-                equal(error.sqlstate, "57014")
-    with cursor() as opened:
-        opened.execute("SELECT 1")
-        equal(opened.fetchall(), [(1,)])
+    equal(adbc.cancel(cursor).sqlstate, "57014")
 
 
 def error_and_go_on():
-    with cursor() as opened:
-        try:
-            opened.execute("SELECT nothing FROM vitals")
-            raise AssertionError("no error")
-        except adbc_driver_manager.Error as error:
-            equal(error.sqlstate, "42703")
-            assert 'column "nothing" does not exist' in str(error), error
-        opened.execute("SELECT 2")
-        equal(opened.fetchall(), [(2,)])
+    equal(adbc.error_and_go_on(cursor).sqlstate, "42703")
 
 
 def close():

@@ -5,18 +5,26 @@ PGSSLROOTCERT), so that each client finds it the way its users configure it. tes
 """
 
 import datetime
+import os
 import sys
 import threading
 import time
 import traceback
 from decimal import Decimal
 
+import psycopg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 UTC = datetime.timezone.utc
 ROWS = 1_000_000
 TABLES = {"care_team", "encounters", "hospitals", "patients", "peer_types", "vitals"}
 VITALS = ["patient_id", "hospital_id", "heart_rate", "blood_pressure", "oxygen_saturation", "ts"]
+# A name that only this process' statement has.
+ENDLESS_NAME = f"endless_{os.getpid()}"
 # Far more work than anybody waits for.
-ENDLESS = "SELECT count(*) FROM vitals a, vitals b, vitals c WHERE a.heart_rate + b.heart_rate + c.heart_rate < 0"
+ENDLESS = f"SELECT count(*) AS {ENDLESS_NAME} FROM vitals a, vitals b, vitals c WHERE a.heart_rate + b.heart_rate + c.heart_rate < 0"
 
 COLUMNS = ["id", "b", "i2", "i4", "i8", "f4", "f8", "n", "t", "y", "d", "ts", "tz"]
 TYPES = [
@@ -34,11 +42,38 @@ def equal(seen, expected):
     assert seen == expected, f"expected {expected!r}, seen {seen!r}"
 
 
-def later(seconds, action):
-    """Does something in another thread after that time."""
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
+def wait_until_running():
+    """Waits until the server runs ENDLESS: a request to cancel that comes before would change nothing."""
+    running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND strpos(query, %s) > 0"
+    deadline = time.monotonic() + 60
+    with psycopg.connect(autocommit=True) as watching:
+        while watching.execute(running, (ENDLESS_NAME,)).fetchone() == (0,):
+            assert time.monotonic() < deadline, "the statement does not begin"
+            time.sleep(0.05)
+
+
+def when_running(action):
+    """Does something in another thread as soon as the server runs ENDLESS."""
+
+    def waiting():
+        wait_until_running()
+        action()
+
+    threading.Thread(target=waiting, daemon=True).start()
+
+
+def strange_authority(directory):
+    """The file of an authority that has signed nobody's certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Strangers")])
+    now = datetime.datetime.now(UTC)
+    authority = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now - datetime.timedelta(1), now + datetime.timedelta(1)
+    ).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    file = os.path.join(directory, "strangers.pem")
+    with open(file, "wb") as opened:
+        opened.write(authority.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return file
 
 
 class Patience:

@@ -31,6 +31,8 @@ pub async fn serve(batches: Vec<RecordBatch>, tls: &Path) -> String {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap().with_nodelay(Some(true));
             sender.send(incoming.local_addr().unwrap().port()).unwrap();
+            // Both kinds are compiled in; tonic takes the process's own.
+            let _ = rustls::crypto::ring::default_provider().install_default();
             Server::builder()
                 .tls_config(ServerTlsConfig::new().identity(identity))
                 .unwrap()

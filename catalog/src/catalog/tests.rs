@@ -320,13 +320,13 @@ async fn snapshots_save_work_and_are_not_relied_on() {
 async fn a_newer_format_is_refused_by_name() {
     let (store, catalog) = in_memory().await;
     add_roles(&catalog, 1).await;
-    let body = "{\"format\":3,\"version\":2,\"surprise\":true}";
+    let body = "{\"format\":4,\"version\":2,\"surprise\":true}";
     let seal = <sha2::Sha256 as sha2::Digest>::digest(body.as_bytes());
     let bytes = format!("{body}\n{{\"sha256\":\"{}\"}}\n", hex::encode(seal));
     store.put(&entry(2), bytes.into()).await.expect("put");
     let error = catalog.refresh().await.expect_err("newer");
     assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
-    assert_eq!(error.to_string(), "the catalog's log entry 2 was written by a newer version (format 3)");
+    assert_eq!(error.to_string(), "the catalog's log entry 2 was written by a newer version (format 4)");
 }
 
 #[tokio::test]

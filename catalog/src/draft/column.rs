@@ -18,7 +18,7 @@ impl Draft {
     ///
     /// # Errors
     /// 42P01 where the table does not exist, 42701 for a column that stands twice, 2BP01 where a mask is set on a column
-    /// that would go or change its type, or reads one.
+    /// that would go or change its type, or reads one, and where such a column has a tag.
     pub fn replace_columns(&mut self, id: TableId, new: &[NewColumn], version: u64) -> Result<(), CatalogError> {
         let old = Arc::clone(self.existing_table(id)?);
         let mut columns = Vec::with_capacity(new.len());
@@ -39,6 +39,7 @@ impl Draft {
         let gone = |column: &&Column| !columns.iter().any(|kept| kept.id == column.id);
         for column in old.columns.iter().filter(gone) {
             self.check_unmasked(&old, column)?;
+            self.check_untagged(&old, column)?;
         }
         let mut table = Table::clone(&old);
         table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
@@ -47,6 +48,17 @@ impl Draft {
         let Table { columns, grants, .. } = &mut table;
         grants.retain(|grant| grant.column.is_none_or(|column| columns.iter().any(|kept| kept.id == column)));
         self.make(Change::PutTable(Arc::new(table)))
+    }
+
+    /// A tag goes from a column by UNSET TAG alone: whoever may replace a table need not be one who tags.
+    fn check_untagged(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {
+        let Some(tag) = gone.tags.keys().next() else { return Ok(()) };
+        let tag = self.tag(*tag).map_or("a tag", |tag| tag.name.as_str());
+        Err(CatalogError::InUse {
+            message: format!("cannot replace column {} of table {}: it is tagged", gone.name, table.name),
+            detail: format!("tag {tag} is set on column {}", gone.name),
+            hint: Some("Unset the tag first."),
+        })
     }
 
     fn check_unmasked(&self, table: &Table, gone: &Column) -> Result<(), CatalogError> {

@@ -11,6 +11,7 @@ mod policy_test;
 mod relation;
 mod role;
 mod schema;
+mod tag;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ mod tests;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId};
+use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
 
 pub use describe::Described;
 pub use grant::Revocation;
@@ -26,10 +27,11 @@ pub use policy::{CreatedPolicy, NewMaskingPolicy, NewPolicy};
 pub use policy_test::NewPolicyTest;
 pub use relation::{NewColumn, NewTable, NewView};
 pub use role::NewRole;
+pub use tag::NewTag;
 
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
-use crate::model::{MaskingPolicy, Role, Schema, Table, View};
+use crate::model::{MaskingPolicy, Role, Schema, Table, Tag, View};
 use crate::snapshot::Snapshot;
 
 /// A snapshot being edited. Reads see the edits made so far.
@@ -89,6 +91,10 @@ impl Draft {
 
     fn existing_view(&self, id: TableId) -> Result<&Arc<View>, CatalogError> {
         self.view(id).ok_or(CatalogError::Vanished { kind: ObjectKind::View, id: id.0 })
+    }
+
+    fn existing_tag(&self, id: TagId) -> Result<&Arc<Tag>, CatalogError> {
+        self.tag(id).ok_or(CatalogError::Vanished { kind: ObjectKind::Tag, id: id.0 })
     }
 
     fn existing_masking_policy(&self, id: MaskingPolicyId) -> Result<&Arc<MaskingPolicy>, CatalogError> {

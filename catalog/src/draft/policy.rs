@@ -11,7 +11,7 @@ use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, Redacted, RoleId, Table
 use super::Draft;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
-use crate::model::{Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, RowPolicy, Table};
+use crate::model::{Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, RowPolicy, Table, Tag};
 use crate::name::{check_name, quote_identifier};
 
 /// A row policy to be made.
@@ -160,7 +160,7 @@ impl Draft {
     /// Drops a masking policy.
     ///
     /// # Errors
-    /// 42704 where it does not exist, 2BP01 where it is set on a column.
+    /// 42704 where it does not exist, 2BP01 where it is set on a column or a tag.
     pub fn drop_masking_policy(&mut self, id: MaskingPolicyId) -> Result<(), CatalogError> {
         let policy = Arc::clone(self.existing_masking_policy(id)?);
         self.check_masking_policy_unused(&policy, "drop")?;
@@ -258,6 +258,11 @@ impl Draft {
                 format!("column {} of table {table} depends on masking policy {name}", quote_identifier(&column))
             })
             .collect();
+        let of_tag = |tag: &Arc<Tag>| {
+            let values = tag.masks.values().filter(|mask| **mask == policy.id).count();
+            (values > 0).then(|| format!("tag {} depends on masking policy {name}", quote_identifier(&tag.name)))
+        };
+        let bound: Vec<_> = bound.into_iter().chain(self.tags().filter_map(of_tag)).collect();
         if bound.is_empty() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! Invariants: no two tables share files, whatever their locations are called; a column keeps its identifier for good; a
 //! table's columns, masks and policies change only through the mutators made for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lakeward_base::{ColumnId, Redacted, RoleId, SchemaId, TableId};
@@ -251,7 +251,8 @@ impl Draft {
             return Err(CatalogError::InvalidTable("a column has no name".to_owned()));
         }
         let id = ColumnId(self.snapshot.counters.column()?);
-        Ok(Column { id, name: new.name, sql_type: new.sql_type, mask: None, comment: None, since: None })
+        let (name, sql_type) = (new.name, new.sql_type);
+        Ok(Column { id, name, sql_type, mask: None, tags: BTreeMap::new(), comment: None, since: None })
     }
 
     /// A mask whose argument is gone would fail every query, or worse, mean another column.

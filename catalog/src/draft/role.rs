@@ -240,6 +240,9 @@ impl Draft {
                 uses.push(format!("role of policy test {name}"));
             }
         }
+        for tag in self.tags().filter(|tag| tag.owner == id) {
+            uses.push(format!("owner of tag {}", quote_identifier(&tag.name)));
+        }
         uses
     }
 }

@@ -1,6 +1,7 @@
 //! Every rule of the draft, with the SQLSTATE and message that a client sees.
 
 mod grants;
+mod tags;
 
 use std::collections::BTreeSet;
 

@@ -161,7 +161,7 @@ fn text_of(bytes: &[u8]) -> String {
 }
 
 /// PostgreSQL's `byteain`.
-fn bytes_of(text: &str) -> std::result::Result<Vec<u8>, Error> {
+pub(crate) fn bytes_of(text: &str) -> std::result::Result<Vec<u8>, Error> {
     match text.strip_prefix("\\x") {
         Some(digits) => from_hex(digits.as_bytes()),
         None => from_escaped(text.as_bytes()),

@@ -221,7 +221,8 @@ pub(crate) fn placeholder_types(planner: &QueryPlanner<'_>, change: &Change) -> 
 /// readers might be shown what this one is.
 fn refuse_spreading(planner: &QueryPlanner<'_>, change: &Change, target: &ResolvedTable) -> Result<(), Error> {
     let table = &target.table;
-    let masked: Vec<_> = table.columns.iter().filter(|column| column.mask.is_some()).collect();
+    let snapshot = &planner.vantage.snapshot;
+    let masked: Vec<_> = table.columns.iter().filter(|column| snapshot.mask_of(column).is_some()).collect();
     let private = !table.grantable && table.owner == planner.vantage.principal.session_role;
     if masked.is_empty() || private || planner.vantage.principal.superuser {
         return Ok(());
@@ -229,7 +230,8 @@ fn refuse_spreading(planner: &QueryPlanner<'_>, change: &Change, target: &Resolv
     // One of its rows is the target; a second is a source, whose columns may go by any name.
     let reads_itself = planner.resolved.tables.iter().filter(|other| other.table.id == table.id).count() > 1;
     let policy_of = |name: &str| {
-        table.columns.iter().find(|column| column.name == name).and_then(|column| Some(column.mask.as_ref()?.policy))
+        let column = table.columns.iter().find(|column| column.name == name);
+        column.and_then(|column| Some(snapshot.mask_of(column)?.binding.policy))
     };
     let refused = |column: &str| {
         let message = format!("values of masked column {column} of table {} may not be written to it", table.name);

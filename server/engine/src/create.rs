@@ -54,7 +54,7 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
         && let Some(existing) = ddl::existing_table(&vantage.snapshot, &search_path, &statement.table)?
     {
         let private = !existing.grantable && existing.owner == vantage.principal.session_role;
-        let protected = sources.iter().find(|source| write::is_protected(source));
+        let protected = sources.iter().find(|source| write::is_protected(&vantage.snapshot, source));
         if let (Some(protected), false) = (protected, private || vantage.principal.superuser) {
             return Err(write::laundering(&protected.table.name, &existing.name));
         }

@@ -3,7 +3,7 @@
 //! A name in FROM becomes a [`Target`]. Views are scopes of their own: the names in a view are checked with its owner's
 //! privileges, while policies apply as the caller. Invariant: whatever is planned later was opened here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -489,6 +489,7 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
         name: (*name).to_owned(),
         sql_type: "bigint".to_owned(),
         mask: None,
+        tags: BTreeMap::new(),
         comment: None,
         since: None,
     };

@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, TableScan};
 use lakeward_base::{SqlState, TableId};
-use lakeward_catalog::Table;
+use lakeward_catalog::{Snapshot, Table};
 use lakeward_govern::GovernedTable;
 
 use crate::error::Error;
@@ -19,10 +19,10 @@ use crate::error::Error;
 ///
 /// # Errors
 /// 42501 where a masked column would be written to one that is masked otherwise.
-pub(crate) fn check(plan: &LogicalPlan, target: &Table, columns: &[String]) -> Result<(), Error> {
+pub(crate) fn check(snapshot: &Snapshot, plan: &LogicalPlan, target: &Table, columns: &[String]) -> Result<(), Error> {
     let policy_of = |name: &str| {
         let column = target.columns.iter().find(|column| column.name == name);
-        column.and_then(|column| column.mask.as_ref()).map(|mask| mask.policy)
+        column.and_then(|column| snapshot.mask_of(column)).map(|mask| mask.binding.policy)
     };
     let read: BTreeSet<String> =
         columns_read(plan, target.id).into_iter().filter(|name| policy_of(name).is_some()).collect();

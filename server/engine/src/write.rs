@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
-use lakeward_catalog::{StagedWrite, VersionSelector, WriteMode};
+use lakeward_catalog::{Snapshot, StagedWrite, VersionSelector, WriteMode};
 use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
@@ -115,7 +115,7 @@ fn refuse_spreading(planner: &QueryPlanner<'_>, target: &ResolvedTable, source: 
         return Ok(());
     }
     let columns: Vec<String> = target.raw.schema().fields().iter().map(|field| field.name().clone()).collect();
-    spread::check(&source.logical, table, &columns)
+    spread::check(&planner.vantage.snapshot, &source.logical, table, &columns)
 }
 
 /// Until lineage carries policies over, rows that policies govern go only into the table that they came from, or into
@@ -126,7 +126,8 @@ pub(crate) fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTab
     if principal.superuser || private {
         return Ok(());
     }
-    let other = |source: &&ResolvedTable| is_protected(source) && source.table.id != target.table.id;
+    let snapshot = &planner.vantage.snapshot;
+    let other = |source: &&ResolvedTable| is_protected(snapshot, source) && source.table.id != target.table.id;
     match planner.resolved.tables.iter().find(other) {
         None => Ok(()),
         Some(source) => Err(laundering(&source.table.name, &target.table.name)),
@@ -134,9 +135,9 @@ pub(crate) fn refuse_laundering(planner: &QueryPlanner<'_>, target: &ResolvedTab
 }
 
 /// Whether policies govern a table, or it was made of rows that they govern.
-pub(crate) fn is_protected(source: &ResolvedTable) -> bool {
+pub(crate) fn is_protected(snapshot: &Snapshot, source: &ResolvedTable) -> bool {
     let table = &source.table;
-    table.row_security || !table.grantable || table.columns.iter().any(|column| column.mask.is_some())
+    table.row_security || !table.grantable || snapshot.has_masks(table)
 }
 
 /// Why rows may not be written.

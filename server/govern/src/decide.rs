@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, TableReference};
 use datafusion_expr::Expr;
 use lakeward_base::{ColumnId, IncidentId, RoleId};
-use lakeward_catalog::{Column, MaskBinding, Privilege, RawTable, Snapshot, Table};
+use lakeward_catalog::{Column, MaskBinding, MaskSource, Privilege, RawTable, Snapshot, Table};
 
 use crate::access::{Access, Decision, TableDecision};
 use crate::compile::{CompileError, OwnersRights, PolicyCompiler};
@@ -183,7 +183,7 @@ impl<'a> Subject<'a> {
 
     /// Per visible column, the mask in effect for `principal`.
     pub(crate) fn masks(&self, principal: &Principal) -> Result<Vec<Option<Mask>>, DecideError> {
-        for column in self.resolved.table.columns.iter().filter(|column| column.mask.is_some()) {
+        for column in self.resolved.table.columns.iter().filter(|column| self.snapshot.mask_of(column).is_some()) {
             self.visible.field_with_name(&column.name).map_err(|_| self.missing_column())?;
         }
         self.visible.fields().iter().map(|field| self.mask(field, principal)).collect()
@@ -192,9 +192,14 @@ impl<'a> Subject<'a> {
     fn mask(&self, field: &Field, principal: &Principal) -> Result<Option<Mask>, DecideError> {
         let table = &self.resolved.table;
         let column = table.columns.iter().find(|column| column.name == *field.name());
-        let Some((column, binding)) = column.and_then(|column| Some((column, column.mask.as_ref()?))) else {
+        let Some((column, mask)) = column.and_then(|column| Some((column, self.snapshot.mask_of(column)?))) else {
             return Ok(None);
         };
+        let binding = &mask.binding;
+        if column.mask.is_none() && self.snapshot.tag_masks(column).nth(1).is_some() {
+            // No catalog that keeps its rules says so: which of two masks hides more is not for us to guess.
+            return Err(denied(table, binding.policy.0, &CompileError::Unsupported));
+        }
         let arguments = self.arguments(column, binding)?;
         let Some(policy) = self.snapshot.masking_policy(binding.policy) else {
             return Err(denied(table, binding.policy.0, &CompileError::Unsupported));
@@ -202,7 +207,13 @@ impl<'a> Subject<'a> {
         let rights = self.rights_of(policy.owner);
         let expr = compile_mask(policy, &arguments, principal, &self.schema, &self.qualifier, &rights)
             .map_err(|error| denied(table, policy.id.0, &error))?;
-        let applied = format!("{} on {}.{}", policy.name, self.qualified_name, column.name);
+        let by = match mask.source {
+            MaskSource::Column => String::new(),
+            MaskSource::Tag(tag) => {
+                self.snapshot.tag(tag).map(|tag| format!(" by tag {}", tag.name)).unwrap_or_default()
+            }
+        };
+        let applied = format!("{} on {}.{}{by}", policy.name, self.qualified_name, column.name);
         Ok(expr.map(|expr| Mask { column: column.name.clone(), policy: applied, expr }))
     }
 

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use lakeward_base::{Redacted, RoleId};
-use lakeward_catalog::{Grant, Grantee, MaskingPolicy, PolicyCommand, Privilege, RowPolicy, Snapshot, Table};
+use lakeward_catalog::{
+    Grant, Grantee, MaskSource, MaskingPolicy, PolicyCommand, Privilege, RowPolicy, Snapshot, Table,
+};
 
 use crate::access::{Access, TableDecision};
 use crate::compile::PolicyCompiler;
@@ -51,7 +53,7 @@ pub struct Step {
     pub effect: Effect,
     /// The policy that does it.
     pub policy: Option<String>,
-    /// Where that comes from: `superuser`, `bypassrls`, `owner`, `grant`, `view`, `table`, `column`.
+    /// Where that comes from: `superuser`, `bypassrls`, `owner`, `grant`, `view`, `table`, `column`, `tag` and its name.
     pub source: Option<String>,
     /// Why.
     pub reason: String,
@@ -376,11 +378,15 @@ impl Tracer<'_> {
     }
 }
 
-/// The masking policy that rules a column, and from where: `column`.
+/// The masking policy that rules a column, and from where: `column`, or `tag` and its name.
 fn mask_of<'a>(snapshot: &'a Snapshot, table: &Table, name: &str) -> Option<(&'a MaskingPolicy, String)> {
     let column = table.columns.iter().find(|column| column.name == name)?;
-    let binding = column.mask.as_ref()?;
-    Some((snapshot.masking_policy(binding.policy)?, "column".to_owned()))
+    let mask = snapshot.mask_of(column)?;
+    let source = match mask.source {
+        MaskSource::Column => "column".to_owned(),
+        MaskSource::Tag(tag) => format!("tag {}", snapshot.tag(tag)?.name),
+    };
+    Some((snapshot.masking_policy(mask.binding.policy)?, source))
 }
 
 fn mask_source(from: &str) -> String {

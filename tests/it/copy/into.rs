@@ -119,6 +119,23 @@ async fn the_same_data_makes_the_same_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bytes_and_times_are_read_as_postgresql_reads_them() {
+    let both = Both::open("CREATE TABLE t (a bytea, b text, c timestamptz)").await;
+    for data in [
+        "\\\\x4142\t\\N\t2026-01-27 10:00:00.1234567+05:30\n",
+        "\\\\x4\t\\N\t\\N\n",
+        "\\\\x4 1\t\\N\t\\N\n",
+        "\\\\xzz\t\\N\t\\N\n",
+        "a\\\\101\\\\\\\\\t\\N\t\\N\n",
+        "a\\\\10\t\\N\t\\N\n",
+        "\\N\t\\N\t2026-01-27 10:00+99\n",
+        "\\N\t\\N\t2026-01-27 10:00+-5\n",
+    ] {
+        compare(&both, "", data.as_bytes(), data.len()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn random_data_makes_the_same_rows() {
     let both = Both::open("CREATE TABLE t (a text, b text, c text)").await;
     let mut random = StdRng::seed_from_u64(20_260_127);

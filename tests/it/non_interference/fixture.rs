@@ -32,22 +32,33 @@ const ROLES_AND_MASKS: &str = "
     CREATE MASKING POLICY day_only AS (val text) RETURNS text ->
       CASE WHEN is_role_in_session('day_shift') THEN val ELSE mask_null(val) END;
     CREATE MASKING POLICY own_hospital AS (val text, hospital int) RETURNS text ->
-      CASE WHEN hospital = 3 THEN val ELSE mask_show_first(val, 1) END";
+      CASE WHEN hospital = 3 THEN val ELSE mask_show_first(val, 1) END;
+    CREATE TAG phi ALLOWED_VALUES ('zip', 'code', 'shift', 'beaten');
+    CREATE TAG weighed;
+    ALTER TAG phi SET MASKING POLICY last_two FOR VALUE 'zip';
+    ALTER TAG phi SET MASKING POLICY hashed FOR VALUE 'code';
+    ALTER TAG phi SET MASKING POLICY last_two FOR VALUE 'beaten'";
+
+/// Some masks come by tags; one that is set afterwards holds on columns that were tagged before.
+const TAG_MASKS: &str = "
+    ALTER TAG weighed SET MASKING POLICY nothing FOR VALUE 'yes';
+    ALTER TAG phi SET MASKING POLICY night_only FOR VALUE 'shift'";
 
 const POLICIES: &str = "
     CREATE POLICY own ON {s}.patients TO analyst USING (hospital_id = principal_attribute('hospital')::int);
     CREATE POLICY shared ON {s}.patients USING (shared AND hospital_id = 5);
     CREATE POLICY unsealed ON {s}.patients AS RESTRICTIVE USING (sealed = false);
     ALTER TABLE {s}.patients ALTER COLUMN birth SET MASKING POLICY year_only;
-    ALTER TABLE {s}.patients ALTER COLUMN zip SET MASKING POLICY last_two;
-    ALTER TABLE {s}.patients ALTER COLUMN code SET MASKING POLICY hashed;
-    ALTER TABLE {s}.patients ALTER COLUMN weight SET MASKING POLICY nothing;
-    ALTER TABLE {s}.patients ALTER COLUMN status SET MASKING POLICY night_only;
+    ALTER TABLE {s}.patients ALTER COLUMN zip SET TAG phi = 'zip';
+    ALTER TABLE {s}.patients ALTER COLUMN code SET TAG phi = 'code';
+    ALTER TABLE {s}.patients ALTER COLUMN weight SET TAG weighed = 'yes';
+    ALTER TABLE {s}.patients ALTER COLUMN status SET TAG phi = 'shift', weighed = 'no';
+    ALTER TABLE {s}.patients ALTER COLUMN grade SET TAG phi = 'beaten';
     ALTER TABLE {s}.patients ALTER COLUMN grade SET MASKING POLICY day_only;
     ALTER TABLE {s}.patients ALTER COLUMN ward SET MASKING POLICY own_hospital USING (ward, hospital_id);
     CREATE POLICY own ON {s}.visits USING (hospital_id = principal_attribute('hospital')::int);
     CREATE POLICY unsealed ON {s}.visits AS RESTRICTIVE TO analyst USING (kind <> 'sealed');
-    ALTER TABLE {s}.visits ALTER COLUMN remark SET MASKING POLICY last_two";
+    ALTER TABLE {s}.visits ALTER COLUMN remark SET TAG phi = 'zip'";
 
 /// What the policies above show the analyst, written out.
 const SEEN_PATIENTS: &str = "
@@ -153,6 +164,7 @@ async fn fill(admin: &Arc<Session>) {
         insert(admin, layout).await;
         execute(admin, &POLICIES.replace("{s}", layout.governed())).await;
     }
+    execute(admin, TAG_MASKS).await;
 }
 
 async fn create(admin: &Arc<Session>, schema: &str, table: &str, columns: &str, partitioning: &str) {

@@ -173,14 +173,37 @@ public final class Deeds {
         System.out.println("many " + count + " " + sum);
     }
 
+    /** Until the server runs a statement that holds a name; the one that asks holds both. */
+    private static void awaitRunning(String name) throws InterruptedException, SQLException {
+        String sql = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND strpos(query, '" + name + "') > 0"
+            + " AND strpos(query, 'pg_stat_activity') = 0";
+        try (Connection watching = DriverManager.getConnection(url, login); Statement statement = watching.createStatement()) {
+            while (true) {
+                try (ResultSet rows = statement.executeQuery(sql)) {
+                    if (rows.next()) {
+                        return;
+                    }
+                }
+                Thread.sleep(50);
+            }
+        }
+    }
+
     private static void cancelled(Connection connection) throws Exception {
-        String sql = "SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b WHERE a + b < 0";
+        String sql = "SELECT count(*) AS named_to_be_cancelled FROM generate_series(1, 100000000) a, generate_series(1, 1000) b"
+            + " WHERE a + b < 0";
         try (Statement statement = connection.createStatement()) {
             Thread canceller = new Thread(() -> {
                 try {
-                    Thread.sleep(1500);
-                    statement.cancel();
-                } catch (InterruptedException | SQLException error) {
+                    awaitRunning("named_to_be_cancelled");
+                    // The driver may still be opening what it would cancel.
+                    while (!Thread.interrupted()) {
+                        statement.cancel();
+                        Thread.sleep(200);
+                    }
+                } catch (InterruptedException error) {
+                    // It is done.
+                } catch (SQLException error) {
                     System.out.println("cancel failed");
                 }
             });
@@ -191,6 +214,7 @@ public final class Deeds {
             } catch (SQLException error) {
                 System.out.println("cancelled true");
             }
+            canceller.interrupt();
             canceller.join();
             System.out.println("within 20 s " + (System.nanoTime() - begun < 20_000_000_000L));
         }

@@ -7,7 +7,7 @@ use object_store::ObjectStoreExt;
 use proptest::prelude::*;
 
 use super::{entry, image, in_memory, open, prefix, role};
-use crate::draft::{Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewTable, Revocation};
+use crate::draft::{Draft, NewColumn, NewMaskingPolicy, NewPolicy, NewTable, NewTag, Revocation};
 use crate::error::CatalogError;
 use crate::log::Log;
 use crate::model::{Grantee, MaskBinding, Parameter, PolicyCommand, Privilege, Securable};
@@ -29,6 +29,10 @@ enum Step {
     MaskingPolicy(u8),
     Mask(u8, u8),
     DropMaskingPolicy(u8),
+    Tag(u8),
+    TagMask(u8, u8),
+    TagColumn(u8, u8),
+    DropTag(u8),
     Grant(u8, u8),
     Revoke(u8, u8),
 }
@@ -49,6 +53,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => n().prop_map(Step::MaskingPolicy),
         2 => (n(), n()).prop_map(|(a, b)| Step::Mask(a, b)),
         1 => n().prop_map(Step::DropMaskingPolicy),
+        2 => n().prop_map(Step::Tag),
+        2 => (n(), n()).prop_map(|(a, b)| Step::TagMask(a, b)),
+        3 => (n(), n()).prop_map(|(a, b)| Step::TagColumn(a, b)),
+        1 => n().prop_map(Step::DropTag),
         2 => (n(), n()).prop_map(|(a, b)| Step::Grant(a, b)),
         1 => (n(), n()).prop_map(|(a, b)| Step::Revoke(a, b)),
     ]
@@ -64,6 +72,7 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
     let schemas = draft.schemas().map(|schema| schema.id).collect::<Vec<_>>();
     let tables = draft.tables().map(|table| table.id).collect::<Vec<_>>();
     let masks = draft.masking_policies().map(|policy| policy.id).collect::<Vec<_>>();
+    let tags = draft.tags().map(|tag| tag.id).collect::<Vec<_>>();
     let admin = draft.role_by_name("admin").expect("admin").id;
     match step {
         Step::Role(n) => draft.create_role(role(&format!("r{n}"))).map(drop),
@@ -116,6 +125,19 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
             draft.set_mask(table, column, (n % 3 != 0).then(|| MaskBinding { policy, arguments: vec![column] }))
         }
         Step::DropMaskingPolicy(n) => draft.drop_masking_policy(pick(masks, *n)?),
+        Step::Tag(n) => {
+            draft.create_tag(NewTag { name: format!("g{n}"), allowed_values: None, owner: pick(roles, *n)? }).map(drop)
+        }
+        Step::TagMask(a, n) => {
+            let policy = pick(masks, *n)?;
+            draft.alter_tag(pick(tags, *a)?, |tag| drop(tag.masks.insert(format!("v{}", n % 2), policy)))
+        }
+        Step::TagColumn(a, n) => {
+            let table = pick(tables, *a)?;
+            let columns = draft.table(table).expect("table").columns.iter().map(|column| column.id).collect::<Vec<_>>();
+            draft.set_tag(table, pick(columns, *n)?, pick(tags, *n)?, (n % 3 != 0).then(|| format!("v{}", a % 2)))
+        }
+        Step::DropTag(n) => draft.drop_tag(pick(tags, *n)?),
         Step::Grant(a, n) => draft
             .grant(Securable::Relation(pick(tables, *a)?), Privilege::Select, Grantee::Role(pick(roles, *n)?), admin)
             .map(drop),
@@ -150,10 +172,18 @@ fn check_references(snapshot: &Snapshot) {
             assert!(matches!(grant.grantee, Grantee::Role(role) if snapshot.role(role).is_some()));
         }
     }
+    for tag in snapshot.tags() {
+        assert!(snapshot.role(tag.owner).is_some());
+        assert!(tag.masks.values().all(|policy| snapshot.masking_policy(*policy).is_some()));
+    }
     for table in snapshot.tables() {
         let of_table = |id| table.columns.iter().any(|column| column.id == id);
         for mask in table.columns.iter().filter_map(|column| column.mask.as_ref()) {
             assert!(snapshot.masking_policy(mask.policy).is_some() && mask.arguments.iter().all(|id| of_table(*id)));
+        }
+        for column in &table.columns {
+            assert!(column.tags.keys().all(|tag| snapshot.tag(*tag).is_some()));
+            assert!(snapshot.tag_masks(column).count() <= 1);
         }
         for grantee in table.policies.iter().flat_map(|policy| &policy.grantees) {
             assert!(matches!(grantee, Grantee::Role(role) if snapshot.role(*role).is_some()));

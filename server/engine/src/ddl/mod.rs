@@ -1,4 +1,4 @@
-//! Changes of the catalog: roles, schemas, tables, views, grants, policies and masks.
+//! Changes of the catalog: roles, schemas, tables, views, grants, policies, masks and tags.
 //!
 //! [`parse()`] reads them by hand, over sqlparser's tokens (sqlparser drops clauses, `OR REPLACE` of `CREATE POLICY`
 //! among them); [`execute()`] checks permissions and makes the change. Invariants: a clause is kept or refused; passwords
@@ -6,6 +6,7 @@
 
 mod execute;
 mod parse;
+mod tag;
 pub(crate) mod types;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(crate) use execute::{
     Created, Creation, DdlContext, DdlValidator, create_table, execute, existing_table, undo_create,
 };
 pub(crate) use parse::parse;
+pub use tag::{TagChange, TagDdl};
 
 /// A change of the catalog.
 pub enum Ddl {
@@ -183,6 +185,8 @@ pub enum Ddl {
         /// The policy and the columns handed to it; `None` takes the mask away.
         mask: Option<Mask>,
     },
+    /// A change of tags.
+    Tag(TagDdl),
 }
 
 impl Ddl {
@@ -198,6 +202,7 @@ impl Ddl {
                 | Self::AlterMaskingPolicy { .. }
                 | Self::DropMaskingPolicy(_)
                 | Self::SetMask { .. }
+                | Self::Tag(_)
         )
     }
 }
@@ -539,6 +544,7 @@ impl std::fmt::Debug for Ddl {
             Self::CreatePolicyTest(_) => "CreatePolicyTest",
             Self::DropPolicyTest(_) => "DropPolicyTest",
             Self::Forced(_) => "Forced",
+            Self::Tag(_) => "Tag",
         })
     }
 }

@@ -15,8 +15,9 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility,
 };
-use lakeward_base::{FunctionError, SqlState};
+use lakeward_base::{Coded, FunctionError, SqlState};
 
+use super::room::Room;
 use super::value::{normal, type_name};
 use crate::error::Error;
 
@@ -37,6 +38,11 @@ impl Fault {
     /// `before "value" after`.
     pub(super) fn about(code: SqlState, before: impl Into<String>, value: &str, after: &'static str) -> Self {
         Self { code, before: before.into(), value: Some(value.to_owned()), after }
+    }
+
+    /// What an error whose text holds no value says.
+    pub(super) fn of_error(error: &Error) -> Self {
+        Self::new(error.sqlstate(), error.message())
     }
 
     /// `0A000`.
@@ -108,6 +114,15 @@ pub(super) struct Call<'a> {
     pub(super) returns: &'a DataType,
     /// The session's time zone.
     pub(super) zone: Tz,
+    /// What the results may take.
+    pub(super) room: Room,
+}
+
+impl<'a> Call<'a> {
+    /// A call with all its room.
+    pub(super) fn new(returns: &'a DataType, zone: Tz) -> Self {
+        Self { returns, zone, room: Room::default() }
+    }
 }
 
 /// The result's type, given the arguments' and the constants among them; `None`: there is no such function.
@@ -148,7 +163,9 @@ impl Callable {
         if self.function.strict && arguments.iter().any(ScalarValue::is_null) {
             return null(call.returns);
         }
-        (self.function.body)(arguments, call)
+        let result = (self.function.body)(arguments, call)?;
+        call.room.take(&result)?;
+        Ok(result)
     }
 
     fn constant(&self, arguments: &[Expr], config: &Arc<ConfigOptions>) -> Result<Option<Expr>> {
@@ -162,7 +179,7 @@ impl Callable {
         let Some(returns) = (self.function.typing)(&types, &constants) else {
             return Err(no_function(self.function.name, &types));
         };
-        let call = Call { returns: &returns, zone: zone_of(config)? };
+        let call = Call::new(&returns, zone_of(config)?);
         let result = self.row(&values, &call).map_err(Fault::of_constant)?;
         Ok(Some(Expr::Literal(result, None)))
     }
@@ -206,6 +223,9 @@ impl ScalarUDFImpl for Callable {
         if let Some(native) = super::cast::native(self.function.name, &arguments, context)? {
             return Ok(ExprSimplifyResult::Simplified(native));
         }
+        if let Some(native) = super::regex::native(self.function.name, &arguments, context)? {
+            return Ok(ExprSimplifyResult::Simplified(native));
+        }
         match self.constant(&arguments, context.config_options())? {
             Some(value) => Ok(ExprSimplifyResult::Simplified(value)),
             None => Ok(ExprSimplifyResult::Original(arguments)),
@@ -215,7 +235,7 @@ impl ScalarUDFImpl for Callable {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = arguments.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { arguments.number_rows };
-        let call = Call { returns: arguments.return_field.data_type(), zone: zone_of(&arguments.config_options)? };
+        let call = Call::new(arguments.return_field.data_type(), zone_of(&arguments.config_options)?);
         if let Some(column) = super::moments::column(self.function.name, &arguments.args, &call)? {
             return Ok(ColumnarValue::Array(column));
         }

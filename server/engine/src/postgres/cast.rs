@@ -210,7 +210,7 @@ pub(super) fn convert(value: &ScalarValue, call: &Call<'_>) -> Result<ScalarValu
         DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_) => to_moment(value, call),
         DataType::List(item) => {
             let elements = elements(value).ok_or_else(|| no_cast(value, to))?;
-            let inner = Call { returns: item.data_type(), zone: call.zone };
+            let inner = Call::new(item.data_type(), call.zone);
             let converted = elements.iter().map(|element| convert(element, &inner)).collect::<Result<Vec<_>, _>>()?;
             Ok(list_of(converted, item.data_type()))
         }

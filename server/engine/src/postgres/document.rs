@@ -12,6 +12,8 @@ use super::value::elements;
 
 /// How deep a document may be.
 const DEPTH: usize = 200;
+/// How many values a document may hold: each takes some 80 bytes here.
+const VALUES: usize = 2_000_000;
 
 /// A document.
 #[derive(Clone, PartialEq)]
@@ -33,8 +35,11 @@ impl Json {
     /// Reads a document.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let wrong = || Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json");
-        let mut reader = Reader { rest: text.trim_start_matches(SPACE) };
-        let json = reader.value(0).ok_or_else(wrong)?;
+        let mut reader = Reader { rest: text.trim_start_matches(SPACE), values: 0 };
+        let Some(json) = reader.value(0) else {
+            let too_large = Fault::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a JSON document has too many values");
+            return Err(if reader.values > VALUES { too_large } else { wrong() });
+        };
         if reader.rest.is_empty() { Ok(json) } else { Err(wrong()) }
     }
 
@@ -89,14 +94,12 @@ impl Json {
 
     /// Members in the order of `jsonb`, of equal ones the last.
     pub(super) fn normal(self) -> Self {
-        let Self::Object(members) = self else { return self };
-        let mut unique: Vec<(String, Self)> = Vec::with_capacity(members.len());
-        for (key, value) in members {
-            unique.retain(|(known, _)| *known != key);
-            unique.push((key, value));
-        }
-        unique.sort_by(|(left, _), (right, _)| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
-        Self::Object(unique)
+        let Self::Object(mut members) = self else { return self };
+        // Stable, and begun from the end: of equal keys the last comes first, and stays.
+        members.reverse();
+        members.sort_by(|(left, _), (right, _)| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
+        members.dedup_by(|(later, _), (first, _)| later == first);
+        Self::Object(members)
     }
 
     /// In the form of `jsonb`.
@@ -140,6 +143,8 @@ const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 struct Reader<'a> {
     rest: &'a str,
+    /// Values begun.
+    values: usize,
 }
 
 impl Reader<'_> {
@@ -149,7 +154,8 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Option<Json> {
-        if depth > DEPTH {
+        self.values += 1;
+        if depth > DEPTH || self.values > VALUES {
             return None;
         }
         for (word, value) in [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))] {

@@ -61,7 +61,10 @@ pub(super) fn parse(text: &str, wanted: &DataType, zone: Tz) -> Read {
             }
         }
         DataType::Interval(_) => super::interval::parse(trimmed).ok_or_else(|| syntax(wanted, text)),
-        DataType::Binary => bytes(text).map(|bytes| ScalarValue::Binary(Some(bytes))),
+        DataType::Binary => {
+            let read = crate::bytea::bytes_of(text);
+            read.map(|bytes| ScalarValue::Binary(Some(bytes))).map_err(|error| Fault::of_error(&error))
+        }
         DataType::List(item) => list(trimmed, item, zone).ok_or_else(|| {
             Fault::about(SqlState::INVALID_TEXT_REPRESENTATION, "malformed array literal: ", text, "")
         })?,
@@ -82,6 +85,11 @@ fn syntax(wanted: &DataType, text: &str) -> Fault {
 
 fn out_of_range(text: &str) -> Fault {
     Fault::about(SqlState::DATETIME_FIELD_OVERFLOW, "date/time field value out of range: ", text, "")
+}
+
+fn displaced(text: &str) -> Fault {
+    let code = SqlState::INVALID_TIME_ZONE_DISPLACEMENT_VALUE;
+    Fault::about(code, "time zone displacement out of range: ", text, "")
 }
 
 pub(super) fn numeric_overflow() -> Fault {
@@ -175,42 +183,6 @@ pub(super) fn exact(number: &str, shown: &str) -> Result<(i128, i8), Fault> {
         (Ok(value), Ok(scale)) if scale <= 38 => Ok((sign * value, scale)),
         _ => Err(numeric_overflow()),
     }
-}
-
-fn bytes(text: &str) -> Result<Vec<u8>, Fault> {
-    let Some(digits) = text.strip_prefix("\\x") else {
-        return escaped(text.as_bytes()).ok_or_else(|| syntax(&DataType::Binary, text));
-    };
-    let digits: Vec<char> = digits.chars().filter(|c| !c.is_whitespace()).collect();
-    let wrong = || Fault::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid hexadecimal data");
-    let byte = |pair: &[char]| match pair {
-        [high, low] => {
-            let byte = high.to_digit(16)? * 16 + low.to_digit(16)?;
-            u8::try_from(byte).ok()
-        }
-        _ => None,
-    };
-    digits.chunks(2).map(|pair| byte(pair).ok_or_else(wrong)).collect()
-}
-
-/// The older form of `bytea`: `\\` is a backslash, `\ooo` a byte in octal.
-fn escaped(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'\\' {
-            bytes.push(*first);
-        } else if let Some(after) = rest.strip_prefix(b"\\") {
-            bytes.push(b'\\');
-            rest = after;
-        } else {
-            let (octal, after) = rest.split_at_checked(3)?;
-            let value = octal.iter().try_fold(0_u32, |sum, digit| Some(sum * 8 + char::from(*digit).to_digit(8)?))?;
-            bytes.push(u8::try_from(value).ok()?);
-            rest = after;
-        }
-    }
-    Some(bytes)
 }
 
 /// `{1,2,NULL,"a b"}`; of as many dimensions as the type wanted has.
@@ -436,7 +408,10 @@ impl Moment {
                 None => return Some(Err(out_of_range(text))),
             });
             if !offset.is_empty() {
-                self.offset = Some(Shift::Seconds(offset_of(offset)?));
+                self.offset = Some(match offset_of(offset)? {
+                    Some(seconds) => Shift::Seconds(seconds),
+                    None => return Some(Err(displaced(text))),
+                });
             }
             return Some(Ok(()));
         }
@@ -474,7 +449,8 @@ impl Moment {
             return None;
         }
         self.offset = Some(match offset_of(word) {
-            Some(seconds) => Shift::Seconds(seconds),
+            Some(Some(seconds)) => Shift::Seconds(seconds),
+            Some(None) => return Some(Err(displaced(text))),
             None => Shift::Zone(word.parse().ok()?),
         });
         Some(Ok(()))
@@ -500,26 +476,40 @@ fn separate(text: &str) -> String {
 /// Microseconds of `HH:MM[:SS[.f]]`; `Some(None)`: out of range.
 fn clock_of(word: &str) -> Option<Option<i64>> {
     let mut parts = word.split(':');
-    let hours: i64 = parts.next()?.parse().ok()?;
-    let minutes: i64 = parts.next()?.parse().ok()?;
+    let hours = number(parts.next()?)?;
+    let minutes = number(parts.next()?)?;
     let seconds = parts.next().unwrap_or("0");
     if parts.next().is_some() {
         return None;
     }
     let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let whole: i64 = whole.parse().ok()?;
-    let micros = format!("0.{fraction}").parse::<f64>().ok()? * 1e6;
-    #[expect(clippy::cast_possible_truncation, reason = "below a million")]
-    let micros = micros.round() as i64;
-    let total = ((hours * 60 + minutes) * 60 + whole) * 1_000_000 + micros;
-    let fits = minutes < 60 && whole <= 60 && total <= 86_400_000_000 && hours >= 0;
-    Some(fits.then_some(total))
+    let whole = number(whole)?;
+    if hours > 24 || minutes > 59 || whole > 60 {
+        return Some(None);
+    }
+    let total = ((hours * 60 + minutes) * 60 + whole) * 1_000_000 + micros_of(fraction)?;
+    Some((total <= 86_400_000_000).then_some(total))
 }
 
-/// Seconds east of UTC.
-fn offset_of(word: &str) -> Option<i32> {
+/// Digits and nothing else: `parse` would take a sign.
+fn number(digits: &str) -> Option<i64> {
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
+}
+
+/// Microseconds of the digits after the point, rounded.
+fn micros_of(fraction: &str) -> Option<i64> {
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seven = number(&format!("{fraction:0<7}").get(..7)?)?;
+    Some((seven + 5) / 10)
+}
+
+/// Seconds east of UTC; `Some(None)`: out of range.
+fn offset_of(word: &str) -> Option<Option<i32>> {
     if word.eq_ignore_ascii_case("z") || word.eq_ignore_ascii_case("utc") || word.eq_ignore_ascii_case("gmt") {
-        return Some(0);
+        return Some(Some(0));
     }
     let sign = match word.chars().next()? {
         '+' => 1,
@@ -527,14 +517,19 @@ fn offset_of(word: &str) -> Option<i32> {
         _ => return None,
     };
     let digits = word.get(1..)?.replace(':', "");
-    let number: i32 = digits.parse().ok()?;
-    match digits.len() {
-        1 | 2 => Some(sign * number * 3600),
-        3 | 4 => Some(sign * (number / 100 * 3600 + number % 100 * 60)),
-        6 => Some(sign * (number / 10_000 * 3600 + number / 100 % 100 * 60 + number % 100)),
-        _ => None,
-    }
+    let number = i32::try_from(number(&digits)?).ok()?;
+    let (hours, minutes, seconds) = match digits.len() {
+        1 | 2 => (number, 0, 0),
+        3 | 4 => (number / 100, number % 100, 0),
+        6 => (number / 10_000, number / 100 % 100, number % 100),
+        _ => return None,
+    };
+    let fits = hours <= MAX_OFFSET_HOURS && minutes < 60 && seconds < 60;
+    Some(fits.then_some(sign * ((hours * 60 + minutes) * 60 + seconds)))
 }
+
+/// PostgreSQL's `MAX_TZDISP_HOUR`.
+const MAX_OFFSET_HOURS: i32 = 15;
 
 /// A date in one word; `Some(None)`: out of range.
 fn calendar(word: &str, before_christ: bool) -> Option<Option<NaiveDate>> {
@@ -578,4 +573,18 @@ pub(super) fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<NaiveDateTime> {
     }
     let before = zone.from_local_datetime(&local.checked_sub_signed(Duration::hours(3))?).earliest()?;
     local.checked_sub_signed(Duration::seconds(i64::from(before.offset().fix().local_minus_utc())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clock_of, offset_of};
+
+    #[test]
+    fn clocks_and_offsets_are_digits_and_nothing_else() {
+        assert_eq!(clock_of("12:00:00.1234567"), Some(Some(43_200_123_457)));
+        assert_eq!((clock_of("12:00:00.1e5"), clock_of("+1:00"), clock_of("1:-0")), (None, None, None));
+        assert_eq!((clock_of("25:00"), clock_of("24:00:01")), (Some(None), Some(None)));
+        assert_eq!((offset_of("+05:30"), offset_of("-8")), (Some(Some(19_800)), Some(Some(-28_800))));
+        assert_eq!((offset_of("+-5"), offset_of("+16"), offset_of("+01:99")), (None, Some(None), Some(None)));
+    }
 }

@@ -22,6 +22,7 @@ mod operators;
 mod output;
 mod regex;
 mod rewrite;
+mod room;
 mod series;
 mod text;
 mod to_char;

@@ -143,7 +143,7 @@ mod tests {
                 let is_zoned = *returns == super::super::value::timestamptz();
                 let values = TimestampMicrosecondArray::from(micros.to_vec());
                 let values = values.with_timezone_opt(is_zoned.then_some("UTC"));
-                let call = Call { returns, zone };
+                let call = Call::new(returns, zone);
                 let unit = ScalarValue::from(unit);
                 let arguments =
                     [ColumnarValue::Scalar(unit.clone()), ColumnarValue::Array(Arc::new(values.clone()) as ArrayRef)];
@@ -162,7 +162,7 @@ mod tests {
     fn what_has_no_such_field_is_left_to_the_rows() {
         let values: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None]));
         let returns = DataType::Decimal128(38, 0);
-        let call = Call { returns: &returns, zone: "UTC".parse().unwrap() };
+        let call = Call::new(&returns, "UTC".parse().unwrap());
         let ask = |unit: &str| {
             let unit = ColumnarValue::Scalar(ScalarValue::from(unit));
             column(EXTRACT, &[unit, ColumnarValue::Array(Arc::clone(&values))], &call).unwrap()

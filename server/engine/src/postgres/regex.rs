@@ -6,16 +6,21 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, lit};
 use lakeward_base::SqlState;
 use regex::{Regex, RegexBuilder};
 
 use super::call::{Call, Fault, Function};
 use super::input::list_of;
+use super::room::Room;
 use super::value::{text, utf8, whole};
 
 /// `~` in the syntax tree.
 pub(super) const MATCHES: &str = "lakeward_regex_matches";
+
+const SUBSTRING: &str = "substring";
 
 /// See the module.
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -62,7 +67,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         body: place,
         strict: true,
     },
-    Function { name: "substring", typing: substring_type, body: substring_of, strict: true },
+    Function { name: SUBSTRING, typing: substring_type, body: substring_of, strict: true },
 ];
 
 fn list() -> DataType {
@@ -146,7 +151,7 @@ fn matches(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault
 }
 
 /// `\1` and `\&` in the replacement.
-fn replace(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
+fn replace(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
     let (given, flags) = (argument(arguments, 0), argument(arguments, 3));
     let regex = compiled(argument(arguments, 1), flags)?;
     let with = argument(arguments, 2);
@@ -155,10 +160,7 @@ fn replace(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault
     for found in regex.captures_iter(given) {
         let Some(whole) = found.get(0) else { break };
         out.push_str(given.get(start..whole.start()).unwrap_or_default());
-        expand(&mut out, with, &found);
-        if out.len() > VALUE_BYTES {
-            return Err(Fault::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
-        }
+        expand(&mut out, with, &found, &call.room)?;
         start = whole.end();
         if !flags.contains('g') {
             break;
@@ -168,10 +170,8 @@ fn replace(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault
     Ok(utf8(out))
 }
 
-/// How long a replaced text may become.
-const VALUE_BYTES: usize = 64 << 20;
-
-fn expand(out: &mut String, with: &str, found: &regex::Captures<'_>) {
+fn expand(out: &mut String, with: &str, found: &regex::Captures<'_>, room: &Room) -> Result<(), Fault> {
+    room.holds(out.len().saturating_add(with.len()))?;
     let mut characters = with.chars();
     while let Some(character) = characters.next() {
         if character != '\\' {
@@ -179,13 +179,19 @@ fn expand(out: &mut String, with: &str, found: &regex::Captures<'_>) {
             continue;
         }
         let group = |index: usize| found.get(index).map_or("", |group| group.as_str());
-        match characters.next() {
-            Some('&') => out.push_str(group(0)),
-            Some(digit) if digit.is_ascii_digit() => out.push_str(group(digit.to_digit(10).unwrap_or(0) as usize)),
-            Some('\\') | None => out.push('\\'),
-            Some(other) => out.extend(['\\', other]),
-        }
+        let put_in = match characters.next() {
+            Some('&') => group(0),
+            Some(digit) if digit.is_ascii_digit() => group(digit.to_digit(10).unwrap_or(0) as usize),
+            Some('\\') | None => "\\",
+            Some(other) => {
+                out.extend(['\\', other]);
+                continue;
+            }
+        };
+        room.holds(out.len().saturating_add(put_in.len()))?;
+        out.push_str(put_in);
     }
+    Ok(())
 }
 
 fn first(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
@@ -196,7 +202,7 @@ fn first(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Faul
     Ok(list_of(groups.collect(), &DataType::Utf8))
 }
 
-fn split(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
+fn split(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
     let regex = compiled(argument(arguments, 1), argument(arguments, 2))?;
     let given = argument(arguments, 0);
     let mut parts = Vec::new();
@@ -206,11 +212,15 @@ fn split(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> 
         regex.find_iter(given).filter(|found| !(found.is_empty() && (found.start() == 0 || found.end() == given.len())))
     {
         parts.push(utf8(given.get(start..found.start()).unwrap_or_default()));
+        call.room.holds(parts.len().saturating_mul(PART_BYTES))?;
         start = found.end();
     }
     parts.push(utf8(given.get(start..).unwrap_or_default()));
     Ok(list_of(parts, &DataType::Utf8))
 }
+
+/// What a part takes besides its text.
+const PART_BYTES: usize = 96;
 
 fn count(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
     let regex = compiled(argument(arguments, 1), "")?;
@@ -242,6 +252,31 @@ fn substring_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Option<Data
 }
 
 /// By positions, or by a regular expression (its first group, where it has one).
+/// The planner's own `substr`, a column at a time, where it does the same: of a column of text, from a place in it on,
+/// for a length that is not negative.
+pub(super) fn native(
+    name: &str,
+    arguments: &[Expr],
+    context: &SimplifyContext,
+) -> Result<Option<Expr>, DataFusionError> {
+    let (SUBSTRING, [operand, places @ ..]) = (name, arguments) else { return Ok(None) };
+    let place = |least: i64, place: &Expr| match place {
+        Expr::Literal(value, _) => whole(value).filter(|place| *place >= least),
+        _ => None,
+    };
+    let places = match places {
+        [from] => place(1, from).map(|from| vec![from]),
+        [from, length] => place(1, from).zip(place(0, length)).map(|(from, length)| vec![from, length]),
+        _ => None,
+    };
+    let Some(places) = places else { return Ok(None) };
+    if matches!(operand, Expr::Literal(..)) || context.get_data_type(operand)? != DataType::Utf8 {
+        return Ok(None);
+    }
+    let arguments = std::iter::once(operand.clone()).chain(places.into_iter().map(lit)).collect();
+    Ok(Some(datafusion::functions::unicode::substr().call(arguments)))
+}
+
 fn substring_of(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
     let given = argument(arguments, 0);
     if let Some(pattern) = arguments.get(1).and_then(text) {

@@ -104,7 +104,8 @@ fn shown(value: Option<&ScalarValue>, call: &Call<'_>) -> String {
 }
 
 fn concat(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
-    Ok(utf8(arguments.iter().map(|value| shown(Some(value), call)).collect::<String>()))
+    let texts: Vec<_> = arguments.iter().map(|value| shown(Some(value), call)).collect();
+    Ok(utf8(call.room.join(&texts, "")?))
 }
 
 fn concat_ws(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
@@ -113,7 +114,7 @@ fn concat_ws(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, 
         return Ok(ScalarValue::Utf8(None));
     }
     let texts: Vec<_> = rest.iter().filter_map(|value| text_of(value, call.zone)).collect();
-    Ok(utf8(texts.join(&shown(Some(separator), call))))
+    Ok(utf8(call.room.join(&texts, &shown(Some(separator), call))?))
 }
 
 fn array_to_string(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
@@ -122,7 +123,7 @@ fn array_to_string(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarV
     let for_null = rest.first().and_then(|value| text_of(value, call.zone));
     let texts: Vec<_> =
         elements.iter().filter_map(|element| text_of(element, call.zone).or_else(|| for_null.clone())).collect();
-    Ok(utf8(texts.join(&shown(Some(separator), call))))
+    Ok(utf8(call.room.join(&texts, &shown(Some(separator), call))?))
 }
 
 /// `%s`, `%I`, `%L`, with positions and widths.
@@ -164,6 +165,7 @@ fn format_values(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarVal
         };
         let columns: usize = width.trim_start_matches('-').parse().unwrap_or(0);
         let columns = columns.min(10_000);
+        call.room.holds(out.len().saturating_add(piece.len()).saturating_add(columns))?;
         out.push_str(&if width.starts_with('-') { format!("{piece:<columns$}") } else { format!("{piece:>columns$}") });
     }
     Ok(utf8(out))

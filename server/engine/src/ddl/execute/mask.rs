@@ -191,12 +191,12 @@ fn parameter_type(policy: &MaskingPolicy) -> Option<&str> {
     policy.parameters.first().map(|parameter| parameter.sql_type.as_str())
 }
 
-fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
+pub(super) fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
     let missing = || CatalogError::ColumnNotFound { column: name.to_owned(), relation: table.name.clone() };
     table.columns.iter().find(|column| column.name == name).ok_or_else(missing)
 }
 
-fn masking_policy(snapshot: &Snapshot, name: &str) -> Result<Arc<MaskingPolicy>, CatalogError> {
+pub(super) fn masking_policy(snapshot: &Snapshot, name: &str) -> Result<Arc<MaskingPolicy>, CatalogError> {
     snapshot
         .masking_policy_by_name(name)
         .cloned()

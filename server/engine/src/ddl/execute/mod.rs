@@ -15,6 +15,7 @@ mod policy_test;
 mod role;
 mod schema;
 mod table;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -207,6 +208,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::DropPolicyTest(drop) => policy_test::drop(context, drop).await,
         Ddl::Forced(ddl) => Box::pin(execute(&DdlContext { force: true, ..context.clone() }, ddl)).await,
         Ddl::SetMask { table, column, mask } => mask::set(context, table, column, mask.as_ref()).await,
+        Ddl::Tag(ddl) => tag::execute(context, ddl).await,
     }
 }
 

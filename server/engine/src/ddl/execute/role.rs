@@ -279,7 +279,9 @@ fn reassign_one(draft: &mut Draft, from: RoleId, to: RoleId) -> Result<(), Catal
     }
     let masks: Vec<_> =
         draft.masking_policies().filter(|policy| policy.owner == from).map(|policy| policy.id).collect();
-    masks.into_iter().try_for_each(|mask| draft.alter_masking_policy(mask, |policy| policy.owner = to))
+    masks.into_iter().try_for_each(|mask| draft.alter_masking_policy(mask, |policy| policy.owner = to))?;
+    let tags: Vec<_> = draft.tags().filter(|tag| tag.owner == from).map(|tag| tag.id).collect();
+    tags.into_iter().try_for_each(|tag| draft.alter_tag(tag, |tag| tag.owner = to))
 }
 
 /// Takes away what roles were granted; what they own must have been reassigned.
@@ -291,9 +293,11 @@ pub(super) async fn drop_owned(context: &DdlContext<'_>, roles: &[RoleName]) -> 
                 actor.must_be_member_of(&role)?;
                 let owns = draft.schemas().any(|schema| schema.owner == role.id)
                     || draft.relations().any(|relation| relation.owner() == role.id)
-                    || draft.masking_policies().any(|policy| policy.owner == role.id);
+                    || draft.masking_policies().any(|policy| policy.owner == role.id)
+                    || draft.tags().any(|tag| tag.owner == role.id);
                 if owns {
-                    let error = Error::unsupported("DROP OWNED of a role that owns tables, views, schemas or policies");
+                    let error =
+                        Error::unsupported("DROP OWNED of a role that owns tables, views, schemas, policies or tags");
                     return Err(refused(error.with_hint("Run REASSIGN OWNED first, or drop them.")));
                 }
                 draft.revoke_all(role.id)?;

@@ -8,6 +8,7 @@ mod policy;
 mod policy_test;
 mod role;
 mod table;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -21,8 +22,16 @@ type Parsed = (Ddl, &'static str);
 
 /// Parses a change of the catalog, if it is one.
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
-    let parsers =
-        [role::parse, grant::parse, view::parse, policy_test::parse, policy::parse, table::parse, comment::parse];
+    let parsers = [
+        role::parse,
+        grant::parse,
+        view::parse,
+        policy_test::parse,
+        policy::parse,
+        tag::parse,
+        table::parse,
+        comment::parse,
+    ];
     for parser in parsers {
         if let Some((ddl, class)) = parser(cursor)? {
             let forced = ddl.changes_policies() && cursor.accept(&["force"]);

@@ -230,7 +230,7 @@ fn alter_mask(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     Ok((Ddl::AlterMaskingPolicy { name, body: body(cursor)? }, "ALTER MASKING POLICY"))
 }
 
-/// `ALTER TABLE t ALTER [COLUMN] c SET MASKING POLICY p [USING (…)] | UNSET MASKING POLICY`
+/// `ALTER TABLE t ALTER [COLUMN] c SET MASKING POLICY p [USING (…)] | UNSET MASKING POLICY`, and the same of tags
 pub(super) fn mask(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<Ddl, Error> {
     if if_exists {
         return Err(cursor.unsupported("IF EXISTS with ALTER COLUMN", "Leave it out."));
@@ -240,11 +240,10 @@ pub(super) fn mask(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Res
         return Ok(Ddl::SetMask { table, column, mask: None });
     }
     if !cursor.accept(&["set", "masking", "policy"]) {
-        let (what, hint) = if cursor.sees(&["set", "tag"]) || cursor.sees(&["unset", "tag"]) {
-            ("a tag", "Set a masking policy.")
-        } else {
-            ("this change of a column", "Make a new table with CREATE TABLE AS.")
-        };
+        if let Some(tags) = super::tag::of_column(cursor, &table, &column)? {
+            return Ok(tags);
+        }
+        let (what, hint) = ("this change of a column", "Make a new table with CREATE TABLE AS.");
         return Err(if cursor.is_done() { cursor.error() } else { cursor.unsupported(what, hint) });
     }
     let policy = cursor.identifier()?;

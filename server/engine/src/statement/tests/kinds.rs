@@ -188,7 +188,7 @@ fn what_is_not_there_says_so_with_a_hint() {
         "SUBSCRIBE TO v",
         "CREATE CONTINUOUS VIEW v AS SELECT 1",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
-        "CREATE TAG phi",
+        "CREATE OR REPLACE TAG phi",
         "BREAK GLASS FOR SUBJECT 1 REASON 'x'",
         "ANALYZE",
         "CALL f()",

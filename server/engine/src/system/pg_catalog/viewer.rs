@@ -274,6 +274,11 @@ impl Viewer {
         self.owns(owner) || self.principal.role_names.contains(POLICY_ADMIN)
     }
 
+    /// Whether the viewer makes policies and tags for all tables.
+    pub(super) fn makes_policies(&self) -> bool {
+        self.principal.superuser || self.principal.role_names.contains(POLICY_ADMIN)
+    }
+
     /// Whether the viewer may know of a grant: its own, everybody's, or on what it administers.
     pub(super) fn sees_grant(&self, grant: &Grant, owner: RoleId) -> bool {
         let given = self.principal.effective_roles.contains(&grant.grantor);

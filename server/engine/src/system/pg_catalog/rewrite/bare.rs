@@ -51,7 +51,7 @@ fn is_tableoid(column: &Ident) -> bool {
 pub(super) fn call_as_relation(factor: &mut TableFactor) {
     let TableFactor::Table { name, args, .. } = factor else { return };
     let Some(function) = definition_of(name).filter(|found| found.kind == FUNCTION) else { return };
-    let is_empty = rows::filler(function.schema, function.name).is_none();
+    let is_empty = rows::is_always_empty(function);
     if args.as_ref().is_some_and(|given| is_empty || given.args.is_empty()) {
         *args = None;
     }

@@ -52,7 +52,7 @@ pub(super) fn has_no_rows(table: &TableWithJoins) -> bool {
 }
 
 fn is_always_empty(factor: &TableFactor) -> bool {
-    definition(factor).is_some_and(|found| rows::filler(found.schema, found.name).is_none())
+    definition(factor).is_some_and(rows::is_always_empty)
 }
 
 fn definition(factor: &TableFactor) -> Option<&'static Definition> {

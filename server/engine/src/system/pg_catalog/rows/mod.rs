@@ -13,9 +13,10 @@ mod relation;
 mod role;
 mod server;
 mod standard;
+mod tag;
 
 use super::cell::Rows;
-use super::definition::{INFORMATION_SCHEMA, PG_CATALOG, SYSTEM};
+use super::definition::{Definition, INFORMATION_SCHEMA, PG_CATALOG, SYSTEM};
 use super::viewer::Viewer;
 
 pub(super) use self::comment::{AUTHID, CLASS, NAMESPACE, on_schema};
@@ -27,7 +28,12 @@ pub(super) use self::server::UTF8;
 /// Makes a relation's rows.
 pub(super) type Filler = fn(&Viewer) -> Rows;
 
-/// Who makes the rows of a relation; `None` where it is always empty.
+/// Whether a relation is empty for everybody.
+pub(super) fn is_always_empty(definition: &Definition) -> bool {
+    filler(definition.schema, definition.name).is_none() && !is_lake(definition)
+}
+
+/// Who makes the rows of a relation from the catalog alone.
 pub(super) fn filler(schema: &str, name: &str) -> Option<Filler> {
     match schema {
         PG_CATALOG => pg_catalog(name),
@@ -93,6 +99,7 @@ fn system(name: &str) -> Option<Filler> {
         "grants" => privileges::grants,
         "policies" => own::policies,
         "roles" => own::roles,
+        "tags" => tag::tags,
         _ => return None,
     })
 }

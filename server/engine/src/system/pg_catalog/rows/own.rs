@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use lakeward_base::{RoleId, SqlState};
-use lakeward_catalog::{Grantee, PolicyCommand, Privilege, Relation, Role, Table, VersionSelector};
+use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, Role, Table, VersionSelector};
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
@@ -129,7 +129,10 @@ fn ruling(viewer: &Viewer, table: &Table, role: RoleId) -> Table {
     }
     ruling.policies.retain(|policy| policy.grantees.iter().any(is_for));
     if exempt {
-        ruling.columns.iter_mut().for_each(|column| column.mask = None);
+        for column in &mut ruling.columns {
+            column.mask = None;
+            column.tags.clear();
+        }
     }
     ruling
 }
@@ -184,19 +187,25 @@ fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> 
         ]);
     }
     for column in &table.columns {
-        let policy = column.mask.as_ref().and_then(|mask| viewer.snapshot.masking_policy(mask.policy));
-        let Some(policy) = policy else { continue };
+        let Some(mask) = viewer.snapshot.mask_of(column) else { continue };
+        let Some(policy) = viewer.snapshot.masking_policy(mask.binding.policy) else { continue };
+        let (kind, source) = match mask.source {
+            MaskSource::Column => ("mask", "column".to_owned()),
+            MaskSource::Tag(tag) => {
+                ("tag_mask", viewer.snapshot.tag(tag).map(|tag| format!("tag {}", tag.name)).unwrap_or_default())
+            }
+        };
         let text = viewer.sees_policies(policy.owner).then(|| policy.body.expose().clone());
         rows.push(row![
             schema,
             name,
             column.name.as_str(),
             policy.name.as_str(),
-            "mask",
+            kind,
             None::<String>,
             "SELECT",
             vec!["PUBLIC".to_owned()],
-            "column",
+            source,
             "enforced",
             text,
             viewer.role_name(policy.owner),
@@ -250,7 +259,7 @@ pub(in crate::system::pg_catalog) async fn lake(viewer: &Viewer) -> Rows {
     for (schema, table) in tables {
         let opened = viewer.engine.shared.parts.store.open(&table, VersionSelector::Latest).await.ok();
         let measured = opened.as_ref().filter(|_| sees_all(viewer, &table));
-        let masked = table.columns.iter().filter(|column| column.mask.is_some()).count();
+        let masked = table.columns.iter().filter(|column| viewer.snapshot.mask_of(column).is_some()).count();
         rows.push(row![
             schema,
             table.name.as_str(),
