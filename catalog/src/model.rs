@@ -231,6 +231,9 @@ pub struct RowPolicy {
     pub with_check: Option<Redacted<String>>,
     /// Who made it: keyed functions in it run with this role's rights.
     pub owner: RoleId,
+    /// SHADOW: not enforced, only counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
 }
 
 /// A masking policy (Snowflake's `CREATE MASKING POLICY`).

@@ -33,6 +33,7 @@ mod roles;
 mod s3;
 mod seeing;
 mod sessions;
+mod shadow;
 mod slt;
 mod tags;
 mod types;

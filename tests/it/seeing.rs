@@ -181,9 +181,9 @@ fn effective_policies_are_those_of_one_role() {
     let hospital = hospital();
     let (admin, alice, officer) = (hospital.psql("admin"), hospital.psql("alice"), hospital.psql("officer"));
     let own = alice.rows("SHOW EFFECTIVE POLICIES ON p");
-    let expected = "public|p||own|row|PERMISSIVE|ALL|{analyst}|table|enforced||admin\n\
-                    public|p||not_three|row|RESTRICTIVE|SELECT|{PUBLIC}|table|enforced||admin\n\
-                    public|p|mrn|last1|mask||SELECT|{PUBLIC}|column|enforced||admin";
+    let expected = "public|p||own|row|PERMISSIVE|ALL|{analyst}|table|enforced||admin||\n\
+                    public|p||not_three|row|RESTRICTIVE|SELECT|{PUBLIC}|table|enforced||admin||\n\
+                    public|p|mrn|last1|mask||SELECT|{PUBLIC}|column|enforced||admin||";
     assert_eq!(own, expected);
     assert_eq!(alice.rows("SHOW EFFECTIVE POLICIES ON p FOR ROLE alice"), expected);
     let text = officer.rows("SHOW EFFECTIVE POLICIES ON p FOR ROLE alice");

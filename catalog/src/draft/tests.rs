@@ -83,6 +83,7 @@ impl Hospital {
             using: Some(Redacted::new("hospital_id = 3".to_owned())),
             with_check: None,
             owner: self.admin,
+            shadow: false,
         }
     }
 

@@ -164,7 +164,17 @@ fn same(then: &TableDecision, today: &TableDecision) -> bool {
             let names = then.schema.fields().iter().map(|field| field.name());
             row_filter == filter_today && names.into_iter().all(|name| mask_of(then, name) == mask_of(today, name))
         }
-        (Access::Open, Access::Governed { .. }) | (Access::Governed { .. }, Access::Open) => false,
+        // A table that only policies in shadow look at shows all that it has.
+        (Access::Open, other @ Access::Governed { .. }) | (other @ Access::Governed { .. }, Access::Open) => {
+            hides_nothing(other)
+        }
+    }
+}
+
+fn hides_nothing(access: &Access) -> bool {
+    match access {
+        Access::Open => true,
+        Access::Governed { row_filter, masks } => row_filter.is_none() && masks.iter().all(Option::is_none),
     }
 }
 

@@ -106,6 +106,7 @@ impl World {
             using: using.map(text),
             with_check: check.map(text),
             owner,
+            shadow: false,
         };
         self.draft.create_policy(self.table, policy).unwrap();
         self

@@ -33,6 +33,7 @@ mod scan_context;
 mod scan_stream;
 pub mod scrub;
 mod session_functions;
+mod shadow;
 mod stamp;
 mod system_table;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use open_scan::OpenScanExec;
 pub use principal::{Fingerprint, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
+pub use shadow::{ShadowCheck, ShadowCounts, WouldHide, text_mark};
 pub use stamp::Stamp;
 pub use system_table::{SystemScanExec, SystemTable};
 pub use trace::{Effect, Route, Step, Tracer};

@@ -103,6 +103,7 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
                 using: Some(Redacted::new("true".into())),
                 with_check: None,
                 owner: admin,
+                shadow: false,
             };
             draft.create_policy(pick(tables, *a)?, policy).map(drop)
         }

@@ -446,6 +446,8 @@ pub struct CreatePolicy {
     pub using: Option<Redacted<String>>,
     /// WITH CHECK
     pub with_check: Option<Redacted<String>>,
+    /// SHADOW: not enforced, only counted.
+    pub shadow: bool,
 }
 
 /// ALTER POLICY.
@@ -463,6 +465,8 @@ pub struct AlterPolicy {
     pub using: Option<Redacted<String>>,
     /// WITH CHECK
     pub with_check: Option<Redacted<String>>,
+    /// SHADOW, or ENFORCE where it is false; `None` leaves it.
+    pub shadow: Option<bool>,
 }
 
 /// CREATE MASKING POLICY.

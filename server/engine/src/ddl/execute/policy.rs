@@ -12,7 +12,7 @@ use super::actor::{self, Actor};
 use super::{DdlContext, Edited, coded, notice, refused, skip_missing};
 use crate::ddl::{AlterPolicy, CreatePolicy, GranteeName};
 use crate::error::Error;
-use crate::response::Command;
+use crate::response::{Command, Notice};
 use crate::statement::Name;
 
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicy) -> Result<Command, Error> {
@@ -31,6 +31,7 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
             policy.grantees = grantees;
             policy.using.clone_from(&create.using);
             policy.with_check.clone_from(&create.with_check);
+            policy.shadow = create.shadow;
             // Keyed functions in it run with the rights of whoever wrote it last.
             policy.owner = acting.role;
         })?;
@@ -46,12 +47,17 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
             using: create.using.clone(),
             with_check: create.with_check.clone(),
             owner: acting.role,
+            shadow: create.shadow,
         },
     )?;
     if created.enabled_row_security {
-        return Ok(vec![notice(format!("row level security is now enabled on table \"{}\"", table.name))]);
+        return Ok(vec![enabled(&table)]);
     }
     Ok(Vec::new())
+}
+
+fn enabled(table: &Table) -> Notice {
+    notice(format!("row level security is now enabled on table \"{}\"", table.name))
 }
 
 pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Result<Command, Error> {
@@ -81,8 +87,10 @@ pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Resu
                 if alter.using.is_some() || alter.with_check.is_some() {
                     policy.owner = acting.role;
                 }
+                policy.shadow = alter.shadow.unwrap_or(policy.shadow);
             })?;
-            Ok(Vec::new())
+            let enables = alter.shadow == Some(false) && !table.row_security;
+            Ok(enables.then(|| enabled(&table)).into_iter().collect())
         })
         .await
 }

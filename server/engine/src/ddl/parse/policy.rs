@@ -64,16 +64,9 @@ fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Parsed, Error> {
     let grantees = if cursor.accept(&["to"]) { cursor.list(grantee_name)? } else { vec![GranteeName::Public] };
     let (using, with_check) = expressions(cursor)?;
     check_clauses(command, using.is_some(), with_check.is_some())?;
-    no_extension(cursor)?;
-    let policy = CreatePolicy { name, table, or_replace, permissive, command, grantees, using, with_check };
+    let shadow = cursor.accept(&["shadow"]);
+    let policy = CreatePolicy { name, table, or_replace, permissive, command, grantees, using, with_check, shadow };
     Ok((Ddl::CreatePolicy(policy), "CREATE POLICY"))
-}
-
-fn no_extension(cursor: &Cursor<'_>) -> Result<(), Error> {
-    if cursor.sees(&["shadow"]) {
-        return Err(cursor.unsupported("SHADOW", "Leave it out."));
-    }
-    Ok(())
 }
 
 fn command(cursor: &mut Cursor<'_>) -> Result<PolicyCommand, Error> {
@@ -134,9 +127,12 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     let name = cursor.identifier()?;
     cursor.expect(&["on"])?;
     let table = cursor.name()?;
-    let mut policy = AlterPolicy { name, table, rename: None, grantees: None, using: None, with_check: None };
+    let mut policy =
+        AlterPolicy { name, table, rename: None, grantees: None, using: None, with_check: None, shadow: None };
     if cursor.accept(&["rename", "to"]) {
         policy.rename = Some(cursor.identifier()?);
+    } else if let Some(state) = cursor.accept_one(&["shadow", "enforce"]) {
+        policy.shadow = Some(state == "shadow");
     } else {
         if cursor.accept(&["to"]) {
             policy.grantees = Some(cursor.list(grantee_name)?);
@@ -147,7 +143,6 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
             return Err(cursor.error());
         }
     }
-    no_extension(cursor)?;
     Ok((Ddl::AlterPolicy(policy), "ALTER POLICY"))
 }
 
@@ -159,7 +154,6 @@ fn drop(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     ahead.expect(&["on"])?;
     let table = ahead.name()?;
     restrict(&mut ahead)?;
-    no_extension(&ahead)?;
     *cursor = ahead;
     Ok(Some((Ddl::DropPolicy { name, table, if_exists }, "DROP POLICY")))
 }
@@ -216,7 +210,6 @@ fn check_signature(parameters: &[(String, String)], returns: &str) -> Result<(),
 fn body(cursor: &mut Cursor<'_>) -> Result<Redacted<String>, Error> {
     let start = cursor.at();
     cursor.expression()?;
-    no_extension(cursor)?;
     Ok(Redacted::new(cursor.lexed().text(&(start..cursor.at())).to_owned()))
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lakeward_base::{RoleId, SqlState};
+use lakeward_base::{PolicyId, RoleId, SqlState};
 use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, Role, Table, VersionSelector};
 
 use super::super::cell::{Cell, Rows, row};
@@ -78,6 +78,8 @@ const POLICY_COLUMNS: &[&str] = &[
     "state",
     "expression",
     "owner",
+    "shadow_hidden",
+    "shadow_failures",
 ];
 
 pub(super) fn policies(viewer: &Viewer) -> Rows {
@@ -127,7 +129,7 @@ fn ruling(viewer: &Viewer, table: &Table, role: RoleId) -> Table {
     if exempt || !table.row_security || of.is_some_and(|role| role.bypass_row_security) {
         ruling.policies.clear();
     }
-    ruling.policies.retain(|policy| policy.grantees.iter().any(is_for));
+    ruling.policies.retain(|policy| !policy.shadow && policy.grantees.iter().any(is_for));
     if exempt {
         for column in &mut ruling.columns {
             column.mask = None;
@@ -171,6 +173,7 @@ fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> 
             continue;
         }
         let text = policy.using.as_ref().or(policy.with_check.as_ref()).filter(|_| all);
+        let counted = text.filter(|_| policy.shadow).map(|text| would_hide(viewer, policy.id, text.expose()));
         rows.push(row![
             schema,
             name,
@@ -181,9 +184,11 @@ fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> 
             command(policy.command),
             policy.grantees.iter().map(|grantee| name_of(viewer, *grantee)).collect::<Vec<_>>(),
             "table",
-            "enforced",
+            if policy.shadow { "shadow" } else { "enforced" },
             text.map(|text| text.expose().clone()),
             viewer.role_name(policy.owner),
+            counted.as_ref().map(|(rows, _)| rows.as_str()),
+            counted.as_ref().map(|(_, failures)| *failures),
         ]);
     }
     for column in &table.columns {
@@ -209,9 +214,20 @@ fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> 
             "enforced",
             text,
             viewer.role_name(policy.owner),
+            None::<String>,
+            None::<i64>,
         ]);
     }
     rows
+}
+
+/// What a policy in shadow would have hidden since the server's start: rows by role as JSON, and failures.
+fn would_hide(viewer: &Viewer, policy: PolicyId, text: &str) -> (String, i64) {
+    let counts = viewer.engine.shared.templates.shadow_counts().of(policy, lakeward_govern::text_mark(text));
+    let failures = counts.iter().map(|(_, counted)| counted.failures).sum::<u64>();
+    let by_role: serde_json::Map<String, serde_json::Value> =
+        counts.iter().map(|(role, counted)| (viewer.role_name(*role), counted.rows.into())).collect();
+    (serde_json::Value::Object(by_role).to_string(), i64::try_from(failures).unwrap_or(i64::MAX))
 }
 
 fn name_of(viewer: &Viewer, grantee: Grantee) -> String {
