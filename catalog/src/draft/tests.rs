@@ -1,6 +1,7 @@
 //! Every rule of the draft, with the SQLSTATE and message that a client sees.
 
 mod grants;
+mod policy_tests;
 mod tags;
 
 use std::collections::BTreeSet;

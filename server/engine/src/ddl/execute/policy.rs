@@ -35,7 +35,8 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
             // Keyed functions in it run with the rights of whoever wrote it last.
             policy.owner = acting.role;
         })?;
-        return Ok(Vec::new());
+        let enables = old.shadow && !create.shadow && !table.row_security;
+        return Ok(enables.then(|| enabled(&table)).into_iter().collect());
     }
     let created = draft.create_policy(
         table.id,
