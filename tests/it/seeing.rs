@@ -153,7 +153,9 @@ fn a_trace_as_json_has_a_shape_of_its_own() {
     assert_eq!(table["rows"]["effect"], "filter");
     assert_eq!(table["rows"]["policies"], serde_json::json!(["own", "not_three"]));
     let mrn = table["columns"].as_array().unwrap().iter().find(|column| column["column"] == "mrn").unwrap();
-    assert_eq!((&mrn["effect"], &mrn["policy"], &mrn["source"]), (&"mask".into(), &"last1".into(), &"column".into()));
+    assert_eq!(mrn["effect"], "mask");
+    assert_eq!(mrn["policy"], "last1");
+    assert_eq!(mrn["source"], "column");
     assert!(mrn["reason"].is_string());
 }
 

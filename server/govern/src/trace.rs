@@ -114,7 +114,9 @@ impl Tracer<'_> {
         };
         let mut steps = self.rows_read(resolved, route, &decision);
         for (index, field) in decision.schema.fields().iter().enumerate() {
-            let known = table.columns.iter().any(|column| column.name == *field.name());
+            // Numbers of rows are no columns.
+            let known =
+                !field.name().starts_with('\u{1}') && table.columns.iter().any(|column| column.name == *field.name());
             if known && columns.is_none_or(|columns| columns.contains(field.name())) {
                 steps.push(self.column_read(resolved, route, &decision, index, field.name()));
             }
