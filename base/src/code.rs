@@ -198,6 +198,8 @@ states! {
     INTERNAL_ERROR = "XX000",
     /// `data_corrupted`
     DATA_CORRUPTED = "XX001",
+    /// A change of policies breaks a policy test.
+    POLICY_TEST_FAILED = "LW004",
 }
 
 /// The classes of SQLSTATE that tell of a malformed or wrong request.
@@ -223,7 +225,7 @@ impl SqlState {
             code if code.starts_with("0A") => GrpcCode::Unimplemented,
             code if code.starts_with("53") => GrpcCode::ResourceExhausted,
             code if INVALID_ARGUMENT.iter().any(|class| code.starts_with(class)) => GrpcCode::InvalidArgument,
-            code if code.starts_with("54") || code.starts_with("55") => GrpcCode::FailedPrecondition,
+            code if code.starts_with("54") || code.starts_with("55") || code == "LW004" => GrpcCode::FailedPrecondition,
             _ => GrpcCode::Internal,
         }
     }

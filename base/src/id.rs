@@ -45,6 +45,10 @@ number_id!(
     MaskingPolicyId(u64)
 );
 number_id!(
+    /// A policy test.
+    PolicyTestId(u64)
+);
+number_id!(
     /// A tag.
     TagId(u64)
 );

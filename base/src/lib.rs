@@ -16,7 +16,8 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use code::{Coded, GrpcCode, SqlState};
 pub use fault::FunctionError;
 pub use id::{
-    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, RoleId, SchemaId, SessionId, StatementId, TableId, TagId,
+    ColumnId, Epoch, IncidentId, MaskingPolicyId, PolicyId, PolicyTestId, RoleId, SchemaId, SessionId, StatementId,
+    TableId, TagId,
 };
 pub use redacted::Redacted;
 

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
+use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
-use crate::model::{BreakGlass, Grant, MaskingPolicy, Relation, Role, Schema, SystemObject, Table, Tag, View};
+use crate::model::{
+    BreakGlass, Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, Tag, View,
+};
 use crate::snapshot::Snapshot;
 
 /// One change. Putting adds an object or replaces the one with its identifier.
@@ -25,6 +27,8 @@ pub(crate) enum Change {
     DropRelation(TableId),
     PutMaskingPolicy(Arc<MaskingPolicy>),
     DropMaskingPolicy(MaskingPolicyId),
+    PutPolicyTest(Arc<PolicyTest>),
+    DropPolicyTest(PolicyTestId),
     PutTag(Arc<Tag>),
     DropTag(TagId),
     /// All grants on something of the server's own; none forgets it.
@@ -57,6 +61,11 @@ impl Snapshot {
                 Arc::make_mut(&mut self.masking_policies).put(Arc::clone(policy))
             }
             Change::DropMaskingPolicy(id) => Arc::make_mut(&mut self.masking_policies).remove(*id),
+            Change::PutPolicyTest(test) => {
+                self.check_given_out(test.id.0)?;
+                Arc::make_mut(&mut self.policy_tests).put(Arc::clone(test))
+            }
+            Change::DropPolicyTest(id) => Arc::make_mut(&mut self.policy_tests).remove(*id),
             Change::PutTag(tag) => {
                 self.check_given_out(tag.id.0)?;
                 Arc::make_mut(&mut self.tags).put(Arc::clone(tag))

@@ -97,6 +97,8 @@ pub enum ObjectKind {
     Policy,
     /// A masking policy.
     MaskingPolicy,
+    /// A policy test.
+    PolicyTest,
     /// A tag.
     Tag,
     /// A function.
@@ -117,6 +119,7 @@ impl fmt::Display for ObjectKind {
             Self::View => "view",
             Self::Policy => "policy",
             Self::MaskingPolicy => "masking policy",
+            Self::PolicyTest => "policy test",
             Self::Tag => "tag",
             Self::Function => "function",
             Self::Storage => "storage",
@@ -131,6 +134,7 @@ impl ObjectKind {
             Self::Role
             | Self::Policy
             | Self::MaskingPolicy
+            | Self::PolicyTest
             | Self::Tag
             | Self::Function
             | Self::Storage
@@ -142,9 +146,13 @@ impl ObjectKind {
 
     fn undefined(self) -> SqlState {
         match self {
-            Self::Role | Self::Policy | Self::MaskingPolicy | Self::Tag | Self::Storage | Self::BreakGlass => {
-                SqlState::UNDEFINED_OBJECT
-            }
+            Self::Role
+            | Self::Policy
+            | Self::MaskingPolicy
+            | Self::PolicyTest
+            | Self::Tag
+            | Self::Storage
+            | Self::BreakGlass => SqlState::UNDEFINED_OBJECT,
             Self::Function => SqlState::UNDEFINED_FUNCTION,
             Self::Schema => SqlState::INVALID_SCHEMA_NAME,
             Self::Relation | Self::Table | Self::View => SqlState::UNDEFINED_TABLE,

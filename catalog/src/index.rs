@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lakeward_base::{MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
+use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, Relation, Role, Schema, Tag};
+use crate::model::{Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, Tag};
 
 /// What has an identifier and a name that is unique in the catalog.
 pub(crate) trait Named {
@@ -30,7 +30,7 @@ macro_rules! named {
         }
     )*};
 }
-named!(Role => RoleId, Schema => SchemaId, MaskingPolicy => MaskingPolicyId, Tag => TagId);
+named!(Role => RoleId, Schema => SchemaId, MaskingPolicy => MaskingPolicyId, PolicyTest => PolicyTestId, Tag => TagId);
 
 /// All objects of one kind.
 #[derive(Clone)]

@@ -24,16 +24,16 @@ mod store;
 
 pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
 pub use draft::{
-    CreatedPolicy, Described, Draft, Inherited, NewColumn, NewMaskingPolicy, NewPolicy, NewRole, NewTable, NewTag,
-    NewView, Revocation,
+    CreatedPolicy, Described, Draft, Inherited, NewColumn, NewMaskingPolicy, NewPolicy, NewPolicyTest, NewRole,
+    NewTable, NewTag, NewView, Revocation,
 };
 pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    BreakGlass, Column, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyRead,
-    Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
-    type_kind,
+    BreakGlass, Column, Expectation, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand,
+    PolicyRead, PolicyTest, Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject,
+    Table, Tag, View, type_kind,
 };
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};

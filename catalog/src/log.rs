@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{BreakGlass, Grant, MaskingPolicy, Role, Schema, SystemObject, Table, Tag, View};
+use crate::model::{BreakGlass, Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, Tag, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
@@ -65,6 +65,8 @@ pub(crate) struct Image {
     system_grants: Vec<(SystemObject, Vec<Grant>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     break_glass: Vec<Arc<BreakGlass>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    policy_tests: Vec<Arc<PolicyTest>>,
 }
 
 /// An object's second line.
@@ -168,6 +170,7 @@ impl Image {
                 .map(|(object, grants)| (object.clone(), grants.to_vec()))
                 .collect(),
             break_glass: snapshot.break_glasses().cloned().collect(),
+            policy_tests: snapshot.policy_tests().cloned().collect(),
         }
     }
 
@@ -184,6 +187,7 @@ impl Image {
             .chain(self.tags.into_iter().map(Change::PutTag))
             .chain(self.tables.into_iter().map(Change::PutTable))
             .chain(self.views.into_iter().map(Change::PutView))
+            .chain(self.policy_tests.into_iter().map(Change::PutPolicyTest))
             .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }))
             .chain(self.break_glass.into_iter().map(Change::PutBreakGlass));
         for object in objects {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, Redacted, RoleId, SchemaId, TableId, TagId};
+use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, PolicyTestId, Redacted, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -315,6 +315,9 @@ pub struct RowPolicy {
     /// The tables that its subqueries read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<PolicyRead>,
+    /// SHADOW: not enforced, only counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
 }
 
 /// A table that a row policy's subqueries read: the name stands for it whatever it is called later.
@@ -374,6 +377,47 @@ pub struct Parameter {
     pub name: String,
     /// SQL type.
     pub sql_type: String,
+}
+
+/// What a policy test expects of its query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expectation {
+    /// No row.
+    NoRows,
+    /// At least one.
+    SomeRows,
+    /// So many.
+    Rows(u64),
+    /// These columns of the result show what a mask leaves.
+    Masked(Vec<String>),
+    /// These show nothing of a mask.
+    Unmasked(Vec<String>),
+    /// It is refused.
+    Denied,
+}
+
+/// A policy test: what a role must, or must not, be shown.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTest {
+    /// Stable identifier.
+    pub id: PolicyTestId,
+    /// Name, unique in the catalog.
+    pub name: String,
+    /// As whom the query is run.
+    pub role: RoleId,
+    /// Attributes over the role's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Redacted<String>>,
+    /// The query, as it was typed.
+    pub query: Redacted<String>,
+    /// Where unqualified names in it are looked for: the search path of its making.
+    pub search_path: Vec<String>,
+    /// What must come of it.
+    pub expectation: Expectation,
+    /// Who made it, and in whose name it acts as the role.
+    pub owner: RoleId,
 }
 
 /// A view: its text is planned anew at every use.
@@ -504,4 +548,4 @@ macro_rules! debug_by_name {
         }
     )*};
 }
-debug_by_name!(RowPolicy, MaskingPolicy, View);
+debug_by_name!(RowPolicy, MaskingPolicy, PolicyTest, View);

@@ -55,6 +55,7 @@ fn check_reserved(kind: ObjectKind, name: &str) -> Result<(), CatalogError> {
         | ObjectKind::View
         | ObjectKind::Policy
         | ObjectKind::MaskingPolicy
+        | ObjectKind::PolicyTest
         | ObjectKind::Tag
         | ObjectKind::Function
         | ObjectKind::Storage

@@ -8,14 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, RoleId, SchemaId, TableId, TagId};
+use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
 use crate::model::{
-    BreakGlass, Grant, Grantee, MaskingPolicy, Privilege, Relation, Role, Schema, SystemObject, Table, Tag, View,
+    BreakGlass, Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, Tag,
+    View,
 };
 use crate::name::quote_identifier;
 
@@ -66,6 +67,7 @@ pub struct Snapshot {
     pub(crate) roles: Arc<Index<Role>>,
     pub(crate) schemas: Arc<Index<Schema>>,
     pub(crate) masking_policies: Arc<Index<MaskingPolicy>>,
+    pub(crate) policy_tests: Arc<Index<PolicyTest>>,
     pub(crate) tags: Arc<Index<Tag>>,
     pub(crate) relations: Arc<Relations>,
     pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
@@ -119,6 +121,23 @@ impl Snapshot {
     /// All masking policies, in name order.
     pub fn masking_policies(&self) -> impl Iterator<Item = &Arc<MaskingPolicy>> {
         self.masking_policies.iter()
+    }
+
+    /// All policy tests, in name order.
+    pub fn policy_tests(&self) -> impl Iterator<Item = &Arc<PolicyTest>> {
+        self.policy_tests.iter()
+    }
+
+    /// A policy test.
+    #[must_use]
+    pub fn policy_test(&self, id: PolicyTestId) -> Option<&Arc<PolicyTest>> {
+        self.policy_tests.get(id)
+    }
+
+    /// A policy test by its name, as folded.
+    #[must_use]
+    pub fn policy_test_by_name(&self, name: &str) -> Option<&Arc<PolicyTest>> {
+        self.policy_tests.by_name(name)
     }
 
     /// All tags, in name order.

@@ -3,6 +3,7 @@
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod authorization;
 mod blocks;
 mod catalog_views;
 mod commits;
@@ -31,11 +32,14 @@ mod non_interference;
 mod overload;
 mod peers;
 mod policies;
+mod policy_tests;
 mod protocol;
 mod roles;
 mod row_security;
 mod s3;
+mod seeing;
 mod sessions;
+mod shadow;
 mod slt;
 mod tags;
 mod types;

@@ -33,6 +33,8 @@ pub struct NewPolicy {
     pub owner: RoleId,
     /// The tables that its subqueries read.
     pub reads: Vec<PolicyRead>,
+    /// Not enforced, only counted.
+    pub shadow: bool,
 }
 
 /// What making a row policy did.
@@ -60,7 +62,7 @@ pub struct NewMaskingPolicy {
 }
 
 impl Draft {
-    /// Makes a row policy, and turns row level security on.
+    /// Makes a row policy, and turns row level security on unless the policy is in shadow.
     ///
     /// # Errors
     /// 42710 where the table has one of that name, 42P01 and 42704 for an unknown table and role, 42601 for clauses
@@ -68,16 +70,16 @@ impl Draft {
     pub fn create_policy(&mut self, table: TableId, new: NewPolicy) -> Result<CreatedPolicy, CatalogError> {
         let mut table = Table::clone(self.existing_table(table)?);
         let id = PolicyId(self.identifier()?);
-        let NewPolicy { name, permissive, command, grantees, using, with_check, owner, reads } = new;
-        let policy = RowPolicy { id, name, permissive, command, grantees, using, with_check, owner, reads };
+        let NewPolicy { name, permissive, command, grantees, using, with_check, owner, reads, shadow } = new;
+        let policy = RowPolicy { id, name, permissive, command, grantees, using, with_check, owner, reads, shadow };
         self.check_policy(&table, &policy)?;
         table.policies.push(policy);
-        let enabled_row_security = !std::mem::replace(&mut table.row_security, true);
+        let enabled_row_security = !shadow && !std::mem::replace(&mut table.row_security, true);
         self.make(Change::PutTable(Arc::new(table)))?;
         Ok(CreatedPolicy { id, enabled_row_security })
     }
 
-    /// Changes a row policy: anything but its identifier.
+    /// Changes a row policy: anything but its identifier. One that leaves its shadow turns row level security on.
     ///
     /// # Errors
     /// 42704 where it does not exist; else as for [`create_policy`](Self::create_policy).
@@ -91,7 +93,9 @@ impl Draft {
         let missing = CatalogError::Vanished { kind: ObjectKind::Policy, id: policy.0 };
         let slot = table.policies.iter().position(|candidate| candidate.id == policy).ok_or(missing)?;
         let mut altered = table.policies.remove(slot);
+        let was_shadow = altered.shadow;
         edit(&mut altered);
+        table.row_security |= was_shadow && !altered.shadow;
         if altered.id != policy {
             return Err(CatalogError::Unsupported("changing a policy's identifier"));
         }

@@ -235,6 +235,15 @@ impl Draft {
         for policy in self.masking_policies().filter(|policy| policy.owner == id) {
             uses.push(format!("owner of masking policy {}", quote_identifier(&policy.name)));
         }
+        for test in self.policy_tests() {
+            let name = quote_identifier(&test.name);
+            if test.owner == id {
+                uses.push(format!("owner of policy test {name}"));
+            }
+            if test.role == id {
+                uses.push(format!("role of policy test {name}"));
+            }
+        }
         for tag in self.tags().filter(|tag| tag.owner == id) {
             uses.push(format!("owner of tag {}", quote_identifier(&tag.name)));
         }

@@ -1,6 +1,7 @@
 //! Every rule of the draft, with the SQLSTATE and message that a client sees.
 
 mod grants;
+mod policy_tests;
 mod tags;
 
 use std::collections::BTreeSet;
@@ -84,6 +85,7 @@ impl Hospital {
             with_check: None,
             owner: self.admin,
             reads: Vec::new(),
+            shadow: false,
         }
     }
 

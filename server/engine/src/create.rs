@@ -11,7 +11,7 @@ use datafusion::common::{DFSchema, TableReference};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
 use lakeward_catalog::{
-    MaskingPolicy, PolicyRead, RowPolicy, StoreError, Table, VersionSelector, WriteMode, WriteResult,
+    MaskingPolicy, PolicyRead, RowPolicy, Snapshot, StoreError, Table, VersionSelector, WriteMode, WriteResult,
 };
 use lakeward_govern::{CompileError, ResolvedTable};
 
@@ -29,7 +29,7 @@ use crate::statement::CreateTableAs;
 use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::watch::Watch;
-use crate::{output, publish, resolve, version, write};
+use crate::{output, policy_tests, publish, resolve, version, write};
 
 /// A CREATE TABLE AS that is ready to run.
 pub(crate) struct CreatePlan {
@@ -167,6 +167,7 @@ pub(crate) fn ddl_context<'a>(
         reserved_urls: &parts.reserved_urls,
         note: commit_note(vantage),
         validator,
+        force: false,
     }
 }
 
@@ -226,6 +227,11 @@ impl DdlValidator for Validator<'_> {
         let compiler = Compiler { state: &self.vantage.state, mappings: &mappings };
         let owner = (self.vantage.snapshot.as_ref(), owner);
         lakeward_govern::check_row_policy(sql, &schema, &reads, owner, &compiler).map_err(|error| refused(&error))
+    }
+
+    async fn broken_test(&self, base: &Arc<Snapshot>, proposed: &Arc<Snapshot>) -> Option<(String, String)> {
+        let broken = policy_tests::first_broken(&self.vantage.session, base, proposed).await?;
+        Some((broken.name, broken.detail))
     }
 
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {

@@ -27,7 +27,7 @@ use crate::tally::Counted;
 use crate::transaction::{Ended, TransactionStatus};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
-use crate::{copy, create, ddl, glass, maintain, pending, publish, sets};
+use crate::{copy, create, ddl, glass, maintain, pending, policy_tests, publish, sets};
 
 /// Starts a statement.
 pub(crate) async fn start(
@@ -65,6 +65,11 @@ pub(crate) async fn start(
             let begun = Begun { ending, facts, waited, watch };
             declare(*plan, declared, &vantage, begun, &deadline).map(Response::Command)
         }
+        Work::Answer(batch, tag) => {
+            let schema = batch.schema();
+            let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+            Ok(hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, &vantage))
+        }
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -90,6 +95,15 @@ pub(crate) async fn start(
                 };
                 let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
                 Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
+            }
+            Kind::RunPolicyTests => {
+                let batch = match Box::pin(tested(&vantage, ending.durable())).await {
+                    Ok(batch) => batch,
+                    Err(error) => return Err(refuse(ending, error)),
+                };
+                let schema = batch.schema();
+                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+                Ok(hand_out(Box::pin(rows), schema, RowTag::Select, ending, waited, deadline, &vantage))
             }
             Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
                 match vantage.session.transaction().cursor(name) {
@@ -174,6 +188,14 @@ async fn cursor_command(session: &Session, statement: &CursorStatement) -> Resul
         CursorStatement::Declare { .. } => String::new(),
     };
     Ok(Command { tag, ..Command::default() })
+}
+
+/// Runs the policy tests, once it is on record that somebody asked.
+async fn tested(vantage: &Vantage, durable: Option<lakeward_audit::Durable>) -> Result<RecordBatch, Error> {
+    if let Some(durable) = durable {
+        durable.await.map_err(|error| Error::from_coded(&error))?;
+    }
+    policy_tests::run_all(vantage).await
 }
 
 /// Ends a begun statement with an error.
@@ -303,6 +325,9 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         Kind::Empty
         | Kind::Query(_)
         | Kind::Explain { .. }
+        | Kind::ExplainPolicies { .. }
+        | Kind::EffectivePolicies { .. }
+        | Kind::RunPolicyTests
         | Kind::Insert(_)
         | Kind::CopyOut(_)
         | Kind::CopyIn(_)

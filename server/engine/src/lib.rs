@@ -8,6 +8,7 @@
 
 mod activity;
 mod admission;
+mod asks;
 mod bounded;
 mod bytea;
 mod change;
@@ -37,6 +38,7 @@ mod pending;
 mod placeholder;
 mod plan;
 mod policy;
+mod policy_tests;
 mod portal;
 mod position;
 mod postgres;
@@ -51,6 +53,7 @@ mod run;
 mod session;
 mod sets;
 mod settings;
+mod simulate;
 pub mod statement;
 mod stoppable;
 mod stream;
@@ -59,6 +62,7 @@ mod tally;
 mod template;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod transaction;
 mod vantage;
 mod version;

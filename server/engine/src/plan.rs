@@ -1,5 +1,6 @@
 //! Stage 5: from a resolved and decided statement to work that can be started, and to what the audit keeps of it.
 
+use arrow::array::RecordBatch;
 use lakeward_audit::{BeginFacts, ObjectFacts};
 use lakeward_base::Redacted;
 use lakeward_govern::Decision;
@@ -9,17 +10,20 @@ use std::sync::Arc;
 use crate::change::{self, ChangePlan};
 use crate::copy::{self, CopyPlan};
 use crate::create::{self, CreatePlan};
+use crate::ddl::Ddl;
 use crate::error::Error;
 use crate::explain;
 use crate::lineage::Lineage;
 use crate::maintain::{self, MaintainPlan};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::resolve::Resolved;
+use crate::response::RowTag;
 use crate::sets::Sets;
 use crate::statement::{CopyOptions, CursorStatement, Kind, Statement, Transaction};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
+use crate::{simulate, system};
 
 /// A statement that is ready to be begun and started.
 pub(crate) struct Planned {
@@ -52,6 +56,8 @@ pub(crate) enum Work {
     Rows(Box<QueryPlan>, Vec<QueryPlan>),
     /// Open a cursor.
     Declare(Box<QueryPlan>, Declared),
+    /// Return these rows, which are made already.
+    Answer(RecordBatch, RowTag),
     /// Show a plan.
     Explain(Box<QueryPlan>, explain::Form),
     /// Return rows in a form of COPY's.
@@ -97,6 +103,12 @@ pub(crate) async fn build(
         facts.policies.extend(then.policies);
         facts.bypass |= then.bypass;
     }
+    if let Kind::Ddl(ddl) = &statement.kind
+        && matches!(ddl.as_ref(), Ddl::Forced(_))
+    {
+        facts.policies.push("policy tests passed over by FORCE".to_owned());
+    }
+    facts.objects.extend(vantage.simulated());
     facts.objects.extend(resolved.described.iter().cloned());
     facts.policies.extend(vantage.principal.glass.as_ref().map(|glass| format!("break glass {}", glass.id)));
     facts.objects.extend(resolved.mappings.objects(&vantage));
@@ -109,7 +121,7 @@ pub(crate) async fn build(
     let waited = resolved.touches_data
         || written.is_some()
         || fetched.is_some_and(|cursor| cursor.waited)
-        || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_));
+        || matches!(statement.kind, Kind::Ddl(_) | Kind::CreateTableAs(_) | Kind::RunPolicyTests);
     facts.objects.extend(written.map(|name| ObjectFacts { name, ..ObjectFacts::default() }));
     let watched = resolved.touches_data
         && matches!(
@@ -146,6 +158,16 @@ async fn work(
         }
         Kind::CopyIn(_) | Kind::Insert(_) | Kind::Change(_) | Kind::Maintain(_) | Kind::CreateTableAs(_) => {
             writing(planner, statement, sets, facts).await
+        }
+        Kind::EffectivePolicies { table, role } => {
+            let rows = system::effective_policies(planner.vantage, table, role.as_deref())?;
+            Ok(Work::Answer(rows, RowTag::Show))
+        }
+        // Planned by itself, ahead of a decision that would fail.
+        Kind::ExplainPolicies { .. } => Err(crate::publish::incident("planning", "trace")),
+        Kind::RunPolicyTests => {
+            simulate::require(&planner.vantage.principal)?;
+            Ok(Work::Command(Arc::clone(statement)))
         }
         Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => {
             Ok(Work::Command(Arc::clone(statement)))

@@ -21,7 +21,7 @@ use crate::resolve::{self, Resolved};
 use crate::session::Session;
 use crate::statement::{CursorStatement, Insert, Kind, Setting, Statement};
 use crate::vantage::Vantage;
-use crate::{change, execute, explain, output, placeholder, publish, run, version, write};
+use crate::{change, execute, explain, output, placeholder, policy_tests, publish, run, system, trace, version, write};
 
 /// Prepares one statement. `parameter_types` are the types that the client has named, by position.
 ///
@@ -99,6 +99,11 @@ async fn shape(
         // As in PostgreSQL, what COPY is about is looked at when it is executed.
         return Ok((Vec::new(), None));
     }
+    if let Kind::ExplainPolicies { json, .. } = &statement.kind {
+        // It may be refused where it would be planned: types are those that were named.
+        let named = |index: usize| types.get(index).cloned().flatten().unwrap_or(DataType::Utf8);
+        return Ok(((0..statement.parameter_count).map(named).collect(), Some(trace::schema(*json))));
+    }
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(session, &statement.kind)?));
     }
@@ -147,6 +152,8 @@ fn fields(types: &[DataType]) -> Vec<Option<FieldRef>> {
 fn columns_without_query(session: &Session, kind: &Kind) -> Result<Option<SchemaRef>, Error> {
     Ok(match kind {
         Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => Some(execute::show_schema(setting)),
+        Kind::RunPolicyTests => Some(policy_tests::schema()),
+        Kind::EffectivePolicies { .. } => Some(system::effective_policies_schema()),
         Kind::Cursor(CursorStatement::Fetch { name, moves: false, .. }) => {
             Some(session.transaction().cursor(name)?.schema)
         }

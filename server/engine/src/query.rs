@@ -13,6 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
+use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource, col};
 use datafusion::physical_plan::ExecutionPlan;
@@ -26,7 +27,6 @@ use crate::bytea;
 use crate::error::Error;
 use crate::expansion;
 use crate::functions::substitute;
-use crate::keyed;
 use crate::names::Names;
 use crate::output;
 use crate::publish;
@@ -117,8 +117,7 @@ impl QueryPlanner<'_> {
         scope: &Scope,
         mut context: PlannerContext,
     ) -> Result<LogicalPlan, DataFusionError> {
-        keyed::check(&self.vantage.principal, &self.vantage.snapshot, query)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        self.vantage.check_keyed(query).map_err(|error| DataFusionError::External(Box::new(error)))?;
         expansion::check_query(query)?;
         let names = Names::new(&self.vantage.state, self.sources(scope)?).with_table_functions(self.vantage);
         let options = ParserOptions::from(&self.vantage.state.config_options().sql_parser);
@@ -196,6 +195,16 @@ impl QueryPlanner<'_> {
         logical: LogicalPlan,
         parameters: &[ScalarValue],
     ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
+        let (optimised, state) = self.optimised_logical(logical, parameters)?;
+        let physical = state.query_planner().create_physical_plan(&optimised, &state).await?;
+        Ok((optimised, physical))
+    }
+
+    fn optimised_logical(
+        &self,
+        logical: LogicalPlan,
+        parameters: &[ScalarValue],
+    ) -> Result<(LogicalPlan, SessionState), DataFusionError> {
         let bound = if parameters.is_empty() {
             logical
         } else {
@@ -206,9 +215,14 @@ impl QueryPlanner<'_> {
         let guard = LeafGuard::new(*self.vantage.stamp, self.decision);
         guard.check_logical(&bound)?;
         let state = template::guarded(&self.vantage.state, &guard, &self.vantage.stop);
-        let optimised = state.optimize(&bound)?;
-        let physical = state.query_planner().create_physical_plan(&optimised, &state).await?;
-        Ok((optimised, physical))
+        Ok((state.optimize(&bound)?, state))
+    }
+
+    /// The tables that a plan would scan, with their columns.
+    pub(crate) fn scanned(&self, logical: LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<ObjectFacts>, Error> {
+        let optimised = self.optimised_logical(logical, parameters);
+        let (optimised, _) = optimised.map_err(|error| publish::planning(&error, Some(self.text)))?;
+        Ok(self.objects(&optimised))
     }
 
     /// What the audit keeps of the tables read: versions, and columns by what was done with them.

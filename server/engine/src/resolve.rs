@@ -16,12 +16,12 @@ use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lakeward_audit::ObjectFacts;
-use lakeward_base::{ColumnId, SqlState};
+use lakeward_base::{Coded, ColumnId, SqlState};
 use lakeward_catalog::{
     ChangeBase, Column, FILE_COLUMN, Grant, Grantee, Numbered, Privilege, ROW_COLUMN, RawTable, Relation, Snapshot,
     StoreError, Table, VersionSelector, View,
 };
-use lakeward_govern::{ResolvedTable, RoleSet};
+use lakeward_govern::{ResolvedTable, RoleSet, Route};
 
 use crate::error::Error;
 use crate::names::TABLE_FUNCTIONS;
@@ -30,7 +30,7 @@ use crate::session::Session;
 use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
 use crate::version::{Mark, Moment};
-use crate::{position, system, version};
+use crate::{position, publish, system, trace, version};
 
 /// Views may stand on views, but not without end.
 const MAX_VIEW_DEPTH: usize = 32;
@@ -56,6 +56,10 @@ pub(crate) struct Resolved {
     pub(crate) described: Vec<ObjectFacts>,
     /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
     pub(crate) touches_data: bool,
+    /// For EXPLAIN (POLICIES): through what the tables are read, by their place in `tables`.
+    pub(crate) reached: Vec<(usize, Route)>,
+    /// For EXPLAIN (POLICIES): what the principal may not use, by name, and why.
+    pub(crate) refused: Vec<(String, String)>,
 }
 
 impl Resolved {
@@ -127,11 +131,13 @@ impl Statement {
             Kind::CreateTableAs(create) => Some(&create.source),
             Kind::Change(change) => Some(&change.source),
             Kind::CopyOut(copy) => Some(&copy.source),
-            Kind::Explain { statement, .. } => statement.query(),
+            Kind::Explain { statement, .. } | Kind::ExplainPolicies { statement, .. } => statement.query(),
             Kind::Cursor(CursorStatement::Declare { query, .. }) => Some(query),
             Kind::CopyIn(_)
             | Kind::Maintain(_)
             | Kind::Empty
+            | Kind::EffectivePolicies { .. }
+            | Kind::RunPolicyTests
             | Kind::Ddl(_)
             | Kind::Setting(_)
             | Kind::Transaction(_)
@@ -146,17 +152,12 @@ pub(crate) async fn tables(
     statement: &Statement,
     parameters: &[ScalarValue],
 ) -> Result<Resolved, Error> {
-    let mut resolver = Resolver { vantage, statement: Some(statement), resolved: Resolved::default() };
-    match &statement.kind {
-        Kind::Insert(insert) if insert.overwrite => {
-            resolver.write_target(&insert.table, &[Privilege::Insert, Privilege::Delete], "insert into").await?;
-        }
-        Kind::Insert(insert) => resolver.write_target(&insert.table, &[Privilege::Insert], "insert into").await?,
-        Kind::Change(change) => resolver.change_target(change).await?,
-        Kind::CopyIn(copy) => resolver.write_target(&copy.table, &[Privilege::Insert], "copy to").await?,
-        Kind::Maintain(work) => resolver.write_target(&work.table, &[], "work on").await?,
-        _ => {}
-    }
+    let (statement, tracing) = match &statement.kind {
+        Kind::ExplainPolicies { statement, .. } => (statement.as_ref(), true),
+        _ => (statement, false),
+    };
+    let mut resolver = Resolver { vantage, statement: Some(statement), tracing, resolved: Resolved::default() };
+    resolver.target_of(statement).await?;
     if let Some(query) = statement.query() {
         let mut query = query.clone();
         version::mark(&mut query, Moment { parameters, time_zone: &vantage.time_zone })?;
@@ -172,7 +173,7 @@ pub(crate) async fn tables(
 
 /// Resolves a query that stands within a statement, such as a view's; its versions are folded already.
 pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolved, Error> {
-    let mut resolver = Resolver { vantage, statement: None, resolved: Resolved::default() };
+    let mut resolver = Resolver { vantage, statement: None, tracing: false, resolved: Resolved::default() };
     resolver.read(query).await?;
     resolver.finish().await
 }
@@ -194,12 +195,16 @@ struct Lookup<'b> {
     reader: &'b RoleSet,
     path: &'b [String],
     depth: usize,
+    /// The view that the names stand in.
+    view: Option<&'b View>,
 }
 
 struct Resolver<'a> {
     vantage: &'a Vantage,
     /// For positions of errors.
     statement: Option<&'a Statement>,
+    /// What is refused is told rather than an error.
+    tracing: bool,
     resolved: Resolved,
 }
 
@@ -213,10 +218,33 @@ impl Resolver<'_> {
         Ok(resolved)
     }
 
+    /// The table that a statement writes to.
+    async fn target_of(&mut self, statement: &Statement) -> Result<(), Error> {
+        let opened = match &statement.kind {
+            Kind::Insert(insert) if insert.overwrite => {
+                self.write_target(&insert.table, &[Privilege::Insert, Privilege::Delete], "insert into").await
+            }
+            Kind::Insert(insert) => self.write_target(&insert.table, &[Privilege::Insert], "insert into").await,
+            Kind::Change(change) => self.change_target(change).await,
+            Kind::CopyIn(copy) => self.write_target(&copy.table, &[Privilege::Insert], "copy to").await,
+            Kind::Maintain(work) => self.write_target(&work.table, &[], "work on").await,
+            _ => Ok(()),
+        };
+        match (opened, &statement.kind) {
+            (Err(error), Kind::Insert(_) | Kind::Change(_))
+                if self.tracing && error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE =>
+            {
+                self.resolved.refused.push(trace::refused_target(self.vantage, statement, &error));
+                Ok(())
+            }
+            (opened, _) => opened,
+        }
+    }
+
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
         self.resolved.written = system::rewrite(&mut query);
         let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
-        let lookup = Lookup { reader: &reader, path: &path, depth: 0 };
+        let lookup = Lookup { reader: &reader, path: &path, depth: 0, view: None };
         self.resolved.scope = self.scope(&query, lookup).await?;
         self.resolved.query = Some(query);
         Ok(())
@@ -230,7 +258,21 @@ impl Resolver<'_> {
                 if name.schema().is_none() && TABLE_FUNCTIONS.contains(&name.table()) {
                     continue;
                 }
-                let target = self.target(&name, lookup).await?;
+                let target = match self.target(&name, lookup).await {
+                    Ok(target) => target,
+                    Err(error) if self.tracing && error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE => {
+                        let untold = self.resolved.target.is_some() || version::unmark(&name)?.1 != Mark::Target;
+                        if untold {
+                            let who = (lookup.reader, lookup.path, lookup.view);
+                            self.resolved.refused.push(trace::refusal(self.vantage, &name, who, &error)?);
+                        }
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                if let (true, Target::Table(index)) = (self.tracing, &target) {
+                    self.resolved.reached.push((*index, trace::route(self.vantage, lookup.view)));
+                }
                 scope.targets.insert(name, target);
             }
             Ok(scope)
@@ -323,7 +365,7 @@ impl Resolver<'_> {
             None => TableReference::bare(name.name.as_str()),
         };
         let (reader, path) = (self.vantage.principal.role_set(), self.vantage.search_path.clone());
-        let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0 })? {
+        let table = match self.relation(&reference, Lookup { reader: &reader, path: &path, depth: 0, view: None })? {
             Some(Relation::Table(table)) => table,
             Some(Relation::View(view)) => {
                 let message = format!("cannot {verb} view \"{}\"", view.name);
@@ -361,7 +403,14 @@ impl Resolver<'_> {
     /// The target of the statement as its query reads it: the numbers are columns that nothing governs.
     fn numbered(&mut self, table: &Arc<Table>, reader: &RoleSet) -> Result<Target, Error> {
         let target = self.resolved.target.as_ref().filter(|target| target.table.id == table.id);
-        let Some(target) = target else { return Err(crate::publish::incident("resolving", "target")) };
+        let Some(target) = target else {
+            let told = self.tracing && self.resolved.target.is_none();
+            return Err(if told {
+                Error::denied("table", &table.name)
+            } else {
+                publish::incident("resolving", "target")
+            });
+        };
         if !may_read(&self.vantage.snapshot, reader, table) {
             return Err(Error::denied("table", &table.name));
         }
@@ -426,7 +475,7 @@ impl Resolver<'_> {
         system::rewrite(&mut query);
         let owner = RoleSet::of(&self.vantage.snapshot, view.owner);
         // The view's own path: with the reader's, a name could be made to mean another of its owner's tables.
-        let inside = Lookup { reader: &owner, path: &view.search_path, depth: depth + 1 };
+        let inside = Lookup { reader: &owner, path: &view.search_path, depth: depth + 1, view: Some(view) };
         let scope = self.scope(&query, inside).await?;
         let columns = view.columns.iter().map(|column| column.name.clone()).collect();
         Ok(Target::View { query: Box::new(query), scope: Box::new(scope), columns })
@@ -446,7 +495,7 @@ impl Resolver<'_> {
     }
 }
 
-fn privilege_for(action: &ChangeAction) -> Privilege {
+pub(crate) fn privilege_for(action: &ChangeAction) -> Privilege {
     match action {
         ChangeAction::Update(_) => Privilege::Update,
         ChangeAction::Delete => Privilege::Delete,
@@ -521,7 +570,7 @@ fn may_read(snapshot: &Snapshot, reader: &RoleSet, table: &Table) -> bool {
 }
 
 /// Whether `reader` may name what is in a schema.
-fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bool {
+pub(crate) fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bool {
     let granted = |schema: &lakeward_catalog::Schema| {
         snapshot.holds(&reader.roles, schema.owner, &schema.grants, Privilege::Usage)
     };

@@ -17,10 +17,11 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::session::Session;
 use crate::sets::Sets;
+use crate::statement::Kind;
 use crate::stream::Deadline;
 use crate::transaction::ends_implicitly;
 use crate::vantage::Vantage;
-use crate::{execute, pending, resolve};
+use crate::{execute, pending, resolve, trace};
 
 /// Runs one statement of a session. Dropping the future, or the rows it answers, cancels the statement.
 ///
@@ -112,6 +113,9 @@ async fn build(
     vantage.client = request.client_rows();
     let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
     deadline.check()?;
+    if matches!(statement.kind, Kind::ExplainPolicies { .. }) {
+        return trace::plan(vantage, &statement, resolved, &sets);
+    }
     let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;

@@ -112,7 +112,7 @@ impl Sets {
         match &statement.kind {
             Kind::Insert(insert) if insert.overwrite => refused(statement.class),
             Kind::Change(change) if change.command == crate::statement::ChangeCommand::Merge => refused("MERGE"),
-            Kind::Explain { .. } | Kind::CreateTableAs(_) => refused(statement.class),
+            Kind::Explain { .. } | Kind::ExplainPolicies { .. } | Kind::CreateTableAs(_) => refused(statement.class),
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionConfig;
 use lakeward_base::SqlState;
-use lakeward_govern::{LeafGuard, PrivilegedSessions, Stamp};
+use lakeward_govern::{LeafGuard, PrivilegedSessions, ShadowCounts, Stamp};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -34,6 +34,7 @@ pub(crate) struct Templates {
     user: SessionState,
     privileged: SessionState,
     memory: Arc<dyn MemoryPool>,
+    shadow_counts: Arc<ShadowCounts>,
 }
 
 impl Templates {
@@ -46,7 +47,7 @@ impl Templates {
         let lake_runtime = runtime(&memory).build().map_err(failed)?;
         let user = state(parts, Arc::new(user_runtime));
         let privileged = state(parts, Arc::new(lake_runtime));
-        Ok(Self { user, privileged, memory })
+        Ok(Self { user, privileged, memory, shadow_counts: Arc::default() })
     }
 
     /// The memory of all running queries.
@@ -66,7 +67,13 @@ impl Templates {
 
     /// The barrier's sessions.
     pub(crate) fn privileged_sessions(&self) -> Arc<dyn PrivilegedSessions> {
-        Arc::new(BarrierSessions { template: self.privileged.clone() })
+        let shadow_counts = Arc::clone(&self.shadow_counts);
+        Arc::new(BarrierSessions { template: self.privileged.clone(), shadow_counts })
+    }
+
+    /// What policies in shadow have counted.
+    pub(crate) fn shadow_counts(&self) -> &ShadowCounts {
+        &self.shadow_counts
     }
 }
 
@@ -146,6 +153,7 @@ fn expression_planners() -> Vec<Arc<dyn datafusion::logical_expr::planner::ExprP
 /// Hands the barrier a fresh planning session per scan.
 struct BarrierSessions {
     template: SessionState,
+    shadow_counts: Arc<ShadowCounts>,
 }
 
 impl PrivilegedSessions for BarrierSessions {
@@ -153,6 +161,10 @@ impl PrivilegedSessions for BarrierSessions {
         let mut state = self.template.clone();
         state.mark_start_execution();
         Arc::new(state)
+    }
+
+    fn shadow_counts(&self) -> Option<Arc<ShadowCounts>> {
+        Some(Arc::clone(&self.shadow_counts))
     }
 }
 

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use datafusion::execution::context::SessionState;
+use datafusion::sql::sqlparser::ast::Visit;
+use lakeward_audit::ObjectFacts;
 use lakeward_base::StatementId;
 use lakeward_catalog::Snapshot;
 use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
@@ -17,14 +19,17 @@ use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::limits::ResultLimit;
 use crate::session::Session;
-use crate::statement::{CursorStatement, Kind, Statement};
+use crate::statement::{CursorStatement, Kind, Simulation, Statement};
 use crate::transaction::Saved;
+use crate::{keyed, simulate};
 
 /// See the module.
 pub(crate) struct Vantage {
     pub(crate) session: Arc<Session>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) principal: Principal,
+    /// Who asked for a simulation, where the principal is a simulated one.
+    pub(crate) simulator: Option<Principal>,
     pub(crate) stamp: Arc<Stamp>,
     pub(crate) state: SessionState,
     pub(crate) privileged: Arc<dyn PrivilegedSessions>,
@@ -69,7 +74,8 @@ impl Vantage {
             let settings = session.settings();
             (settings.search_path(), settings.time_zone())
         };
-        Ok(Self::of(session, (snapshot, principal), id, (search_path, time_zone), stop))
+        let vantage = Self::of(session, (snapshot, principal), id, (search_path, time_zone), stop);
+        vantage.as_simulated(statement.simulation.as_deref())
     }
 
     /// The snapshot of this moment for a statement that began when the session was as `then`.
@@ -86,7 +92,50 @@ impl Vantage {
         let mut principal = session.principal_then(&snapshot, then)?;
         principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let names = (then.settings.search_path(), then.settings.time_zone());
-        Ok(Self::of(session, (snapshot, principal), id, names, stop))
+        Self::of(session, (snapshot, principal), id, names, stop).as_simulated(statement.simulation.as_deref())
+    }
+
+    /// Where a policy test stands: in a catalog that may not be in force.
+    pub(crate) fn tested(
+        session: &Arc<Session>,
+        (snapshot, principal): (Arc<Snapshot>, Principal),
+        id: StatementId,
+        search_path: Vec<String>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self::of(session, (snapshot, principal), id, (search_path, "UTC".to_owned()), stop)
+    }
+
+    /// The same as the role of a simulation would stand.
+    ///
+    /// # Errors
+    /// 42501 where the principal may not ask for it, 42704 where there is no such role.
+    fn as_simulated(mut self, simulation: Option<&Simulation>) -> Result<Self, Error> {
+        let Some(simulation) = simulation else { return Ok(self) };
+        let simulated = simulate::principal(&self.snapshot, &self.principal, simulation)?;
+        self.act_as(simulated);
+        Ok(self)
+    }
+
+    /// From here on the statement is `simulated`'s.
+    pub(crate) fn act_as(&mut self, simulated: Principal) {
+        let stamp = Stamp { fingerprint: simulated.fingerprint(), ..*self.stamp };
+        self.stamp = Arc::new(stamp);
+        let shared = &self.session.engine().shared;
+        self.state = shared.templates.user_session(&self.stamp, &self.time_zone);
+        self.simulator = Some(std::mem::replace(&mut self.principal, simulated));
+    }
+
+    /// For the audit: as whom the statement is run, where not as oneself.
+    pub(crate) fn simulated(&self) -> Option<ObjectFacts> {
+        self.simulator.as_ref().map(|_| simulate::object(&self.principal.current_user))
+    }
+
+    /// `42501` where a syntax tree calls a keyed function that the principal may not call; or, in a simulation, that the
+    /// one who asked may not call.
+    pub(crate) fn check_keyed(&self, node: &impl Visit) -> Result<(), Error> {
+        keyed::check(&self.principal, &self.snapshot, node)?;
+        self.simulator.as_ref().map_or(Ok(()), |simulator| keyed::check(simulator, &self.snapshot, node))
     }
 
     fn of(
@@ -104,6 +153,7 @@ impl Vantage {
             session: Arc::clone(session),
             snapshot,
             principal,
+            simulator: None,
             stamp,
             state,
             privileged,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::pending::WriteRules;
+use crate::plan;
 use crate::policy::Compiler;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
@@ -22,7 +23,6 @@ use crate::statement::Statement;
 use crate::stream::AbortOnDrop;
 use crate::transaction::Saved;
 use crate::vantage::Vantage;
-use crate::{keyed, plan};
 
 /// A watch that the statement's stream and its reader ask.
 pub(crate) type SharedWatch = Arc<tokio::sync::Mutex<Watch>>;
@@ -132,11 +132,11 @@ impl Again {
             Vantage::take_then(&self.session, (self.id, &self.statement), &self.then, CancellationToken::new())?;
         vantage.client = self.client.clone();
         if let Some(query) = self.statement.query() {
-            keyed::check(&vantage.principal, &vantage.snapshot, query)?;
+            vantage.check_keyed(query)?;
         }
         let resolved = resolve::tables(&vantage, &self.statement, &self.parameters).await?;
         for view in resolved.scope.views() {
-            keyed::check(&vantage.principal, &vantage.snapshot, view)?;
+            vantage.check_keyed(view)?;
         }
         let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
         let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler);
@@ -175,7 +175,17 @@ fn same(then: &TableDecision, today: &TableDecision) -> bool {
             let names = then.schema.fields().iter().map(|field| field.name());
             row_filter == filter_today && names.into_iter().all(|name| mask_of(then, name) == mask_of(today, name))
         }
-        (Access::Open, Access::Governed { .. }) | (Access::Governed { .. }, Access::Open) => false,
+        // A table that only policies in shadow look at shows all that it has.
+        (Access::Open, other @ Access::Governed { .. }) | (other @ Access::Governed { .. }, Access::Open) => {
+            hides_nothing(other)
+        }
+    }
+}
+
+fn hides_nothing(access: &Access) -> bool {
+    match access {
+        Access::Open => true,
+        Access::Governed { row_filter, masks } => row_filter.is_none() && masks.iter().all(Option::is_none),
     }
 }
 

@@ -14,6 +14,7 @@ use lakeward_base::{Epoch, TableId};
 
 use crate::mask::reveals;
 use crate::principal::Fingerprint;
+use crate::shadow::ShadowCheck;
 
 /// What a principal may see of a table.
 #[derive(Clone)]
@@ -67,6 +68,8 @@ pub struct TableDecision {
     pub policies: Vec<String>,
     /// The names of the masked columns.
     pub masked: Vec<String>,
+    /// Policies in shadow that would apply.
+    pub shadows: Vec<ShadowCheck>,
     /// The principal is exempt (superuser, or `BYPASSRLS` on a table with row level security).
     pub bypass: bool,
 }

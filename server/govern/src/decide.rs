@@ -17,7 +17,8 @@ use crate::compile::{CompileError, OwnersRights, PolicyCompiler, simplified};
 use crate::error::DecideError;
 use crate::mask::{Arguments, compile_mask};
 use crate::principal::{Principal, RoleSet};
-use crate::row_policy::{RowCondition, Use, combine};
+use crate::row_policy::{self, RowCondition, Use, combine};
+use crate::shadow::ShadowCheck;
 
 /// A table of a statement, pinned at a version.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub fn decide(
     Ok(Decision::new(snapshot.epoch(), principal.fingerprint(), decided))
 }
 
-fn decide_table(
+pub(crate) fn decide_table(
     principal: &Principal,
     snapshot: &Snapshot,
     resolved: &ResolvedTable,
@@ -67,7 +68,9 @@ fn decide_table(
         rows.policies.iter().map(|policy| format!("{policy} on {}", subject.qualified_name)).collect();
     policies.extend(masks.iter().flatten().map(|mask| mask.policy.clone()));
     let masked = masks.iter().flatten().map(|mask| mask.column.clone()).collect();
-    let access = if rows.filter.is_none() && masks.iter().all(Option::is_none) {
+    let shadows =
+        if principal.superuser || principal.bypass_row_security { Vec::new() } else { subject.shadows(principal) };
+    let access = if rows.filter.is_none() && masks.iter().all(Option::is_none) && shadows.is_empty() {
         Access::Open
     } else {
         let masks = subject
@@ -88,6 +91,7 @@ fn decide_table(
         withheld: readable.map(|readable| withheld(&resolved.table, &subject.visible, &readable)).unwrap_or_default(),
         policies,
         masked,
+        shadows,
         bypass: principal.superuser || (principal.bypass_row_security && resolved.table.row_security),
         qualified_name: subject.qualified_name,
     })
@@ -179,6 +183,12 @@ impl<'a> Subject<'a> {
     pub(crate) fn rows(&self, principal: &Principal, applies_to: Use) -> Result<RowCondition, DecideError> {
         let table = &self.resolved.table;
         combine(&table.policies, applies_to, principal, self).map_err(|(policy, error)| denied(table, policy.0, &error))
+    }
+
+    /// The policies in shadow that would hide rows from `principal`.
+    fn shadows(&self, principal: &Principal) -> Vec<ShadowCheck> {
+        let table = &self.resolved.table;
+        row_policy::shadows(&table.policies, table.row_security, principal, self)
     }
 
     /// Per visible column, the mask in effect for `principal`.

@@ -95,6 +95,7 @@ impl World {
             with_check: check.map(text),
             owner,
             reads: Vec::new(),
+            shadow: false,
         };
         self.draft.create_policy(self.table, policy).unwrap();
         self

@@ -27,6 +27,7 @@ use crate::leakproof::{Columns, is_leakproof, takes_predicates};
 use crate::open_scan::OpenScanExec;
 use crate::privileged::PrivilegedSessions;
 use crate::scan_context::{ScanContext, require_stamp};
+use crate::shadow;
 use crate::stamp::Stamp;
 
 /// A table as one principal may see it, for one statement.
@@ -97,7 +98,11 @@ impl GovernedTable {
             return Err(BarrierError::UnexpectedFilter.into());
         }
         let session = self.privileged.session();
-        let plan = inner_plan::build(&self.raw, &self.decision, projection, filters)?;
+        let counters = match self.privileged.shadow_counts() {
+            Some(counts) => shadow::counting(&self.decision, &counts, session.as_ref()),
+            None => Vec::new(),
+        };
+        let plan = inner_plan::build(&self.raw, &self.decision, projection, filters, counters)?;
         let inner = session.create_physical_plan(&plan).await?;
         let context = ScanContext::new(self.stamp, session.as_ref());
         GovernedScanExec::try_new(

@@ -17,12 +17,13 @@ use crate::access::{Access, TableDecision};
 
 /// Builds the plan that yields the columns at `projection` (indexes into the decision's schema; all where `None`).
 ///
-/// Where no column is asked for, the plan yields one constant column instead: its rows are what counts.
+/// After those come `counters`, which count what they see. Where no column is asked for, the plan yields one constant column instead: its rows are what counts.
 pub(crate) fn build(
     raw: &RawTable,
     decision: &TableDecision,
     projection: Option<&[usize]>,
     filters: &[Expr],
+    counters: Vec<Expr>,
 ) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::scan(decision.qualifier(), provider_as_source(raw.privileged_provider()), None)?;
     let policy = match &decision.access {
@@ -45,6 +46,7 @@ pub(crate) fn build(
     if columns.is_empty() {
         columns.push(lit(true).alias("row"));
     }
+    columns.extend(counters);
     plan.project(columns)?.build()
 }
 

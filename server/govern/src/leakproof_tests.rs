@@ -45,6 +45,7 @@ fn decision() -> TableDecision {
         policies: vec![],
         masked: vec!["ssn".into()],
         bypass: false,
+        shadows: Vec::new(),
     }
 }
 

@@ -35,11 +35,13 @@ mod scan_context;
 mod scan_stream;
 pub mod scrub;
 mod session_functions;
+mod shadow;
 mod stamp;
 mod subquery;
 mod system_table;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod write_check;
 
 pub use access::{Access, Decision, TableDecision};
@@ -56,6 +58,8 @@ pub use principal::{Fingerprint, Glass, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
 pub use row_policy::mapping_tables;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
+pub use shadow::{ShadowCheck, ShadowCounts, WouldHide, text_mark};
 pub use stamp::Stamp;
 pub use system_table::SystemTable;
+pub use trace::{Effect, Route, Step, Tracer};
 pub use write_check::{ChangeDecision, ChangeRequest, WriteDecision, decide_change, decide_check, hides_rows};

@@ -12,6 +12,7 @@ use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy, Table};
 use crate::compile::{CompileError, compile_predicate, simplified};
 use crate::decide::Subject;
 use crate::principal::Principal;
+use crate::shadow::{ShadowCheck, text_mark};
 
 /// What a statement does to the rows that a policy speaks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,32 @@ pub fn mapping_tables(principal: &Principal, table: &Table) -> BTreeSet<TableId>
     concerns.flat_map(|policy| &policy.reads).map(|read| read.table).collect()
 }
 
-fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
+/// The policies in shadow that would hide rows which `principal` reads. A permissive one hides none where row level
+/// security is on already: it would add some. One that cannot be compiled is left out: it must not stand in the way.
+pub(crate) fn shadows(
+    policies: &[RowPolicy],
+    row_security: bool,
+    principal: &Principal,
+    subject: &Subject<'_>,
+) -> Vec<ShadowCheck> {
+    let would_hide = |policy: &&RowPolicy| policy.shadow && !(policy.permissive && row_security);
+    let check = |policy: &RowPolicy| {
+        let sql = text(policy, Use::Read)?;
+        let rights = subject.rights_of(policy.owner);
+        let condition =
+            compile_predicate(sql.expose(), principal, &subject.schema, &subject.qualifier, &rights).ok()?;
+        let (policy, text) = (policy.id, text_mark(sql.expose()));
+        (!is_true(&condition)).then_some(ShadowCheck { policy, text, role: principal.current_role, condition })
+    };
+    policies.iter().filter(would_hide).filter(|policy| covers(policy, Use::Read, principal)).filter_map(check).collect()
+}
+
+/// Whether a policy is in force for what `principal` does.
+pub(crate) fn matches(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
+    !policy.shadow && covers(policy, applies_to, principal)
+}
+
+fn covers(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
     let command = match policy.command {
         PolicyCommand::All => true,
         PolicyCommand::Select => applies_to == Use::Read,
@@ -91,7 +117,7 @@ fn concerns(policy: &RowPolicy, principal: &Principal) -> bool {
     })
 }
 
-fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
+pub(crate) fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {
     match applies_to {
         Use::Read | Use::Update | Use::Delete => policy.using.as_ref(),
         Use::Insert | Use::Updated => policy.with_check.as_ref().or(policy.using.as_ref()),

@@ -133,6 +133,7 @@ pub(crate) fn decision(raw: &RawTable, access: Access) -> Arc<TableDecision> {
         policies: vec![],
         masked: vec![],
         bypass: false,
+        shadows: Vec::new(),
     })
 }
 

@@ -214,3 +214,27 @@ fn a_token_dies_with_the_password_the_right_to_log_in_and_the_role() {
         assert_eq!(failed, "1", "{change}: the first use after it is recorded");
     }
 }
+
+#[test]
+fn a_simulation_is_one_statement_here_too() {
+    let lab = Lab::open(
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); CREATE ROLE reader; GRANT SELECT ON t TO reader;
+         CREATE POLICY own ON t TO reader USING (a = 1);
+         CREATE ROLE officer LOGIN PASSWORD 'secret'; GRANT policy_admin TO officer;
+         CREATE ROLE nobody LOGIN PASSWORD 'secret';",
+    );
+    let simulated = "EXECUTE AS ROLE reader SELECT a FROM t";
+    block_on(async {
+        let mut officer = Raw::login(&lab, "officer").await;
+        let info = officer.query(simulated).await.unwrap();
+        assert_eq!(officer.rows(&info).await.unwrap(), ["1"]);
+        let handle = officer.prepare(simulated).await.unwrap().prepared_statement_handle;
+        let info = officer.execute(&handle).await.unwrap();
+        assert_eq!(officer.rows(&info).await.unwrap(), ["1"]);
+        assert_refused(officer.query("SELECT a FROM t").await, Code::PermissionDenied, "42501");
+        let traced = officer.query("EXPLAIN (POLICIES) SELECT a FROM t").await.unwrap();
+        assert_eq!(officer.rows(&traced).await.unwrap(), ["t||deny||grant|no SELECT on table"]);
+        let mut nobody = Raw::login(&lab, "nobody").await;
+        assert_refused(nobody.query(simulated).await, Code::PermissionDenied, "42501");
+    });
+}

@@ -104,6 +104,7 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
                 with_check: None,
                 owner: admin,
                 reads: Vec::new(),
+                shadow: false,
             };
             draft.create_policy(pick(tables, *a)?, policy).map(drop)
         }

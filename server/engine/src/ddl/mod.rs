@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::Redacted;
-use lakeward_catalog::{ColumnChange, PolicyCommand, Privilege};
+use lakeward_catalog::{ColumnChange, Expectation, PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
@@ -192,6 +192,12 @@ pub enum Ddl {
     },
     /// DROP MASKING POLICY
     DropMaskingPolicy(Drop<String>),
+    /// CREATE POLICY TEST
+    CreatePolicyTest(CreatePolicyTest),
+    /// DROP POLICY TEST
+    DropPolicyTest(Drop<String>),
+    /// A change of policies with FORCE: whatever policy tests say.
+    Forced(Box<Ddl>),
     /// ALTER TABLE … ALTER COLUMN … SET | UNSET MASKING POLICY
     SetMask {
         /// The table.
@@ -203,6 +209,24 @@ pub enum Ddl {
     },
     /// A change of tags.
     Tag(TagDdl),
+}
+
+impl Ddl {
+    /// Whether policy tests are run before it is committed.
+    pub(crate) fn changes_policies(&self) -> bool {
+        matches!(
+            self,
+            Self::RowSecurity { .. }
+                | Self::CreatePolicy(_)
+                | Self::AlterPolicy(_)
+                | Self::DropPolicy { .. }
+                | Self::CreateMaskingPolicy(_)
+                | Self::AlterMaskingPolicy { .. }
+                | Self::DropMaskingPolicy(_)
+                | Self::SetMask { .. }
+                | Self::Tag(_)
+        )
+    }
 }
 
 /// A role, as statements name one.
@@ -471,6 +495,8 @@ pub struct CreatePolicy {
     pub using: Option<Redacted<String>>,
     /// WITH CHECK
     pub with_check: Option<Redacted<String>>,
+    /// SHADOW: not enforced, only counted.
+    pub shadow: bool,
 }
 
 /// ALTER POLICY.
@@ -488,6 +514,8 @@ pub struct AlterPolicy {
     pub using: Option<Redacted<String>>,
     /// WITH CHECK
     pub with_check: Option<Redacted<String>>,
+    /// SHADOW, or ENFORCE where it is false; `None` leaves it.
+    pub shadow: Option<bool>,
 }
 
 /// CREATE MASKING POLICY.
@@ -505,6 +533,21 @@ pub struct CreateMaskingPolicy {
     pub returns: String,
     /// The expression.
     pub body: Redacted<String>,
+}
+
+/// CREATE POLICY TEST.
+#[derive(Debug)]
+pub struct CreatePolicyTest {
+    /// Its name.
+    pub name: String,
+    /// As whom.
+    pub role: String,
+    /// Attributes over the role's own.
+    pub attributes: BTreeMap<String, Redacted<String>>,
+    /// The query, as it was typed.
+    pub query: Redacted<String>,
+    /// What must come of it.
+    pub expectation: Expectation,
 }
 
 /// A mask to be set.
@@ -556,6 +599,9 @@ impl std::fmt::Debug for Ddl {
             Self::AlterMaskingPolicy { .. } => "AlterMaskingPolicy",
             Self::DropMaskingPolicy(_) => "DropMaskingPolicy",
             Self::SetMask { .. } => "SetMask",
+            Self::CreatePolicyTest(_) => "CreatePolicyTest",
+            Self::DropPolicyTest(_) => "DropPolicyTest",
+            Self::Forced(_) => "Forced",
             Self::Tag(_) => "Tag",
         })
     }

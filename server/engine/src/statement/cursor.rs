@@ -3,6 +3,7 @@
 //! Invariant: a statement is accepted only when every token of it has been read; see [`Cursor::finish`].
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -12,7 +13,7 @@ use lakeward_base::{NAME_BYTES, Redacted, SqlState};
 use super::dialect::LakewardDialect;
 use super::lex::{Lexed, Lexeme};
 use super::reserved::is_reserved;
-use super::{Name, allow, front, limits, rewrite, syntax};
+use super::{Name, Simulation, allow, front, limits, rewrite, syntax};
 use crate::error::Error;
 
 /// The database; a name may begin with it.
@@ -25,12 +26,14 @@ pub(crate) struct Cursor<'a> {
     lexed: &'a Lexed<'a>,
     at: usize,
     end: usize,
+    /// As whom the statement is run, once that has been read.
+    pub(super) simulation: Option<Arc<Simulation>>,
 }
 
 impl<'a> Cursor<'a> {
     /// At the first of some tokens.
     pub(crate) fn new(lexed: &'a Lexed<'a>, range: Range<usize>) -> Self {
-        Self { lexed, at: range.start, end: range.end }
+        Self { lexed, at: range.start, end: range.end, simulation: None }
     }
 
     /// The tokens' text.

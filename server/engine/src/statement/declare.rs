@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::SqlState;
 
 use super::cursor::Cursor;
-use super::{CursorStatement, Direction, Kind};
+use super::{CursorStatement, Direction, Kind, simulate};
 use crate::error::Error;
 
 /// Parses one, if it is one.
@@ -49,6 +49,7 @@ fn declare(cursor: &mut Cursor<'_>) -> Result<CursorStatement, Error> {
     }
     let _ = cursor.accept(&["without", "hold"]);
     cursor.expect(&["for"])?;
+    simulate::accept(cursor)?;
     let query: Box<ast::Query> = cursor.query()?;
     Ok(CursorStatement::Declare { name, binary, query })
 }

@@ -1,4 +1,4 @@
-//! EXPLAIN of queries.
+//! EXPLAIN of queries; EXPLAIN (POLICIES) of queries and writes.
 //!
 //! Invariant: an option is done or refused; one that asks to leave out what is never shown is done.
 
@@ -6,9 +6,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::Redacted;
 
 use super::cursor::Cursor;
-use super::front::{Parsed, starts_query};
+use super::front::{self, Parsed, starts_query};
 use super::normalize::normalized;
-use super::{Kind, Statement};
+use super::{Kind, Statement, simulate};
 use crate::error::Error;
 
 #[derive(Default)]
@@ -16,6 +16,7 @@ struct Options {
     analyze: bool,
     verbose: bool,
     json: bool,
+    policies: bool,
 }
 
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
@@ -30,23 +31,51 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     if cursor.is_done() {
         return Err(cursor.error());
     }
-    if !starts_query(cursor) {
+    if options.policies && (options.analyze || options.verbose) {
+        return Err(cursor.unsupported(
+            "EXPLAIN (POLICIES) with ANALYZE or VERBOSE",
+            "Leave them out: nothing is run, and everything is told.",
+        ));
+    }
+    simulate::accept(cursor)?;
+    let range = cursor.rest();
+    if !starts_query(cursor) && !options.policies {
         return Err(cursor.unsupported("EXPLAIN of anything but a query", "Explain the statement's query."));
     }
-    let range = cursor.rest();
     let lexed = cursor.lexed();
-    let query = cursor.query()?;
+    let (kind, class) = if options.policies { explained(cursor)? } else { (Kind::Query(cursor.query()?), "SELECT") };
     let end = lexed.lexemes.get(cursor.at().wrapping_sub(1)).map_or(0, |last| last.bytes.end);
     let statement = Statement {
         // The whole text, so that positions stay places in it.
         text: Redacted::new(lexed.source.get(..end).unwrap_or_default().to_owned()),
-        kind: Kind::Query(query),
-        class: "SELECT",
+        kind,
+        class,
         normalized: normalized(lexed, &range),
         parameter_count: 0,
+        simulation: None,
     };
-    let Options { analyze, verbose, json } = options;
+    let Options { analyze, verbose, json, policies } = options;
+    if policies {
+        return Ok((Kind::ExplainPolicies { json, statement: Box::new(statement) }, "EXPLAIN"));
+    }
     Ok((Kind::Explain { analyze, verbose, json, statement: Box::new(statement) }, "EXPLAIN"))
+}
+
+/// What EXPLAIN (POLICIES) can be asked about.
+fn explained(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
+    let refused = cursor.unsupported(
+        "EXPLAIN (POLICIES) of anything but a query, INSERT, UPDATE, DELETE, MERGE and CREATE TABLE AS",
+        "Explain a query of the same tables.",
+    );
+    // What could begin with these words, and nothing else, is read: the rest has effects of its own to refuse.
+    let words = ["insert", "update", "delete", "merge", "create"];
+    if !starts_query(cursor) && !words.iter().any(|word| cursor.sees(&[word])) {
+        return Err(refused);
+    }
+    match front::dispatch(cursor)? {
+        parsed @ (Kind::Query(_) | Kind::Insert(_) | Kind::Change(_) | Kind::CreateTableAs(_), _) => Ok(parsed),
+        _ => Err(refused),
+    }
 }
 
 fn option(cursor: &mut Cursor<'_>, options: &mut Options) -> Result<(), Error> {
@@ -65,8 +94,9 @@ fn option(cursor: &mut Cursor<'_>, options: &mut Options) -> Result<(), Error> {
         }
         return Ok(());
     }
-    if cursor.sees(&["policies"]) {
-        return Err(cursor.unsupported("EXPLAIN (POLICIES)", "EXPLAIN names the policies that a scan applies."));
+    if cursor.accept(&["policies"]) {
+        options.policies = switch(cursor)?;
+        return Ok(());
     }
     for name in ["costs", "settings", "generic_plan", "buffers", "wal", "timing", "summary"] {
         if cursor.sees(&[name]) {

@@ -12,7 +12,7 @@ use super::lex::Lexed;
 use super::normalize::normalized;
 use super::{
     CursorStatement, Kind, Statement, change, copy, declare, explain, insert, listing, maintain, refuse, setting,
-    transaction,
+    simulate, transaction,
 };
 use crate::ddl;
 use crate::error::Error;
@@ -27,12 +27,19 @@ pub(crate) type Parsed = (Kind, &'static str);
 pub(crate) fn parse(lexed: &Lexed<'_>, range: Range<usize>) -> Result<Statement, Error> {
     let parameter_count = count_parameters(lexed, range.clone())?;
     let mut cursor = Cursor::new(lexed, range.clone());
-    let (kind, class) = dispatch(&mut cursor)?;
+    simulate::accept(&mut cursor)?;
+    let (kind, mut class) = dispatch(&mut cursor)?;
     cursor.finish()?;
+    let simulation = cursor.simulation.take();
+    if simulation.is_some() {
+        simulate::check(&kind, class)?;
+        class = simulate::CLASS;
+    }
     let takes_parameters = matches!(
         kind,
         Kind::Query(_)
             | Kind::Explain { .. }
+            | Kind::ExplainPolicies { .. }
             | Kind::Insert(_)
             | Kind::CreateTableAs(_)
             | Kind::Change(_)
@@ -43,10 +50,11 @@ pub(crate) fn parse(lexed: &Lexed<'_>, range: Range<usize>) -> Result<Statement,
     }
     let end = lexed.lexemes.get(range.end.wrapping_sub(1)).map_or(0, |last| last.bytes.end);
     let text = Redacted::new(lexed.source.get(..end).unwrap_or_default().to_owned());
-    Ok(Statement { text, kind, class, normalized: normalized(lexed, &range), parameter_count })
+    Ok(Statement { text, kind, class, normalized: normalized(lexed, &range), parameter_count, simulation })
 }
 
-fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
+/// The part that knows the statement's first words reads it.
+pub(super) fn dispatch(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     if starts_query(cursor) {
         return Ok((Kind::Query(cursor.query()?), "SELECT"));
     }

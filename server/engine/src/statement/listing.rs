@@ -1,4 +1,5 @@
-//! SHOW GRANTS, SHOW POLICIES: short for queries of the system views.
+//! SHOW GRANTS, SHOW POLICIES: short for queries of the system views. SHOW EFFECTIVE POLICIES: the same for one table
+//! and role. RUN POLICY TESTS.
 //!
 //! Invariant: what is shown is what the view shows the same principal.
 
@@ -8,6 +9,15 @@ use crate::error::Error;
 
 /// Parses one, if it is one.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<front::Parsed>, Error> {
+    if cursor.accept(&["show", "effective", "policies"]) {
+        cursor.expect(&["on"])?;
+        let table = cursor.name()?;
+        let role = if cursor.accept(&["for"]) { named_role(cursor)? } else { None };
+        return Ok(Some((Kind::EffectivePolicies { table, role }, "SHOW")));
+    }
+    if cursor.accept(&["run", "policy", "tests"]) {
+        return Ok(Some((Kind::RunPolicyTests, "RUN POLICY TESTS")));
+    }
     if cursor.accept(&["show", "policies"]) {
         return query("SELECT * FROM system.policies").map(Some);
     }
@@ -31,6 +41,15 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<front::Parsed>, Er
         return query(&sql).map(Some);
     };
     query(&format!("SELECT * FROM system.grants WHERE grantee = {role}")).map(Some)
+}
+
+/// `ROLE name`; `None` is the current one.
+fn named_role(cursor: &mut Cursor<'_>) -> Result<Option<String>, Error> {
+    cursor.expect(&["role"])?;
+    if cursor.accept_one(&["current_role", "current_user"]).is_some() {
+        return Ok(None);
+    }
+    cursor.identifier().map(Some)
 }
 
 fn query(sql: &str) -> Result<front::Parsed, Error> {

@@ -6,6 +6,7 @@
 
 mod allow;
 mod change;
+mod classes;
 mod copy;
 pub(crate) mod cursor;
 mod declare;
@@ -23,10 +24,14 @@ mod refuse;
 mod reserved;
 mod rewrite;
 pub(crate) mod setting;
+pub(crate) mod simulate;
 mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transaction;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Redacted, SqlState};
@@ -38,6 +43,7 @@ use crate::error::Error;
 pub(crate) use allow::AggregateSyntax;
 pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
+pub use classes::CLASSES;
 pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
 pub(crate) use lex::Lexed;
 pub use maintain::{Maintain, Work as MaintainWork};
@@ -55,6 +61,17 @@ pub struct Statement {
     pub normalized: String,
     /// The highest `$n`, 0 without parameters.
     pub parameter_count: usize,
+    /// As whom it is run, where not as oneself.
+    pub simulation: Option<Arc<Simulation>>,
+}
+
+/// `EXECUTE AS ROLE`: a statement runs as a role would run it.
+#[derive(Clone)]
+pub struct Simulation {
+    /// The role.
+    pub role: String,
+    /// Attributes in place of the role's own, by name.
+    pub attributes: BTreeMap<String, Redacted<String>>,
 }
 
 /// The kinds of statement that the engine runs.
@@ -74,6 +91,22 @@ pub enum Kind {
         /// The statement explained: always [`Kind::Query`].
         statement: Box<Statement>,
     },
+    /// EXPLAIN (POLICIES): what is decided about each table and column, and why. Never run.
+    ExplainPolicies {
+        /// FORMAT JSON rather than rows.
+        json: bool,
+        /// The statement explained: a query, or a write.
+        statement: Box<Statement>,
+    },
+    /// SHOW EFFECTIVE POLICIES.
+    EffectivePolicies {
+        /// On which table.
+        table: Name,
+        /// For whom; `None` is oneself.
+        role: Option<String>,
+    },
+    /// RUN POLICY TESTS.
+    RunPolicyTests,
     /// INSERT INTO … VALUES | SELECT.
     Insert(Box<Insert>),
     /// CREATE TABLE … AS SELECT.
@@ -293,6 +326,7 @@ pub fn parse(sql: &str) -> Result<Statement, Error> {
             class: "EMPTY",
             normalized: String::new(),
             parameter_count: 0,
+            simulation: None,
         }),
         [range] => front::parse(&lexed, range.clone()),
         _ => Err(Error::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement")),

@@ -18,9 +18,9 @@ use crate::error::Error;
 use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
 
-pub(crate) use pg_catalog::function;
 pub(crate) use pg_catalog::rewrite::rewrite;
 pub use pg_catalog::{CatalogType, catalog_type, function_name};
+pub(crate) use pg_catalog::{effective_policies, effective_policies_schema, function};
 
 /// The schema of system tables.
 pub(crate) const SCHEMA: &str = "system";

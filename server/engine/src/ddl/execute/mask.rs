@@ -33,7 +33,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateMaskingPolic
         owner: acting.role,
     };
     context.validator.check_mask(&draft_policy(&new)).await?;
-    context.command("CREATE MASKING POLICY", |draft, acting| create_in(draft, acting, create, &new)).await
+    context.policy_command("CREATE MASKING POLICY", |draft, acting| create_in(draft, acting, create, &new)).await
 }
 
 /// The policy as it will be; its number does not matter to the planner.
@@ -86,7 +86,7 @@ pub(super) async fn alter(context: &DdlContext<'_>, name: &str, body: &Redacted<
     changed.owner = acting.role;
     context.validator.check_mask(&changed).await?;
     context
-        .command("ALTER MASKING POLICY", |draft, acting| {
+        .policy_command("ALTER MASKING POLICY", |draft, acting| {
             must_make_masks(acting)?;
             let policy = masking_policy(draft, name)?;
             if policy.parameters != changed.parameters || policy.returns != changed.returns {
@@ -103,7 +103,7 @@ pub(super) async fn alter(context: &DdlContext<'_>, name: &str, body: &Redacted<
 
 pub(super) async fn drop(context: &DdlContext<'_>, drop: &Drop<String>) -> Result<Command, Error> {
     context
-        .command("DROP MASKING POLICY", |draft, acting| {
+        .policy_command("DROP MASKING POLICY", |draft, acting| {
             must_make_masks(acting)?;
             let mut notices = Vec::new();
             for name in &drop.names {
@@ -123,7 +123,7 @@ pub(super) async fn set(
     mask: Option<&Mask>,
 ) -> Result<Command, Error> {
     context
-        .command("ALTER TABLE", |draft, acting| {
+        .policy_command("ALTER TABLE", |draft, acting| {
             let table = governed(context, draft, acting, table)?;
             must_change_masks(acting, &table)?;
             let masked = find_column(&table, column)?.id;

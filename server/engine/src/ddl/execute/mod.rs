@@ -12,6 +12,7 @@ mod mask;
 mod membership;
 mod mention;
 mod policy;
+mod policy_test;
 mod role;
 mod schema;
 mod subject;
@@ -42,6 +43,7 @@ use actor::Actor;
 pub(crate) use table::{Created, Creation, Derivation, create_table, existing_table, undo_create};
 
 /// What a change of the catalog needs from the session that asks for it.
+#[derive(Clone)]
 pub(crate) struct DdlContext<'a> {
     /// The catalog.
     pub(crate) catalog: &'a Catalog,
@@ -59,6 +61,8 @@ pub(crate) struct DdlContext<'a> {
     pub(crate) note: CommitNote,
     /// The planner's judgement of views and expressions.
     pub(crate) validator: &'a dyn DdlValidator,
+    /// FORCE: policy tests are not asked.
+    pub(crate) force: bool,
 }
 
 /// What only the planner can check.
@@ -83,6 +87,9 @@ pub(crate) trait DdlValidator: Send + Sync {
     /// # Errors
     /// 42703, 42883, 42804 and their like.
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error>;
+
+    /// The first policy test that passes under `base` and fails under `proposed`: its name, and why.
+    async fn broken_test(&self, base: &Arc<Snapshot>, proposed: &Arc<Snapshot>) -> Option<(String, String)>;
 }
 
 impl fmt::Debug for DdlContext<'_> {
@@ -90,6 +97,9 @@ impl fmt::Debug for DdlContext<'_> {
         f.debug_struct("DdlContext").field("principal", &self.principal.current_user).finish_non_exhaustive()
     }
 }
+
+/// How often a change of policies is tested again because the catalog has changed meanwhile.
+const ATTEMPTS: usize = 20;
 
 /// What an edit answers: its notices.
 type Edited = Result<Vec<Notice>, CatalogError>;
@@ -112,6 +122,41 @@ impl DdlContext<'_> {
     fn actor(&self, snapshot: &Snapshot) -> Result<Actor, Error> {
         Actor::of(snapshot, self.principal.current_role, &self.principal.session_user)
             .map_err(|error| Error::from_coded(&error))
+    }
+
+    /// The same for a change of policies: the policy tests are run over what it would make of the catalog, and it is
+    /// committed on top of just the catalog that they were run over.
+    async fn policy_command(&self, tag: &str, edit: impl Fn(&mut Draft, &Actor) -> Edited) -> Result<Command, Error> {
+        for _ in 0..ATTEMPTS {
+            let base = self.catalog.refresh().await.map_err(|error| coded(&error))?;
+            if !self.force {
+                self.run_tests(&base, &edit).await?;
+            }
+            let (changed, _) = self
+                .change(|draft, acting| {
+                    let tested = self.force || draft.epoch() == base.epoch() || draft.policy_tests().next().is_none();
+                    if tested { edit(draft, acting).map(Some) } else { Ok(None) }
+                })
+                .await?;
+            if let Some(notices) = changed {
+                return Ok(command(tag, notices));
+            }
+        }
+        Err(policy_test::contended())
+    }
+
+    async fn run_tests(&self, base: &Arc<Snapshot>, edit: &impl Fn(&mut Draft, &Actor) -> Edited) -> Result<(), Error> {
+        if base.policy_tests().next().is_none() {
+            return Ok(());
+        }
+        let acting = self.actor(base)?;
+        let mut draft = Draft::new(base);
+        edit(&mut draft, &acting).map_err(|error| coded(&error))?;
+        let proposed = Arc::new(draft.into_snapshot());
+        match self.validator.broken_test(base, &proposed).await {
+            Some((test, detail)) => Err(policy_test::broken(&test, &detail)),
+            None => Ok(()),
+        }
     }
 
     async fn command(&self, tag: &str, edit: impl Fn(&mut Draft, &Actor) -> Edited) -> Result<Command, Error> {
@@ -170,6 +215,9 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::CreateMaskingPolicy(create) => mask::create(context, create).await,
         Ddl::AlterMaskingPolicy { name, body } => mask::alter(context, name, body).await,
         Ddl::DropMaskingPolicy(drop) => mask::drop(context, drop).await,
+        Ddl::CreatePolicyTest(create) => policy_test::create(context, create).await,
+        Ddl::DropPolicyTest(drop) => policy_test::drop(context, drop).await,
+        Ddl::Forced(ddl) => Box::pin(execute(&DdlContext { force: true, ..context.clone() }, ddl)).await,
         Ddl::SetMask { table, column, mask } => mask::set(context, table, column, mask.as_ref()).await,
         Ddl::Tag(ddl) => tag::execute(context, ddl).await,
     }

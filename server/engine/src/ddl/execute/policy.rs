@@ -12,13 +12,13 @@ use super::actor::{self, Actor};
 use super::{DdlContext, Edited, coded, notice, refused, skip_missing};
 use crate::ddl::{AlterPolicy, CreatePolicy, GranteeName};
 use crate::error::Error;
-use crate::response::Command;
+use crate::response::{Command, Notice};
 use crate::statement::Name;
 
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicy) -> Result<Command, Error> {
     let expressions = [create.using.as_ref(), create.with_check.as_ref()];
     let reads = check_expressions(context, &create.table, expressions).await?;
-    context.command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, (create, &reads))).await
+    context.policy_command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, (create, &reads))).await
 }
 
 fn create_in(
@@ -37,11 +37,13 @@ fn create_in(
             policy.grantees = grantees;
             policy.using.clone_from(&create.using);
             policy.with_check.clone_from(&create.with_check);
+            policy.shadow = create.shadow;
             // It calls keyed functions and reads tables with the rights of whoever wrote it last.
             policy.owner = acting.role;
             policy.reads = reads.to_vec();
         })?;
-        return Ok(Vec::new());
+        let enables = old.shadow && !create.shadow && !table.row_security;
+        return Ok(enables.then(|| enabled(&table)).into_iter().collect());
     }
     let created = draft.create_policy(
         table.id,
@@ -54,19 +56,24 @@ fn create_in(
             with_check: create.with_check.clone(),
             owner: acting.role,
             reads: reads.to_vec(),
+            shadow: create.shadow,
         },
     )?;
     if created.enabled_row_security {
-        return Ok(vec![notice(format!("row level security is now enabled on table \"{}\"", table.name))]);
+        return Ok(vec![enabled(&table)]);
     }
     Ok(Vec::new())
+}
+
+fn enabled(table: &Table) -> Notice {
+    notice(format!("row level security is now enabled on table \"{}\"", table.name))
 }
 
 pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Result<Command, Error> {
     let rewritten = alter.using.is_some() || alter.with_check.is_some();
     let reads = check_altered(context, alter).await?;
     context
-        .command("ALTER POLICY", |draft, acting| {
+        .policy_command("ALTER POLICY", |draft, acting| {
             let table = governed(context, draft, acting, &alter.table)?;
             let policy = policy(&table, &alter.name)?;
             check_clauses(policy.command, alter)?;
@@ -91,8 +98,10 @@ pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Resu
                     policy.owner = acting.role;
                     policy.reads.clone_from(&reads);
                 }
+                policy.shadow = alter.shadow.unwrap_or(policy.shadow);
             })?;
-            Ok(Vec::new())
+            let enables = alter.shadow == Some(false) && !table.row_security;
+            Ok(enables.then(|| enabled(&table)).into_iter().collect())
         })
         .await
 }
@@ -119,7 +128,7 @@ pub(super) async fn drop(
     if_exists: bool,
 ) -> Result<Command, Error> {
     context
-        .command("DROP POLICY", |draft, acting| {
+        .policy_command("DROP POLICY", |draft, acting| {
             let mut notices = Vec::new();
             let found = governed(context, draft, acting, table);
             let Some(table) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
@@ -138,7 +147,7 @@ pub(super) async fn row_security(
     enable: Option<bool>,
 ) -> Result<Command, Error> {
     context
-        .command("ALTER TABLE", |draft, acting| {
+        .policy_command("ALTER TABLE", |draft, acting| {
             let mut notices = Vec::new();
             let found = governed(context, draft, acting, name);
             let Some(table) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };

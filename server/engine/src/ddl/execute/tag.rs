@@ -22,7 +22,7 @@ pub(super) async fn execute(context: &DdlContext<'_>, ddl: &TagDdl) -> Result<Co
         TagDdl::Alter { .. } => "ALTER TAG",
         TagDdl::SetOnColumn { .. } => "ALTER TABLE",
     };
-    context.command(tag, |draft, acting| change(context, draft, acting, ddl)).await
+    context.policy_command(tag, |draft, acting| change(context, draft, acting, ddl)).await
 }
 
 fn change(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, ddl: &TagDdl) -> Edited {

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, Redacted, SqlState};
-use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, PolicyRead, Privilege, RowPolicy, Table};
+use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, PolicyRead, Privilege, RowPolicy, Snapshot, Table};
 use lakeward_govern::Principal;
 
 use super::{DdlContext, DdlValidator, execute};
@@ -31,6 +31,10 @@ impl DdlValidator for Planner {
         } else {
             Ok(Vec::new())
         }
+    }
+
+    async fn broken_test(&self, _: &Arc<Snapshot>, _: &Arc<Snapshot>) -> Option<(String, String)> {
+        None
     }
 
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
@@ -91,6 +95,7 @@ impl World {
             reserved_urls: &["memory://lake/catalog/".to_owned()],
             note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
             validator: &Planner,
+            force: false,
         };
         execute(&context, &ddl).await
     }

@@ -6,6 +6,7 @@ mod comment;
 mod glass;
 mod grant;
 mod policy;
+mod policy_test;
 mod role;
 mod table;
 mod tag;
@@ -22,11 +23,21 @@ type Parsed = (Ddl, &'static str);
 
 /// Parses a change of the catalog, if it is one.
 pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
-    let parsers =
-        [role::parse, grant::parse, view::parse, policy::parse, tag::parse, table::parse, comment::parse, glass::parse];
+    let parsers = [
+        role::parse,
+        grant::parse,
+        view::parse,
+        policy_test::parse,
+        policy::parse,
+        tag::parse,
+        table::parse,
+        comment::parse,
+        glass::parse,
+    ];
     for parser in parsers {
-        if let Some(parsed) = parser(cursor)? {
-            return Ok(Some(parsed));
+        if let Some((ddl, class)) = parser(cursor)? {
+            let forced = ddl.changes_policies() && cursor.accept(&["force"]);
+            return Ok(Some((if forced { Ddl::Forced(Box::new(ddl)) } else { ddl }, class)));
         }
     }
     Ok(None)

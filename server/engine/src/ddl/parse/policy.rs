@@ -25,9 +25,6 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
             return create_mask(cursor, or_replace).map(Some);
         }
     }
-    if cursor.sees(&["create", "policy", "test"]) && !cursor.peek_ahead(3).is_some_and(|next| next.is_word("on")) {
-        return Ok(None);
-    }
     for (words, or_replace) in [(&["create", "policy"][..], false), (&["create", "or", "replace", "policy"], true)] {
         if cursor.accept(words) {
             return create(cursor, or_replace).map(Some);
@@ -67,19 +64,9 @@ fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Parsed, Error> {
     let grantees = if cursor.accept(&["to"]) { cursor.list(grantee_name)? } else { vec![GranteeName::Public] };
     let (using, with_check) = expressions(cursor)?;
     check_clauses(command, using.is_some(), with_check.is_some())?;
-    no_extension(cursor)?;
-    let policy = CreatePolicy { name, table, or_replace, permissive, command, grantees, using, with_check };
+    let shadow = cursor.accept(&["shadow"]);
+    let policy = CreatePolicy { name, table, or_replace, permissive, command, grantees, using, with_check, shadow };
     Ok((Ddl::CreatePolicy(policy), "CREATE POLICY"))
-}
-
-fn no_extension(cursor: &Cursor<'_>) -> Result<(), Error> {
-    if cursor.sees(&["shadow"]) {
-        return Err(cursor.unsupported("SHADOW", "Leave it out."));
-    }
-    if cursor.sees(&["force"]) {
-        return Err(cursor.unsupported("FORCE", "Leave it out: there are no policy tests."));
-    }
-    Ok(())
 }
 
 fn command(cursor: &mut Cursor<'_>) -> Result<PolicyCommand, Error> {
@@ -140,19 +127,22 @@ fn alter(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
     let name = cursor.identifier()?;
     cursor.expect(&["on"])?;
     let table = cursor.name()?;
-    let mut policy = AlterPolicy { name, table, rename: None, grantees: None, using: None, with_check: None };
+    let mut policy =
+        AlterPolicy { name, table, rename: None, grantees: None, using: None, with_check: None, shadow: None };
     if cursor.accept(&["rename", "to"]) {
         policy.rename = Some(cursor.identifier()?);
+    } else if let Some(state) = cursor.accept_one(&["shadow", "enforce"]) {
+        policy.shadow = Some(state == "shadow");
     } else {
         if cursor.accept(&["to"]) {
             policy.grantees = Some(cursor.list(grantee_name)?);
         }
         (policy.using, policy.with_check) = expressions(cursor)?;
-        if policy.grantees.is_none() && policy.using.is_none() && policy.with_check.is_none() && cursor.is_done() {
+        let ends = cursor.is_done() || cursor.sees(&["force"]);
+        if policy.grantees.is_none() && policy.using.is_none() && policy.with_check.is_none() && ends {
             return Err(cursor.error());
         }
     }
-    no_extension(cursor)?;
     Ok((Ddl::AlterPolicy(policy), "ALTER POLICY"))
 }
 
@@ -161,13 +151,9 @@ fn drop(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     ahead.expect(&["drop", "policy"])?;
     let if_exists = ahead.if_exists();
     let name = ahead.identifier()?;
-    if name == "test" && !ahead.sees(&["on"]) {
-        return Ok(None);
-    }
     ahead.expect(&["on"])?;
     let table = ahead.name()?;
     restrict(&mut ahead)?;
-    no_extension(&ahead)?;
     *cursor = ahead;
     Ok(Some((Ddl::DropPolicy { name, table, if_exists }, "DROP POLICY")))
 }
@@ -225,7 +211,6 @@ fn check_signature(parameters: &[(String, String)], returns: &str) -> Result<(),
 fn body(cursor: &mut Cursor<'_>) -> Result<Redacted<String>, Error> {
     let start = cursor.at();
     cursor.expression()?;
-    no_extension(cursor)?;
     Ok(Redacted::new(cursor.lexed().text(&(start..cursor.at())).to_owned()))
 }
 

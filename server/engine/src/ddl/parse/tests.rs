@@ -95,6 +95,24 @@ fn statements_become_changes() {
         ("ALTER POLICY p ON t RENAME TO q", "AlterPolicy", "ALTER POLICY"),
         ("DROP POLICY IF EXISTS p ON t", "DropPolicy", "DROP POLICY"),
         ("CREATE POLICY test ON t USING (true)", "CreatePolicy", "CREATE POLICY"),
+        ("CREATE POLICY p ON t USING (true) FORCE", "Forced", "CREATE POLICY"),
+        ("CREATE POLICY p ON t USING (true) SHADOW", "CreatePolicy", "CREATE POLICY"),
+        ("ALTER POLICY p ON t ENFORCE FORCE", "Forced", "ALTER POLICY"),
+        ("ALTER POLICY p ON t SHADOW", "AlterPolicy", "ALTER POLICY"),
+        ("ALTER MASKING POLICY m SET BODY -> mask_null(val) FORCE", "Forced", "ALTER MASKING POLICY"),
+        ("ALTER TABLE t DISABLE ROW LEVEL SECURITY FORCE", "Forced", "ALTER TABLE"),
+        ("ALTER TABLE t ALTER COLUMN c UNSET MASKING POLICY FORCE", "Forced", "ALTER TABLE"),
+        (
+            "CREATE POLICY TEST x AS ROLE r WITH ATTRIBUTES (a = '1') QUERY $$SELECT 1$$ EXPECT NO ROWS",
+            "CreatePolicyTest",
+            "CREATE POLICY TEST",
+        ),
+        (
+            "CREATE POLICY TEST x AS ROLE r QUERY 'SELECT a' EXPECT MASKED (a, b)",
+            "CreatePolicyTest",
+            "CREATE POLICY TEST",
+        ),
+        ("DROP POLICY TEST IF EXISTS x, y", "DropPolicyTest", "DROP POLICY TEST"),
         ("DROP POLICY test ON t", "DropPolicy", "DROP POLICY"),
         (
             "CREATE MASKING POLICY IF NOT EXISTS m AS (val text, h int) RETURNS text -> CASE WHEN h = 1 THEN val ELSE NULL END",
@@ -120,6 +138,7 @@ fn statements_become_changes() {
     for (sql, kind, class) in table {
         assert_eq!(format!("{:?}", ddl(sql)), kind, "{sql}");
         assert_eq!(parse(sql).unwrap().class, class, "{sql}");
+        assert!(crate::statement::CLASSES.contains(&class), "{class} is not among the classes");
     }
 }
 
@@ -257,8 +276,6 @@ fn what_is_not_there_is_refused_by_name() {
         "DROP TAG phi CASCADE",
         "ALTER TABLE t ENABLE TRIGGER x",
         "ALTER TABLE t OWNER TO a, ENABLE ROW LEVEL SECURITY",
-        "CREATE POLICY p ON t USING (true) SHADOW",
-        "CREATE POLICY p ON t USING (true) FORCE",
         "DROP POLICY p ON t CASCADE",
         "CREATE VIEW v AS SELECT 1 WITH CHECK OPTION",
         "CREATE VIEW v WITH (security_barrier) AS SELECT 1",

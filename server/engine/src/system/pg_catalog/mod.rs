@@ -18,6 +18,8 @@ mod viewer;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::ScalarUDF;
 use lakeward_base::SqlState;
@@ -31,7 +33,10 @@ use self::viewer::Viewer;
 use super::SystemTable;
 use crate::error::Error;
 use crate::metadata::VisibleTable;
+use crate::statement::Name;
 use crate::vantage::Vantage;
+
+const POLICIES: &str = "policies";
 
 /// Relations with secrets, which only superusers may read in PostgreSQL too.
 const SUPERUSERS_ONLY: &[&str] = &["pg_authid", "pg_shadow"];
@@ -78,6 +83,23 @@ fn find(name: &TableReference) -> Option<&'static Definition> {
 /// Whether a name is that of a relation of the catalog.
 pub(super) fn is_relation(name: &TableReference) -> bool {
     find(name).is_some()
+}
+
+/// The columns of SHOW EFFECTIVE POLICIES: those of `system.policies`.
+pub(crate) fn effective_policies_schema() -> SchemaRef {
+    let found = definition::find(definition::SYSTEM, POLICIES);
+    found.map_or_else(|| Arc::new(Schema::empty()), |definition| Arc::clone(&definition.arrow))
+}
+
+/// SHOW EFFECTIVE POLICIES: what of `system.policies` rules a table for a role; `None` is the current one.
+///
+/// # Errors
+/// 42P01 and 42501 for the table, 42704 for the role, 42501 for another role without `policy_admin`.
+pub(crate) fn effective_policies(vantage: &Vantage, table: &Name, role: Option<&str>) -> Result<RecordBatch, Error> {
+    let rows = rows::effective_policies(&Viewer::of(vantage), table, role)?;
+    let missing = || crate::publish::incident("planning", "policies");
+    let definition = definition::find(definition::SYSTEM, POLICIES).ok_or_else(missing)?;
+    cell::batch(definition, &rows).map_err(|error| crate::publish::execution(&error))
 }
 
 /// A function about the catalog, as it answers in this statement.

@@ -39,6 +39,8 @@ pub(super) struct Viewer {
     pub(super) principal: Principal,
     pub(super) search_path: Vec<String>,
     pub(super) settings: Vec<(&'static str, String)>,
+    /// The principal is a simulated one: it acts on nothing, and sees no session of the role itself.
+    pub(super) simulated: bool,
     /// Two viewers of one statement see the same.
     pub(super) stamp: Stamp,
     /// For what is not in the catalog: sessions, and the sizes of tables.
@@ -116,6 +118,7 @@ impl Viewer {
             principal: vantage.principal.clone(),
             search_path,
             settings,
+            simulated: vantage.simulator.is_some(),
             stamp: *vantage.stamp,
             engine: vantage.session.engine().clone(),
             session: Arc::downgrade(&vantage.session),

@@ -19,6 +19,7 @@ pub(super) const FUNCTIONS: &[Known] = &[
 ];
 
 fn set_config(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
+    refuse_simulated(viewer, "set_config")?;
     let [name, value, local] = arguments else {
         return Err(Error::new(
             SqlState::UNDEFINED_FUNCTION,
@@ -29,7 +30,13 @@ fn set_config(viewer: &Viewer, arguments: &[Argument]) -> Result<Cell, Error> {
     crate::execute::configure(&session, name, value.text(), local.truth().unwrap_or(false)).map(Cell::from)
 }
 
+/// A simulation only reads.
+fn refuse_simulated(viewer: &Viewer, function: &str) -> Result<(), Error> {
+    if viewer.simulated { Err(Error::unsupported(format!("{function} in a simulation"))) } else { Ok(()) }
+}
+
 fn signal(viewer: &Viewer, arguments: &[Argument], end: bool) -> Result<Cell, Error> {
+    refuse_simulated(viewer, "a signal")?;
     let process_id = arguments.first().and_then(Argument::number).and_then(|number| i32::try_from(number).ok());
     let Some(process_id) = process_id else { return Ok(Cell::Bool(false)) };
     let Some(role) = viewer.engine.session_role(process_id) else { return Ok(Cell::Bool(false)) };

@@ -21,7 +21,7 @@ use super::viewer::Viewer;
 
 pub(super) use self::comment::{AUTHID, CLASS, NAMESPACE, on_schema};
 pub(super) use self::kinds::{OwnFunction, own_functions};
-pub(super) use self::own::{is_lake, lake};
+pub(super) use self::own::{effective_policies, is_lake, lake};
 pub(super) use self::relation::definition as view_definition;
 pub(super) use self::server::UTF8;
 

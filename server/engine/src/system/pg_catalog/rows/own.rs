@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use lakeward_base::RoleId;
-use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Role, Table, VersionSelector};
+use lakeward_base::{PolicyId, RoleId, SqlState};
+use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, Role, Table, VersionSelector};
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
-use super::super::viewer::{Origin, POLICY_ADMIN, Seen, Viewer};
+use super::super::viewer::{Origin, Seen, Viewer};
+use crate::error::Error;
+use crate::statement::Name;
+use crate::trace::POLICY_ADMIN;
 
 pub(super) fn roles(viewer: &Viewer) -> Rows {
     let columns = &[
@@ -63,30 +66,106 @@ pub(super) fn settings_of(role: &Role) -> Vec<String> {
     settings.chain(crate::limits::listed(&role.limits)).collect()
 }
 
+const POLICY_COLUMNS: &[&str] = &[
+    "schema_name",
+    "table_name",
+    "column_name",
+    "policy_name",
+    "kind",
+    "mode",
+    "command",
+    "roles",
+    "source",
+    "state",
+    "expression",
+    "owner",
+    "shadow_hidden",
+    "shadow_failures",
+];
+
 pub(super) fn policies(viewer: &Viewer) -> Rows {
-    let columns = &[
-        "schema_name",
-        "table_name",
-        "column_name",
-        "policy_name",
-        "kind",
-        "mode",
-        "command",
-        "roles",
-        "source",
-        "state",
-        "expression",
-        "owner",
-    ];
     let relations = viewer.user_relations();
     let rows = relations.iter().flat_map(|seen| match seen.origin {
-        Origin::Table(table) => policies_of(viewer, seen, table),
+        Origin::Table(table) => policies_of(viewer, (seen.schema, seen.name), table),
         Origin::View(_) | Origin::Catalog(_) | Origin::Audit => Vec::new(),
     });
-    Rows::new(columns, rows.collect::<Vec<_>>())
+    Rows::new(POLICY_COLUMNS, rows.collect::<Vec<_>>())
 }
 
-fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>> {
+/// SHOW EFFECTIVE POLICIES: the policies that rule a table for one role.
+pub(in crate::system::pg_catalog) fn effective_policies(
+    viewer: &Viewer,
+    name: &Name,
+    role: Option<&str>,
+) -> Result<Rows, Error> {
+    let table = seen_table(viewer, name)?;
+    let role = match role {
+        None => viewer.principal.current_role,
+        Some(name) => {
+            let missing = || Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"));
+            viewer.snapshot.role_by_name(name).ok_or_else(missing)?.id
+        }
+    };
+    let own = role == viewer.principal.current_role || (!viewer.simulated && role == viewer.principal.session_role);
+    if !own && !viewer.principal.superuser && !viewer.principal.role_names.contains(POLICY_ADMIN) {
+        let error =
+            Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to see the policies of another role");
+        return Err(error.with_hint("Only members of policy_admin may: leave FOR ROLE out to see your own."));
+    }
+    let ruling = ruling(viewer, table, role);
+    let schema = viewer.snapshot.schema(table.schema).map_or("", |schema| schema.name.as_str());
+    Ok(Rows::new(POLICY_COLUMNS, policies_of(viewer, (schema, &table.name), &ruling)))
+}
+
+/// A table without what does not rule `role` in it.
+fn ruling(viewer: &Viewer, table: &Table, role: RoleId) -> Table {
+    let mut ruling = table.clone();
+    let of = viewer.snapshot.role(role);
+    let exempt = of.is_some_and(|role| role.superuser);
+    let roles = viewer.snapshot.effective_roles(role);
+    let is_for = |grantee: &Grantee| match grantee {
+        Grantee::Public => true,
+        Grantee::Role(role) => roles.contains(role),
+    };
+    if exempt || !table.row_security || of.is_some_and(|role| role.bypass_row_security) {
+        ruling.policies.clear();
+    }
+    ruling.policies.retain(|policy| !policy.shadow && policy.grantees.iter().any(is_for));
+    if exempt {
+        for column in &mut ruling.columns {
+            column.mask = None;
+            column.tags.clear();
+        }
+    }
+    ruling
+}
+
+/// The table of a name that a statement is about, where the viewer may know it.
+fn seen_table<'a>(viewer: &'a Viewer, name: &Name) -> Result<&'a Table, Error> {
+    let shown = name.schema.as_ref().map_or_else(|| name.name.clone(), |schema| format!("{schema}.{}", name.name));
+    let missing = || {
+        let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+        error.at(name.position)
+    };
+    let path = match &name.schema {
+        Some(schema) => vec![schema.clone()],
+        None => viewer.search_path.clone(),
+    };
+    let found = path.iter().find_map(|schema| viewer.snapshot.relation(schema, &name.name)).ok_or_else(missing)?;
+    let known = viewer.principal.role_names.contains(POLICY_ADMIN)
+        || crate::metadata::sees(&viewer.snapshot, &viewer.principal, &found);
+    match found {
+        Relation::Table(_) | Relation::View(_) if !known => Err(Error::denied("table", &name.name)),
+        Relation::Table(table) => viewer.snapshot.table(table.id).map(|table| &**table).ok_or_else(missing),
+        Relation::View(view) => {
+            let message = format!("\"{}\" is not a table", view.name);
+            let hint = "Policies are on the tables that a view reads; EXPLAIN (POLICIES) of a query of it tells them.";
+            Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
+        }
+    }
+}
+
+fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     let all = viewer.sees_policies(table.owner);
     for policy in &table.policies {
@@ -95,9 +174,10 @@ fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>
             continue;
         }
         let text = policy.using.as_ref().or(policy.with_check.as_ref()).filter(|_| all);
+        let counted = text.filter(|_| policy.shadow).map(|text| would_hide(viewer, policy.id, text.expose()));
         rows.push(row![
-            seen.schema,
-            seen.name,
+            schema,
+            name,
             None::<String>,
             policy.name.as_str(),
             "row",
@@ -105,9 +185,11 @@ fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>
             command(policy.command),
             policy.grantees.iter().map(|grantee| name_of(viewer, *grantee)).collect::<Vec<_>>(),
             "table",
-            "enforced",
+            if policy.shadow { "shadow" } else { "enforced" },
             text.map(|text| text.expose().clone()),
             viewer.role_name(policy.owner),
+            counted.as_ref().map(|(rows, _)| rows.as_str()),
+            counted.as_ref().map(|(_, failures)| *failures),
         ]);
     }
     for column in &table.columns {
@@ -121,8 +203,8 @@ fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>
         };
         let text = viewer.sees_policies(policy.owner).then(|| policy.body.expose().clone());
         rows.push(row![
-            seen.schema,
-            seen.name,
+            schema,
+            name,
             column.name.as_str(),
             policy.name.as_str(),
             kind,
@@ -133,9 +215,20 @@ fn policies_of(viewer: &Viewer, seen: &Seen<'_>, table: &Table) -> Vec<Vec<Cell>
             "enforced",
             text,
             viewer.role_name(policy.owner),
+            None::<String>,
+            None::<i64>,
         ]);
     }
     rows
+}
+
+/// What a policy in shadow would have hidden since the server's start: rows by role as JSON, and failures.
+fn would_hide(viewer: &Viewer, policy: PolicyId, text: &str) -> (String, i64) {
+    let counts = viewer.engine.shared.templates.shadow_counts().of(policy, lakeward_govern::text_mark(text));
+    let failures = counts.iter().map(|(_, counted)| counted.failures).sum::<u64>();
+    let by_role: serde_json::Map<String, serde_json::Value> =
+        counts.iter().map(|(role, counted)| (viewer.role_name(*role), counted.rows.into())).collect();
+    (serde_json::Value::Object(by_role).to_string(), i64::try_from(failures).unwrap_or(i64::MAX))
 }
 
 fn name_of(viewer: &Viewer, grantee: Grantee) -> String {
