@@ -6,7 +6,7 @@ use lakeward_base::StatementId;
 use tokio_util::sync::CancellationToken;
 
 use super::{Lineage, Source};
-use crate::policy::Compiler;
+use crate::policy::{Compiler, Mappings};
 use crate::query::QueryPlanner;
 use crate::resolve;
 use crate::session::Session;
@@ -18,7 +18,8 @@ async fn lineage(session: &Arc<Session>, sql: &str) -> Lineage {
     let statement = parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let vantage = Vantage::take(session, StatementId::generate(), &statement, CancellationToken::new()).unwrap();
     let resolved = resolve::tables(&vantage, &statement, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let compiler = Compiler(&vantage.state);
+    let mappings = Mappings::default();
+    let compiler = Compiler { state: &vantage.state, mappings: &mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler).unwrap();
     let planner = QueryPlanner { vantage: &vantage, resolved: &resolved, decision: &decision, text: sql };
     let query = resolved.query.as_ref().unwrap();
