@@ -77,6 +77,7 @@ pub(crate) fn plan(vantage: Vantage, statement: &Statement, resolved: Resolved, 
         class: statement.class,
         vantage,
         watch: None,
+        none: false,
     })
 }
 
