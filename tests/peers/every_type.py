@@ -219,6 +219,16 @@ def numbers(cursor):
     got = cursor.execute("SELECT count(*) FROM generate_series(1, 10) t(a) WHERE a = ANY(%s)", [[2, 3, 99]]).fetchone()[0]
     if got != 2:
         print(f"= ANY: {got}")
+    cursor.execute("CREATE TABLE w (id int)")
+    for mark in ["%t", "%b"]:
+        # What is written is rounded, what is compared is not.
+        cursor.execute(f"INSERT INTO w VALUES ({mark})", [Decimal("2.6")])
+        cursor.execute(f"INSERT INTO w SELECT {mark}", [Decimal("4.4")])
+        cursor.execute(f"UPDATE w SET id = {mark} WHERE id < {mark}", [Decimal("7.5"), Decimal("3.5")])
+        alike = [cursor.execute(f"SELECT count(*) FROM w WHERE id = {mark}", [Decimal(text)]).fetchone()[0] for text in ["7.6", "8", "4.0"]]
+        if alike != [0, 1, 1]:
+            print(f"numeric by {mark}: {alike}, {cursor.execute('SELECT * FROM w').fetchall()}")
+        cursor.execute("DELETE FROM w")
 
 
 main(*sys.argv[1:])

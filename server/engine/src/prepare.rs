@@ -122,7 +122,7 @@ async fn shape(
         }
     }
     let plan = match &statement.kind {
-        Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, hints.clone())?,
+        Kind::Insert(insert) => insert_plan(&planner, insert, &resolved, query, &mut hints)?,
         Kind::Change(change) => {
             for (index, field) in change::placeholder_types(&planner, change)? {
                 if let Some(hint @ None) = hints.get_mut(index) {
@@ -166,18 +166,18 @@ fn insert_plan(
     insert: &Insert,
     resolved: &Resolved,
     query: &ast::Query,
-    mut hints: Vec<Option<FieldRef>>,
+    hints: &mut [Option<FieldRef>],
 ) -> Result<LogicalPlan, Error> {
     let Some(target) = &resolved.target else { return Err(publish::incident("planning", "insert")) };
     let schema = target.raw.schema();
-    let columns = write::written_columns(planner, &schema, insert, query, hints.clone())?;
+    let columns = write::written_columns(planner, &schema, insert, query, hints.to_vec())?;
     for (place, index) in write::placeholders(query) {
         let field = columns.get(place).and_then(|column| schema.fields().get(*column));
         if let (Some(hint @ None), Some(field)) = (hints.get_mut(index), field) {
             *hint = Some(Arc::new(field.as_ref().clone().with_nullable(true)));
         }
     }
-    write::logical_insert(planner, query, &schema, &columns, hints)
+    write::logical_insert(planner, query, &schema, &columns, hints.to_vec())
 }
 
 /// The hints, else what the plan says, else what stands beside it, else text, as PostgreSQL does for `unknown`.
