@@ -30,7 +30,7 @@ pub struct NaiveTable {
 /// # Errors
 /// Where the plan cannot be built.
 pub fn naive_inline(raw: &RawTable, decision: &TableDecision) -> Result<Arc<dyn TableProvider>> {
-    Ok(Arc::new(NaiveTable { plan: inner_plan::build(raw, decision, None, &[])? }))
+    Ok(Arc::new(NaiveTable { plan: inner_plan::build(raw, decision, None, &[], Vec::new())? }))
 }
 
 #[async_trait]
