@@ -63,10 +63,6 @@ impl Roots {
         Ok(())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Root> {
-        self.0.values()
-    }
-
     /// Finds where `location` is.
     pub(crate) fn place(&self, location: &str) -> Result<Place, StoreError> {
         let mut url = Url::parse(location).map_err(|_| input("the table's location is not a URL"))?;

@@ -14,7 +14,7 @@ use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
     ChangeBase, ColumnChange, CommitNote, HistoryEntry, Maintenance, MayCommit, NewFiles, Numbered, RawTable,
-    RowChanges, StagedWrite, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
+    RowChanges, StagedWrite, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode,
 };
 use object_store::ObjectStore;
 use url::Url;

@@ -210,7 +210,9 @@ pub(crate) fn needs_slot(statement: &Statement) -> bool {
         | Kind::CopyOut(_)
         | Kind::CreateTableAs(_)
         | Kind::Maintain(_)
+        | Kind::RunPolicyTests
         | Kind::Cursor(CursorStatement::Declare { .. }) => true,
+        Kind::ExplainPolicies { .. } | Kind::EffectivePolicies { .. } => false,
         Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => false,
     }
 }

@@ -276,7 +276,7 @@ async fn whole(
     if let Err(error) = deadline.hold() {
         return Err(refuse(ending, error));
     }
-    let within = deadline.within();
+    let within = deadline.of_parts();
     let _gone = deadline.cancelled.clone().drop_guard();
     let runtime = vantage.session.engine().shared.parts.query_runtime.clone();
     let done = async move {

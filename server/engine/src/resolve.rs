@@ -183,9 +183,9 @@ pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolv
 /// # Errors
 /// 42P01, and 42501 for a schema.
 pub(crate) fn named(vantage: &Vantage, name: &TableReference) -> Result<Relation, Error> {
-    let resolver = Resolver { vantage, statement: None, resolved: Resolved::default() };
+    let resolver = Resolver { vantage, statement: None, tracing: false, resolved: Resolved::default() };
     let (reader, path) = (vantage.principal.role_set(), vantage.search_path.clone());
-    let found = resolver.relation(name, Lookup { reader: &reader, path: &path, depth: 0 })?;
+    let found = resolver.relation(name, Lookup { reader: &reader, path: &path, depth: 0, view: None })?;
     found.ok_or_else(|| resolver.unknown(name, 0))
 }
 

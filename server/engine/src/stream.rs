@@ -90,8 +90,8 @@ impl Deadline {
     }
 
     /// The same time-out and cancel for the parts of some work that does not stop elsewhere.
-    pub(crate) fn within(&self) -> Self {
-        Self { at: self.at, cancelled: self.cancelled.clone(), gate: Arc::default() }
+    pub(crate) fn of_parts(&self) -> Self {
+        Self { gate: Arc::default(), ..self.clone() }
     }
 
     fn step(&self, from: u8, to: u8) -> Result<(), Error> {
@@ -190,7 +190,8 @@ impl Ending {
     /// The record, to be ended elsewhere; what stays behind has none.
     pub(crate) fn take(&mut self) -> Self {
         let (audit, withheld, counted) = (self.audit.take(), self.withheld.take(), self.counted.clone());
-        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld }
+        let slot = self.slot.take();
+        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld, slot }
     }
 
     /// A commit was made: the record tells the version.

@@ -141,7 +141,11 @@ fn written(
     let mut steps = Vec::new();
     match &explained.kind {
         Kind::Insert(insert) => {
-            let places = write::written_columns(&schema, insert)?;
+            let places = match explained.query() {
+                Some(query) => write::columns_by_syntax(&schema, insert, query)?,
+                None => None,
+            };
+            let places = places.unwrap_or_else(|| (0..schema.fields().len()).collect());
             let names = places.iter().filter_map(|place| schema.fields().get(*place));
             let names: Vec<String> = names.map(|field| field.name().clone()).collect();
             if insert.overwrite {
@@ -207,7 +211,7 @@ fn used(
     let logical = match (&explained.kind, &planner.resolved.target) {
         (Kind::Insert(insert), Some(target)) => {
             let schema = target.raw.schema();
-            let columns = write::written_columns(&schema, insert)?;
+            let columns = write::written_columns(planner, &schema, insert, query, Vec::new())?;
             write::logical_insert(planner, query, &schema, &columns, Vec::new())?
         }
         (Kind::Change(change), Some(_)) => change::logical(planner, change, query, Vec::new())?,

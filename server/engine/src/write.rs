@@ -193,16 +193,28 @@ pub(crate) fn written_columns(
     query: &ast::Query,
     parameter_types: Vec<Option<FieldRef>>,
 ) -> Result<Vec<usize>, Error> {
-    if !insert.columns.is_empty() {
-        return places(schema, &insert.columns, &insert.table.name);
+    match columns_by_syntax(schema, insert, query)? {
+        Some(columns) => Ok(columns),
+        None => Ok(leading(schema, planner.logical(query, parameter_types)?.schema().fields().len())),
     }
-    // As in PostgreSQL, columns at the end that no value is given for are NULL.
-    let given = match given(&query.body) {
-        Some(given) => given,
-        None => planner.logical(query, parameter_types)?.schema().fields().len(),
-    };
+}
+
+/// The same without planning; `None` where the syntax does not tell.
+pub(crate) fn columns_by_syntax(
+    schema: &SchemaRef,
+    insert: &Insert,
+    query: &ast::Query,
+) -> Result<Option<Vec<usize>>, Error> {
+    if !insert.columns.is_empty() {
+        return places(schema, &insert.columns, &insert.table.name).map(Some);
+    }
+    Ok(given(&query.body).map(|given| leading(schema, given)))
+}
+
+/// As in PostgreSQL, columns at the end that no value is given for are NULL.
+fn leading(schema: &SchemaRef, given: usize) -> Vec<usize> {
     let width = schema.fields().len();
-    Ok((0..if given == 0 { width } else { given.min(width) }).collect())
+    (0..if given == 0 { width } else { given.min(width) }).collect()
 }
 
 /// How many columns a query has, where its syntax tells.

@@ -188,7 +188,8 @@ async fn vacuum_keeps_what_open_work_may_need_whatever_the_table_says() {
     ] {
         let lake = Lake::new();
         let properties = [("delta.deletedFileRetentionDuration".to_owned(), own.to_owned())].into();
-        let created = lake.store.create_with_properties(&lake.location(), id_schema(), &[], &properties, &note());
+        let (location, note_of_creation) = (lake.location(), note());
+        let created = lake.store.create_with_properties(&location, id_schema(), &[], &properties, &note_of_creation);
         created.await.unwrap();
         lake.append(vec![ids([1])]).await.unwrap();
         for (name, age) in [("young.parquet", kept_hours - 2), ("old.parquet", kept_hours + 2)] {

@@ -143,7 +143,7 @@ async fn views_and_queries_within_queries_are_looked_through() {
         ("SELECT ssn IN (SELECT note FROM v) FROM p", "p.ssn+v.cost+v.id+v.note"),
         ("SELECT p.id, s.n FROM p, LATERAL (SELECT p.ssn || v.note AS n FROM v) s", "=p.id, p.ssn+v.note"),
         ("SELECT a.ssn, b.ssn FROM p a JOIN p b ON a.id = b.id", "=p.ssn, =p.ssn"),
-        ("SELECT id, note, ssn FROM p FULL JOIN v USING (id)", "p.id+v.id, =v.note, =p.ssn"),
+        ("SELECT coalesce(p.id, v.id), note, ssn FROM p FULL JOIN v ON p.id = v.id", "p.id+v.id, =v.note, =p.ssn"),
         (
             "WITH RECURSIVE r AS (SELECT id, ssn FROM p UNION ALL SELECT id + 1, ssn FROM r WHERE id < 3) SELECT ssn FROM r",
             "p.born+p.id+p.ssn+p.ward+p.zip",

@@ -480,6 +480,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         reserved_urls: &[],
         note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned() },
         validator: &Planner,
+        force: false,
     };
     assert_eq!(execute(&context, &ddl).await.unwrap_err().sqlstate(), SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
 }

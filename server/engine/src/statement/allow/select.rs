@@ -147,15 +147,19 @@ fn check_join(join: &Join) -> Result<(), Error> {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
         | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
+        | JoinOperator::LeftOuter(constraint) => check_constraint(constraint),
+        JoinOperator::Right(constraint)
         | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => match constraint {
-            JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => Ok(()),
-            JoinConstraint::None => {
-                Err(Error::new(SqlState::SYNTAX_ERROR, "JOIN without ON or USING").with_hint("Use CROSS JOIN."))
-            }
-        },
+        | JoinOperator::FullOuter(constraint) => {
+            // The planner would take the merged column for the left one, which is NULL where only the right has a row.
+            let merges = matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural);
+            refuse_if(
+                merges,
+                "RIGHT or FULL JOIN with USING or NATURAL",
+                "Write ON, and coalesce(a.x, b.x) for the column.",
+            )?;
+            check_constraint(constraint)
+        }
         JoinOperator::CrossJoin(JoinConstraint::None) => Ok(()),
         JoinOperator::CrossJoin(JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural) => {
             Err(Error::new(SqlState::SYNTAX_ERROR, "CROSS JOIN with a condition").with_hint("Use JOIN … ON."))
@@ -173,6 +177,15 @@ fn check_join(join: &Join) -> Result<(), Error> {
         JoinOperator::StraightJoin(_) => Err(refused("STRAIGHT_JOIN", "Use JOIN.")),
         JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
             Err(refused("ARRAY JOIN", "Use CROSS JOIN unnest(…)."))
+        }
+    }
+}
+
+fn check_constraint(constraint: &JoinConstraint) -> Result<(), Error> {
+    match constraint {
+        JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => Ok(()),
+        JoinConstraint::None => {
+            Err(Error::new(SqlState::SYNTAX_ERROR, "JOIN without ON or USING").with_hint("Use CROSS JOIN."))
         }
     }
 }

@@ -10,7 +10,7 @@ use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, 
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
-use super::super::viewer::{Origin, Seen, Viewer};
+use super::super::viewer::{Origin, Viewer};
 use crate::error::Error;
 use crate::statement::Name;
 use crate::trace::POLICY_ADMIN;
