@@ -29,7 +29,7 @@ fn structs_and_maps_are_json_on_both_protocols() {
     admin
         .rows("INSERT INTO nested SELECT id + 10, name, tags, visits FROM nested; INSERT INTO nested (id) VALUES (20)");
     assert_eq!(admin.rows("SELECT id, name FROM nested WHERE id = 11"), "11|{\"given\": \"Ann\", \"age\": 3}");
-    assert_eq!(admin.fails("INSERT INTO nested (name) VALUES ('{\"given\": \"x\"}')").0, "42804");
+    assert_eq!(admin.fails("INSERT INTO nested (name) SELECT '{\"given\": \"x\"}'").0, "42804");
     assert_eq!(admin.fails("UPDATE nested SET id = 1").0, "0A000");
     admin.rows("CREATE TABLE copied AS SELECT name, visits FROM nested WHERE id = 1");
     assert_eq!(admin.rows("SELECT visits FROM copied"), "{\"{\\\"ward\\\": 1, \\\"days\\\": [1, 2]}\"}");
