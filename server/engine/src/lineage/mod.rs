@@ -19,7 +19,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use lakeward_base::TableId;
 use lakeward_govern::TableDecision;
 
-pub(crate) use protect::{Sources, carried, must_cover};
+pub(crate) use protect::{Sources, carried, is_protected, must_cover};
 
 /// A column of a table that a plan reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

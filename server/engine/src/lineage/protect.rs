@@ -51,6 +51,12 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// Whether something protects a column of these tables, so that it must be known where values come from.
+pub(crate) fn is_protected(snapshot: &Snapshot, tables: &[ResolvedTable]) -> bool {
+    let protected = |column: &Column| !column.tags.is_empty() || snapshot.mask_of(column).is_some();
+    tables.iter().any(|read| read.table.columns.iter().any(protected))
+}
+
 /// What the columns of a new table, with these SQL types, inherit.
 pub(crate) fn carried(sources: &Sources<'_>, types: &[String]) -> Derived {
     let rows = !sources.tables.iter().any(|read| write::hides_rows(&read.table));
