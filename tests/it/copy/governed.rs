@@ -163,7 +163,7 @@ async fn what_is_sent_is_committed_under_the_grants_of_that_moment() {
     ];
     for (change, back, outcome) in cases {
         let sink = nurse.copy_in::<_, Bytes>("COPY p (id, ward) FROM STDIN").await.unwrap();
-        let mut sink = Box::pin(sink);
+        let mut sink = std::pin::pin!(sink);
         sink.send(Bytes::from_static(b"7\t1\n")).await.unwrap();
         admin.batch_execute(change).await.unwrap();
         let told = match sink.finish().await {
