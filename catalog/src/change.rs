@@ -9,7 +9,9 @@ use lakeward_base::{MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, Ta
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, Tag, View};
+use crate::model::{
+    BreakGlass, Grant, MaskingPolicy, PolicyTest, Relation, Role, Schema, SystemObject, Table, Tag, View,
+};
 use crate::snapshot::Snapshot;
 
 /// One change. Putting adds an object or replaces the one with its identifier.
@@ -34,6 +36,7 @@ pub(crate) enum Change {
         object: SystemObject,
         grants: Vec<Grant>,
     },
+    PutBreakGlass(Arc<BreakGlass>),
 }
 
 impl Snapshot {
@@ -75,6 +78,10 @@ impl Snapshot {
                 } else {
                     all.insert(object.clone(), grants.clone());
                 }
+                Ok(())
+            }
+            Change::PutBreakGlass(opened) => {
+                Arc::make_mut(&mut self.break_glass).insert(opened.id, Arc::clone(opened));
                 Ok(())
             }
         }

@@ -31,8 +31,8 @@ pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    Column, Expectation, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyTest, Privilege,
-    Relation, Role, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
+    BreakGlass, Column, Expectation, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyRead,
+    PolicyTest, Privilege, Relation, Review, Role, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::error::CatalogError;
-use crate::model::{Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, Tag, View};
+use crate::model::{BreakGlass, Grant, MaskingPolicy, PolicyTest, Role, Schema, SystemObject, Table, Tag, View};
 use crate::snapshot::{Counters, Snapshot};
 
 /// Raised with every change that an older node must not read past.
@@ -63,6 +63,8 @@ pub(crate) struct Image {
     views: Vec<Arc<View>>,
     #[serde(default)]
     system_grants: Vec<(SystemObject, Vec<Grant>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    break_glass: Vec<Arc<BreakGlass>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     policy_tests: Vec<Arc<PolicyTest>>,
 }
@@ -168,6 +170,7 @@ impl Image {
                 .map(|(object, grants)| (object.clone(), grants.to_vec()))
                 .collect(),
             policy_tests: snapshot.policy_tests().cloned().collect(),
+            break_glass: snapshot.break_glasses().cloned().collect(),
         }
     }
 
@@ -185,7 +188,8 @@ impl Image {
             .chain(self.tables.into_iter().map(Change::PutTable))
             .chain(self.views.into_iter().map(Change::PutView))
             .chain(self.policy_tests.into_iter().map(Change::PutPolicyTest))
-            .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }));
+            .chain(self.system_grants.into_iter().map(|(object, grants)| Change::PutSystemGrants { object, grants }))
+            .chain(self.break_glass.into_iter().map(Change::PutBreakGlass));
         for object in objects {
             snapshot.apply(&object)?;
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, PolicyTestId, Redacted, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::scram::ScramVerifier;
 
@@ -152,6 +153,9 @@ pub struct Table {
     /// Names of columns that it no longer has: in old versions they mean those, whatever is called so today.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub former_columns: BTreeSet<String>,
+    /// The column that says whose data a row is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<ColumnId>,
 }
 
 /// A column of a table, as the catalog knows it.
@@ -229,11 +233,29 @@ pub struct RowPolicy {
     pub using: Option<Redacted<String>>,
     /// SQL text of the WITH CHECK expression.
     pub with_check: Option<Redacted<String>>,
-    /// Who made it: keyed functions in it run with this role's rights.
+    /// Who made it: keyed functions in it run with this role's rights, and tables are read with them.
     pub owner: RoleId,
     /// SHADOW: not enforced, only counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shadow: bool,
+    /// The tables that its subqueries read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<PolicyRead>,
+}
+
+/// A table that a row policy's subqueries read: the name stands for it whatever it is called later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRead {
+    /// The schema, where the policy's text names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The name in the policy's text.
+    pub name: String,
+    /// The table.
+    pub table: TableId,
+    /// The columns that it reads.
+    pub columns: BTreeSet<ColumnId>,
 }
 
 /// A masking policy (Snowflake's `CREATE MASKING POLICY`).
@@ -345,6 +367,67 @@ pub struct View {
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+}
+
+/// One use of BREAK GLASS: a subject's rows, opened for one session for some time.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Its number.
+    pub id: Uuid,
+    /// Who opened it: the role that logged in.
+    pub login: RoleId,
+    /// That role's name.
+    pub user_name: String,
+    /// The role that acted.
+    pub role: RoleId,
+    /// Whose rows.
+    pub subject: Redacted<String>,
+    /// Why.
+    pub reason: Redacted<String>,
+    /// Under which ticket.
+    pub ticket: Option<Redacted<String>>,
+    /// From when on.
+    pub opened_at: DateTime<Utc>,
+    /// Until when at the longest.
+    pub expires_at: DateTime<Utc>,
+    /// When it was ended before that.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// What somebody else has said of it.
+    pub review: Option<Review>,
+}
+
+impl BreakGlass {
+    /// Whether it opens anything at this moment.
+    #[must_use]
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.ended_at.is_none() && now < self.expires_at
+    }
+
+    /// When it ended, where it has.
+    #[must_use]
+    pub fn end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.ended_at.or_else(|| (now >= self.expires_at).then_some(self.expires_at))
+    }
+}
+
+/// Reasons name patients.
+impl std::fmt::Debug for BreakGlass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BreakGlass").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The review of a [`BreakGlass`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// By whom.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What they say.
+    pub note: Redacted<String>,
 }
 
 /// What privileges can be granted on.

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use lakeward_base::{ColumnId, Epoch, MaskingPolicyId, PolicyTestId, RoleId, SchemaId, TableId, TagId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::CatalogError;
 use crate::index::{Index, Relations};
 use crate::model::{
-    Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, Tag, View,
+    BreakGlass, Grant, Grantee, MaskingPolicy, PolicyTest, Privilege, Relation, Role, Schema, SystemObject, Table, Tag,
+    View,
 };
 use crate::name::quote_identifier;
 
@@ -69,6 +71,7 @@ pub struct Snapshot {
     pub(crate) tags: Arc<Index<Tag>>,
     pub(crate) relations: Arc<Relations>,
     pub(crate) system_grants: Arc<BTreeMap<SystemObject, Vec<Grant>>>,
+    pub(crate) break_glass: Arc<BTreeMap<Uuid, Arc<BreakGlass>>>,
 }
 
 impl Snapshot {
@@ -295,6 +298,23 @@ impl Snapshot {
     /// Everything of the server's own that something was granted on.
     pub fn system_objects(&self) -> impl Iterator<Item = (&SystemObject, &[Grant])> {
         self.system_grants.iter().map(|(object, grants)| (object, grants.as_slice()))
+    }
+
+    /// Every use of BREAK GLASS, in the order of their numbers, which is that of time.
+    pub fn break_glasses(&self) -> impl Iterator<Item = &Arc<BreakGlass>> {
+        self.break_glass.values()
+    }
+
+    /// One use of BREAK GLASS.
+    #[must_use]
+    pub fn break_glass(&self, id: Uuid) -> Option<&Arc<BreakGlass>> {
+        self.break_glass.get(&id)
+    }
+
+    /// Whether one of `roles` may break the glass. Superusers are the caller's business.
+    #[must_use]
+    pub fn may_break_glass(&self, roles: &BTreeSet<RoleId>) -> bool {
+        self.holds(roles, SYSTEM, self.system_grants(&SystemObject::BreakGlass), Privilege::BreakGlass)
     }
 
     /// Whether one of `roles` may call a keyed function. Superusers are the caller's business.

@@ -72,6 +72,7 @@ impl Lake {
             grantable: true,
             comment: None,
             former_columns: Default::default(),
+            subject: None,
         }
     }
 

@@ -41,6 +41,17 @@ impl Draft {
             self.check_unmasked(&old, column)?;
             self.check_untagged(&old, column)?;
         }
+        self.check_columns_unread(&old, &columns.iter().map(|column| column.id).collect())?;
+        if let Some(subject) = old.columns.iter().find(|column| gone(column) && old.subject == Some(column.id)) {
+            return Err(CatalogError::InUse {
+                message: format!(
+                    "cannot replace column {} of table {}: it is its SUBJECT COLUMN",
+                    subject.name, old.name
+                ),
+                detail: format!("column {} says whose data a row is", subject.name),
+                hint: Some("Name another one with ALTER TABLE … SUBJECT COLUMN first."),
+            });
+        }
         let mut table = Table::clone(&old);
         table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
         table.columns = columns;

@@ -5,9 +5,11 @@
 
 mod column;
 mod describe;
+mod glass;
 mod grant;
 mod policy;
 mod policy_test;
+mod reading;
 mod relation;
 mod role;
 mod schema;

@@ -11,7 +11,7 @@ use lakeward_base::{ColumnId, MaskingPolicyId, PolicyId, Redacted, RoleId, Table
 use super::Draft;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
-use crate::model::{Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, RowPolicy, Table, Tag};
+use crate::model::{Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, PolicyRead, RowPolicy, Table, Tag};
 use crate::name::{check_name, quote_identifier};
 
 /// A row policy to be made.
@@ -33,6 +33,8 @@ pub struct NewPolicy {
     pub owner: RoleId,
     /// Not enforced, only counted.
     pub shadow: bool,
+    /// The tables that its subqueries read.
+    pub reads: Vec<PolicyRead>,
 }
 
 /// What making a row policy did.
@@ -68,8 +70,8 @@ impl Draft {
     pub fn create_policy(&mut self, table: TableId, new: NewPolicy) -> Result<CreatedPolicy, CatalogError> {
         let mut table = Table::clone(self.existing_table(table)?);
         let id = PolicyId(self.identifier()?);
-        let NewPolicy { name, permissive, command, grantees, using, with_check, owner, shadow } = new;
-        let policy = RowPolicy { id, name, permissive, command, grantees, using, with_check, owner, shadow };
+        let NewPolicy { name, permissive, command, grantees, using, with_check, owner, shadow, reads } = new;
+        let policy = RowPolicy { id, name, permissive, command, grantees, using, with_check, owner, shadow, reads };
         self.check_policy(&table, &policy)?;
         table.policies.push(policy);
         let enabled_row_security = !shadow && !std::mem::replace(&mut table.row_security, true);
@@ -221,7 +223,7 @@ impl Draft {
                 self.existing_role(*role)?;
             }
         }
-        Ok(())
+        self.check_reads(table, policy)
     }
 
     fn check_new_masking_policy_name(&self, name: &str) -> Result<(), CatalogError> {

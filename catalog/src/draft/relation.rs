@@ -91,6 +91,7 @@ impl Draft {
             grantable: new.grantable,
             comment: None,
             former_columns: BTreeSet::new(),
+            subject: None,
         };
         self.make(Change::PutTable(Arc::new(table)))?;
         Ok(id)
@@ -106,6 +107,7 @@ impl Draft {
         let mut table = Table::clone(&old);
         edit(&mut table);
         self.check_masks_keep_columns(&old, &table)?;
+        self.check_columns_unread(&old, &table.columns.iter().map(|column| column.id).collect())?;
         let kept = table.id == old.id
             && table.location == old.location
             && table.managed == old.managed
@@ -113,7 +115,8 @@ impl Draft {
             && table.former_columns == old.former_columns
             && table.grants == old.grants
             && table.policies == old.policies
-            && table.grantable == old.grantable;
+            && table.grantable == old.grantable
+            && table.subject == old.subject;
         if !kept {
             return Err(CatalogError::Unsupported(
                 "changing anything but a table's name, schema, owner and row security by altering it",
@@ -147,9 +150,9 @@ impl Draft {
     /// Drops a table with its policies and grants. Deleting a managed table's files is the caller's business.
     ///
     /// # Errors
-    /// 42P01 where it does not exist.
+    /// 42P01 where it does not exist, 2BP01 where a policy reads it.
     pub fn drop_table(&mut self, id: TableId) -> Result<(), CatalogError> {
-        self.existing_table(id)?;
+        self.check_unread(&Arc::clone(self.existing_table(id)?))?;
         self.make(Change::DropRelation(id))
     }
 

@@ -85,6 +85,7 @@ impl Hospital {
             with_check: None,
             owner: self.admin,
             shadow: false,
+            reads: Vec::new(),
         }
     }
 

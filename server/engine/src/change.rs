@@ -22,7 +22,7 @@ use lakeward_govern::{ChangeDecision, ChangeRequest, ResolvedTable};
 
 use crate::error::Error;
 use crate::execute::commit_note;
-use crate::policy::Compiler;
+use crate::policy::{self, Compiler};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::statement::{Change, ChangeAction, ChangeCommand, Kind, Statement};
 use crate::vantage::Vantage;
@@ -82,7 +82,7 @@ pub(crate) async fn plan(
             }
         }
     }
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide_change(&vantage.principal, &vantage.snapshot, target, &request, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     write::refuse_laundering(planner, target)?;
@@ -293,6 +293,8 @@ fn names(value: &impl ast::Visit, column: &str) -> bool {
 
 /// Finds the rows, and writes the files that change them; `None` where none changes.
 pub(crate) async fn stage(vantage: &Vantage, plan: &ChangePlan) -> Result<Option<Arc<dyn StagedWrite>>, Error> {
+    let ChangeDecision { update, updated, delete, insert, .. } = &plan.decision;
+    policy::ready(vantage, &[update, updated, delete, insert].map(Option::as_ref)).await?;
     let changes = RowChanges {
         found: find(std::iter::once(&plan.source).chain(&plan.further)).await?,
         actions: plan.actions.clone(),
@@ -324,7 +326,7 @@ async fn find(sources: impl Iterator<Item = &QueryPlan>) -> Result<Vec<RecordBat
 pub(crate) async fn again(vantage: &Vantage, plan: &ChangePlan) -> Result<ChangePlan, Error> {
     let parameters = plan.sets.first().map(Vec::as_slice).unwrap_or_default();
     let resolved = resolve::tables(vantage, &plan.statement, parameters).await?;
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     let text = plan.statement.text.expose();

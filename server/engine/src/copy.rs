@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::pending::{self, WriteRules, Writing};
+use crate::policy;
 use crate::publish;
 use crate::query::QueryPlanner;
 use crate::resolve::Resolved;
@@ -62,7 +63,7 @@ pub(crate) fn plan(planner: &QueryPlanner<'_>, copy: &CopyIn) -> Result<CopyPlan
     } else {
         write::places(&schema, &copy.columns, &copy.table.name)?
     };
-    let (check, predicate) = write::decided(planner.vantage, target, &columns)?;
+    let (check, predicate) = write::decided(planner, target, &columns)?;
     let names: Vec<&str> = columns.iter().map(|index| schema.field(*index).name().as_str()).collect();
     let relation = Some(copy.table.name.as_str());
     referenced("FORCE_NOT_NULL", &copy.options.force_not_null, &names, &schema, relation)?;
@@ -157,6 +158,7 @@ async fn stage(
     queue: mpsc::Receiver<Step>,
     in_block: bool,
 ) -> Result<Arc<dyn StagedWrite>, Error> {
+    policy::ready(&vantage, &[plan.check.check.as_ref()]).await?;
     let schema = plan.target.raw.schema();
     let rows = widened(queue, &schema, plan.columns);
     let checked = write::checked(rows, &schema, plan.predicate, &plan.target.table.name);

@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
-use lakeward_catalog::{MaskingPolicy, Snapshot, Table, WriteMode};
+use lakeward_catalog::{MaskingPolicy, PolicyRead, RowPolicy, Snapshot, Table, WriteMode};
 use lakeward_govern::{CompileError, ResolvedTable};
 
 use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
 use crate::keyed;
-use crate::policy::Compiler;
+use crate::policy::{self, Compiler, Mappings};
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::replace::{self, Replacement};
 use crate::response::Command;
@@ -143,7 +143,7 @@ impl DdlValidator for Validator<'_> {
         let mut query = query.clone();
         version::mark(&mut query, version::Moment::UTC)?;
         let resolved = resolve::query(self.vantage, query).await?;
-        let compiler = Compiler(&self.vantage.state);
+        let compiler = Compiler { state: &self.vantage.state, mappings: &resolved.mappings };
         let decision =
             lakeward_govern::decide(&self.vantage.principal, &self.vantage.snapshot, &resolved.tables, &compiler)
                 .map_err(|error| Error::from_coded(&error))?;
@@ -158,15 +158,29 @@ impl DdlValidator for Validator<'_> {
         Ok(names.into_iter().zip(fields.iter()).map(column).collect())
     }
 
-    async fn check_policy(&self, table: &Table, sql: &str) -> Result<(), Error> {
-        self.check_keyed(sql)?;
+    async fn check_policy(
+        &self,
+        table: &Table,
+        sql: &str,
+        bound: Option<&RowPolicy>,
+    ) -> Result<Vec<PolicyRead>, Error> {
+        let (owner, reads) = match bound {
+            Some(policy) => (policy.owner, policy.reads.clone()),
+            None => {
+                self.check_keyed(sql)?;
+                (self.vantage.principal.current_role, policy::reads(self.vantage, sql)?)
+            }
+        };
         let field = |column: &lakeward_catalog::Column| {
             arrow::datatypes::Field::new(&column.name, ddl::types::arrow_type(&column.sql_type), true)
         };
         let schema = arrow::datatypes::Schema::new(table.columns.iter().map(field).collect::<Vec<_>>());
         let qualified = DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &schema);
         let schema = qualified.map_err(|error| publish::planning(&error, None))?;
-        lakeward_govern::check_row_policy(sql, &schema, &Compiler(&self.vantage.state)).map_err(|error| refused(&error))
+        let mappings = Mappings::open(self.vantage, reads.iter().map(|read| read.table).collect()).await?;
+        let compiler = Compiler { state: &self.vantage.state, mappings: &mappings };
+        let owner = (self.vantage.snapshot.as_ref(), owner);
+        lakeward_govern::check_row_policy(sql, &schema, &reads, owner, &compiler).map_err(|error| refused(&error))
     }
 
     async fn broken_test(&self, base: &Arc<Snapshot>, proposed: &Arc<Snapshot>) -> Option<(String, String)> {
@@ -175,9 +189,11 @@ impl DdlValidator for Validator<'_> {
     }
 
     async fn check_mask(&self, policy: &MaskingPolicy) -> Result<(), Error> {
-        self.check_keyed(policy.body.expose())?;
-        lakeward_govern::check_masking_policy(policy, None, &Compiler(&self.vantage.state))
-            .map_err(|error| refused(&error))
+        let body = policy.body.expose();
+        policy::refuse_queries(body)?;
+        self.check_keyed(body)?;
+        let compiler = Compiler { state: &self.vantage.state, mappings: &Mappings::default() };
+        lakeward_govern::check_masking_policy(policy, None, &compiler).map_err(|error| refused(&error))
     }
 }
 

@@ -26,7 +26,7 @@ use crate::tally::Counted;
 use crate::transaction::{Ended, TransactionStatus};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
-use crate::{copy, create, ddl, maintain, pending, policy_tests, publish, sets};
+use crate::{copy, create, ddl, glass, maintain, pending, policy_tests, publish, sets};
 
 /// Starts a statement.
 pub(crate) async fn start(
@@ -323,6 +323,12 @@ fn no_block(what: &str) -> Notice {
 }
 
 async fn ddl_command(vantage: &Vantage, change: &ddl::Ddl) -> Result<Command, Error> {
+    match change {
+        ddl::Ddl::BreakGlass(opening) => return glass::open(vantage, opening).await,
+        ddl::Ddl::EndBreakGlass => return glass::end(vantage).await,
+        ddl::Ddl::ReviewBreakGlass { id, note } => return glass::review(vantage, id, note).await,
+        _ => {}
+    }
     let validator = create::Validator { vantage };
     let search_path = vantage.search_path.clone();
     let context = create::ddl_context(vantage, &search_path, &validator);

@@ -107,6 +107,8 @@ pub(crate) async fn build(
     }
     facts.objects.extend(vantage.simulated());
     facts.objects.extend(resolved.described.iter().cloned());
+    facts.policies.extend(vantage.principal.glass.as_ref().map(|glass| format!("break glass {}", glass.id)));
+    facts.objects.extend(resolved.mappings.objects(&vantage));
     // Permissions are not asked of superusers.
     facts.bypass |= vantage.principal.superuser && matches!(statement.kind, Kind::Ddl(_));
     let written = match &statement.kind {

@@ -90,7 +90,7 @@ async fn shape(
     }
     let vantage = Vantage::take(session, StatementId::generate(), statement, CancellationToken::new())?;
     let resolved = resolve::tables(&vantage, statement, &[]).await?;
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     let planner =

@@ -17,7 +17,7 @@ use lakeward_govern::ResolvedTable;
 use crate::ddl::{self, DdlValidator};
 use crate::error::Error;
 use crate::execute::{Done, commit_note};
-use crate::policy::Compiler;
+use crate::policy::{self, Compiler, Mappings};
 use crate::query::QueryPlan;
 use crate::response::Command;
 use crate::statement::CreateTableAs;
@@ -97,7 +97,7 @@ async fn check_policies(validator: &dyn DdlValidator, replaced: &Table) -> Resul
     for policy in &replaced.policies {
         let RowPolicy { name, using, with_check, .. } = policy;
         for sql in [using, with_check].into_iter().flatten() {
-            if validator.check_policy(replaced, sql.expose()).await.is_err() {
+            if validator.check_policy(replaced, sql.expose(), Some(policy)).await.is_err() {
                 let message = format!("cannot replace table {} because other objects depend on it", replaced.name);
                 return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
                     .with_detail(format!("policy {name} depends on a column that would go or change"))
@@ -118,8 +118,10 @@ async fn check(
     let target = ResolvedTable { table: Arc::clone(table), raw, reader: vantage.principal.role_set() };
     let known = |name: &&String| table.columns.iter().any(|column: &Column| column.name == **name);
     let names: Vec<String> = schema.fields().iter().map(|field| field.name()).filter(known).cloned().collect();
-    let compiler = Compiler(&vantage.state);
+    let mappings = Mappings::open(vantage, policy::needed(vantage, table)).await?;
+    let compiler = Compiler { state: &vantage.state, mappings: &mappings };
     let decision = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, &target, &names, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
+    policy::ready(vantage, &[decision.check.as_ref()]).await?;
     decision.check.as_ref().map(|check| write::compiled(vantage, check, schema)).transpose()
 }

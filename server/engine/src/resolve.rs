@@ -3,15 +3,13 @@
 //! A name in FROM becomes a [`Target`]. Views are scopes of their own: the names in a view are checked with its owner's
 //! privileges, while policies apply as the caller. Invariant: whatever is planned later was opened here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
-use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,7 +22,9 @@ use lakeward_catalog::{
 use lakeward_govern::{ResolvedTable, RoleSet, Route};
 
 use crate::error::Error;
+use crate::mentioned::{names_in, view_query};
 use crate::names::TABLE_FUNCTIONS;
+use crate::policy::{self, Mappings};
 use crate::session::Session;
 use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
@@ -49,6 +49,8 @@ pub(crate) struct Resolved {
     pub(crate) target: Option<ResolvedTable>,
     /// What the numbers of the target's rows count in, where they are changed.
     pub(crate) base: Option<ChangeBase>,
+    /// What policies of the tables read.
+    pub(crate) mappings: Mappings,
     /// Tables of which something else than rows is read, for the audit.
     pub(crate) described: Vec<ObjectFacts>,
     /// Whether rows of the lake or of the audit can be read or written: then the audit record is waited for.
@@ -165,14 +167,25 @@ pub(crate) async fn tables(
     {
         resolver.resolved.check_copied(name, &copy.columns)?;
     }
-    Ok(resolver.resolved)
+    resolver.finish().await
 }
 
 /// Resolves a query that stands within a statement, such as a view's; its versions are folded already.
 pub(crate) async fn query(vantage: &Vantage, query: ast::Query) -> Result<Resolved, Error> {
     let mut resolver = Resolver { vantage, statement: None, tracing: false, resolved: Resolved::default() };
     resolver.read(query).await?;
-    Ok(resolver.resolved)
+    resolver.finish().await
+}
+
+/// What a name in a statement stands for.
+///
+/// # Errors
+/// 42P01, and 42501 for a schema.
+pub(crate) fn named(vantage: &Vantage, name: &TableReference) -> Result<Relation, Error> {
+    let resolver = Resolver { vantage, statement: None, tracing: false, resolved: Resolved::default() };
+    let (reader, path) = (vantage.principal.role_set(), vantage.search_path.clone());
+    let found = resolver.relation(name, Lookup { reader: &reader, path: &path, depth: 0, view: None })?;
+    found.ok_or_else(|| resolver.unknown(name, 0))
 }
 
 /// Where names are looked up: with whose privileges, in which schemas, how many views deep.
@@ -216,6 +229,15 @@ impl Resolver<'_> {
             }
             (opened, _) => opened,
         }
+    }
+
+    /// Opens what the policies of the tables read, too.
+    async fn finish(self) -> Result<Resolved, Error> {
+        let Self { vantage, mut resolved, .. } = self;
+        let governed = resolved.tables.iter().chain(&resolved.target);
+        let read = governed.flat_map(|governed| policy::needed(vantage, &governed.table)).collect();
+        resolved.mappings = Mappings::open(vantage, read).await?;
+        Ok(resolved)
     }
 
     async fn read(&mut self, mut query: ast::Query) -> Result<(), Error> {
@@ -553,47 +575,6 @@ pub(crate) fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bo
     reader.superuser || snapshot.schema_by_name(schema).is_some_and(|schema| granted(schema))
 }
 
-fn view_query(view: &View) -> Result<ast::Query, Error> {
-    let broken =
-        || Error::new(SqlState::INTERNAL_ERROR, format!("the definition of view \"{}\" cannot be read", view.name));
-    match crate::statement::parse(view.definition.expose()).map_err(|_| broken())?.kind {
-        Kind::Query(query) => Ok(*query),
-        _ => Err(broken()),
-    }
-}
-
-/// The names that a view's query reads, schema and name.
-///
-/// # Errors
-/// What the parser says: the definition was made by another version.
-pub(crate) fn names_of_view(view: &View) -> Result<Vec<(Option<String>, String)>, Error> {
-    let mut query = view_query(view)?;
-    version::mark(&mut query, Moment::UTC)?;
-    let unmarked = |name: TableReference| {
-        let (name, _) = version::unmark(&name)?;
-        Ok((name.schema().map(str::to_owned), name.table().to_owned()))
-    };
-    names_in(&query)?.into_iter().map(unmarked).collect()
-}
-
 fn no_versions(name: &str) -> Error {
     Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table and has no versions"))
-}
-
-/// Every name that FROM clauses use, common table expressions apart.
-pub(crate) fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
-    let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
-    let (names, _) =
-        resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;
-    Ok(names.into_iter().map(without_database).collect())
-}
-
-/// `lakeward.schema.table` is `schema.table`; other databases stay as they are and are not found.
-pub(crate) fn without_database(name: TableReference) -> TableReference {
-    match name {
-        TableReference::Full { catalog, schema, table } if &*catalog == crate::functions::DATABASE => {
-            TableReference::Partial { schema, table }
-        }
-        name => name,
-    }
 }

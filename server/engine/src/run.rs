@@ -103,7 +103,7 @@ async fn build(
     if matches!(statement.kind, Kind::ExplainPolicies { .. }) {
         return trace::plan(vantage, &statement, resolved, &sets);
     }
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     plan::build(vantage, &statement, resolved, decision, &sets).await

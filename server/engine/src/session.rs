@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use lakeward_audit::Who;
 use lakeward_base::{Epoch, Redacted, RoleId, SessionId, SqlState};
 use lakeward_catalog::{Role, ScramVerifier, Snapshot};
-use lakeward_govern::Principal;
+use lakeward_govern::{Glass, Principal};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, Running, Seen};
 use crate::engine::{Engine, Login, Protocol};
 use crate::error::Error;
+use crate::glass::Held;
 use crate::settings::Settings;
 use crate::statement::{Kind, Statement, Transaction};
 use crate::transaction::{Saved, TransactionState, TransactionStatus, Undo};
@@ -49,6 +50,8 @@ pub struct Session {
     engine: Engine,
     settings: Mutex<Settings>,
     current_role: Mutex<Option<RoleId>>,
+    /// The glass that it has broken, where it has.
+    glass: Mutex<Option<Held>>,
     transaction: Mutex<TransactionState>,
     running: Arc<Mutex<CancellationToken>>,
     opened_at: DateTime<Utc>,
@@ -118,6 +121,7 @@ impl Session {
             engine,
             settings: Mutex::new(settings),
             current_role: Mutex::new(None),
+            glass: Mutex::default(),
             transaction: Mutex::default(),
             running: Arc::default(),
             opened_at,
@@ -338,6 +342,8 @@ impl Session {
 
     /// `SET ROLE`: the login role's own memberships decide. Answers what the protocol must report.
     pub(crate) fn set_role(&self, name: Option<&str>) -> Result<Option<(String, String)>, Error> {
+        // Whoever one becomes, the glass was not theirs to break.
+        *self.glass.lock() = None;
         let Some(name) = name else { return Ok(self.restore_role(None)) };
         let snapshot = self.engine.shared.parts.catalog.snapshot();
         let unknown = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist"));
@@ -353,9 +359,38 @@ impl Session {
     /// Goes back to a role that was set before; [`principal`](Self::principal) checks that it still may be.
     pub(crate) fn restore_role(&self, role: Option<RoleId>) -> Option<(String, String)> {
         let before = self.is_superuser();
-        *self.current_role.lock() = role;
+        let changes = std::mem::replace(&mut *self.current_role.lock(), role) != role;
+        if changes {
+            *self.glass.lock() = None;
+        }
         let now = self.is_superuser();
         (before != now).then(|| ("is_superuser".to_owned(), on_or_off(now)))
+    }
+
+    /// Takes note of the glass that the session has broken.
+    pub(crate) fn hold_glass(&self, held: Held) {
+        *self.glass.lock() = Some(held);
+    }
+
+    /// Forgets it.
+    pub(crate) fn drop_glass(&self) -> Option<Held> {
+        self.glass.lock().take()
+    }
+
+    /// What is open to the session at this moment: until it expires or is ended, for the role that broke the glass, while
+    /// that role may.
+    pub(crate) fn glass(&self, snapshot: &Snapshot) -> Option<Glass> {
+        let mut held = self.glass.lock();
+        let Held { id, role } = (*held)?;
+        let now = self.engine.shared.parts.clock.now();
+        let current = self.current_role.lock().unwrap_or(self.login_role);
+        let superuser = snapshot.role(role).is_some_and(|role| role.superuser);
+        let may = superuser || snapshot.may_break_glass(&snapshot.effective_roles(role));
+        let opened = snapshot.break_glass(id).filter(|opened| opened.is_open(now) && current == role && may);
+        if opened.is_none() {
+            *held = None;
+        }
+        opened.map(|opened| Glass { id: id.to_string(), subject: opened.subject.expose().clone() })
     }
 
     fn is_superuser(&self) -> bool {
@@ -492,6 +527,7 @@ impl Session {
             superuser: current.superuser,
             bypass_row_security: current.bypass_row_security,
             purpose,
+            glass: None,
         })
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn plan(vantage: Vantage, statement: &Statement, resolved: Resolved, 
 }
 
 fn lines(vantage: &Vantage, explained: &Statement, resolved: &Resolved, sets: &Sets) -> Result<Vec<Line>, Error> {
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
     let knows_text = |owner: RoleId| knows_text(vantage, owner);
     let asks = |text: &Redacted<String>| asks::of_policy(text.expose(), &vantage.principal);
     let tracer = Tracer {

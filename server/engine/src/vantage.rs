@@ -17,7 +17,7 @@ use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::functions::SessionFacts;
 use crate::session::Session;
-use crate::statement::{Kind, Simulation, Statement};
+use crate::statement::{CursorStatement, Kind, Simulation, Statement};
 use crate::transaction::Saved;
 use crate::{keyed, simulate};
 
@@ -63,8 +63,9 @@ impl Vantage {
         } else {
             catalog.current().map_err(|error| Error::from_coded(&error))?
         };
-        let principal =
+        let mut principal =
             if changes_session { session.login_principal(&snapshot)? } else { session.principal(&snapshot)? };
+        principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let (search_path, time_zone) = {
             let settings = session.settings();
             (settings.search_path(), settings.time_zone())
@@ -79,14 +80,15 @@ impl Vantage {
     /// As for [`take`](Self::take).
     pub(crate) fn take_then(
         session: &Arc<Session>,
-        id: StatementId,
-        (then, simulation): (&Saved, Option<&Simulation>),
+        (id, statement): (StatementId, &Statement),
+        then: &Saved,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
         let snapshot = session.engine().shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
-        let principal = session.principal_then(&snapshot, then)?;
+        let mut principal = session.principal_then(&snapshot, then)?;
+        principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let names = (then.settings.search_path(), then.settings.time_zone());
-        Self::of(session, (snapshot, principal), id, names, stop).as_simulated(simulation)
+        Self::of(session, (snapshot, principal), id, names, stop).as_simulated(statement.simulation.as_deref())
     }
 
     /// Where a policy test stands: in a catalog that may not be in force.
@@ -163,5 +165,16 @@ impl Vantage {
     pub(crate) fn facts(&self) -> SessionFacts<'_> {
         let schema = self.search_path.first().cloned().unwrap_or_default();
         SessionFacts { principal: &self.principal, schema, process_id: self.session.cancel_key().0 }
+    }
+}
+
+/// Whether a statement only shows rows: what BREAK GLASS opens goes into no table.
+fn is_read(kind: &Kind) -> bool {
+    match kind {
+        Kind::ExplainPolicies { statement, .. } => is_read(&statement.kind),
+        other => matches!(
+            other,
+            Kind::Query(_) | Kind::CopyOut(_) | Kind::Explain { .. } | Kind::Cursor(CursorStatement::Declare { .. })
+        ),
     }
 }

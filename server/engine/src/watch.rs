@@ -36,6 +36,8 @@ pub(crate) struct Watch {
     parameters: Arc<[ScalarValue]>,
     id: StatementId,
     decision: Arc<Decision>,
+    /// The use of BREAK GLASS under which it was decided: that may end without a change of the catalog.
+    glass: Option<String>,
     /// Up to which epoch the decision is known to hold.
     holds_at: Epoch,
 }
@@ -54,6 +56,7 @@ impl Watch {
             statement: Arc::clone(statement),
             parameters: parameters.into(),
             id: vantage.stamp.statement,
+            glass: vantage.principal.glass.as_ref().map(|glass| glass.id.clone()),
             holds_at: decision.epoch,
             decision: Arc::new(decision),
         }
@@ -92,6 +95,9 @@ impl Watch {
     fn again(&self) -> Result<Option<Again>, Error> {
         let session = self.session.upgrade().ok_or_else(Session::termination)?;
         let current = session.engine().shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
+        if self.glass.is_some() && session.glass(&current).map(|glass| glass.id) != self.glass {
+            return Err(changed());
+        }
         if current.epoch() == self.holds_at {
             return Ok(None);
         }
@@ -116,10 +122,8 @@ struct Again {
 
 impl Again {
     async fn decide(&self) -> Result<(Vantage, Resolved, Decision), Error> {
-        let vantage = {
-            let then = (self.then.as_ref(), self.statement.simulation.as_deref());
-            Vantage::take_then(&self.session, self.id, then, CancellationToken::new())?
-        };
+        let vantage =
+            Vantage::take_then(&self.session, (self.id, &self.statement), &self.then, CancellationToken::new())?;
         if let Some(query) = self.statement.query() {
             vantage.check_keyed(query)?;
         }
@@ -127,7 +131,7 @@ impl Again {
         for view in resolved.scope.views() {
             vantage.check_keyed(view)?;
         }
-        let compiler = Compiler(&vantage.state);
+        let compiler = Compiler { state: &vantage.state, mappings: &resolved.mappings };
         let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler);
         Ok((vantage, resolved, decision.map_err(|error| Error::from_coded(&error))?))
     }

@@ -22,7 +22,7 @@ use lakeward_govern::{ResolvedTable, WriteDecision};
 
 use crate::error::Error;
 use crate::execute::{commit_note, with_client};
-use crate::policy::Compiler;
+use crate::policy::{self, Compiler};
 use crate::postgres;
 use crate::publish;
 use crate::query::{QueryPlan, QueryPlanner};
@@ -62,7 +62,7 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
     let vantage = planner.vantage;
     let schema = target.raw.schema();
     let columns = written_columns(&schema, insert)?;
-    let (check, predicate) = decided(vantage, target, &columns)?;
+    let (check, predicate) = decided(planner, target, &columns)?;
     refuse_laundering(planner, target)?;
     if insert.overwrite && lakeward_govern::hides_rows(&vantage.principal, &target.table) {
         let message = format!("permission denied for table {}: its policies hide rows from you", target.table.name);
@@ -94,13 +94,13 @@ pub(crate) async fn plan_insert(planner: &QueryPlanner<'_>, insert: &Insert, set
 /// # Errors
 /// 42501 for a column that is masked for the principal.
 pub(crate) fn decided(
-    vantage: &Vantage,
+    planner: &QueryPlanner<'_>,
     target: &ResolvedTable,
     columns: &[usize],
 ) -> Result<(WriteDecision, Option<Arc<dyn PhysicalExpr>>), Error> {
-    let schema = target.raw.schema();
+    let (schema, vantage) = (target.raw.schema(), planner.vantage);
     let names: Vec<String> = columns.iter().map(|index| schema.field(*index).name().clone()).collect();
-    let compiler = Compiler(&vantage.state);
+    let compiler = Compiler { state: &vantage.state, mappings: &planner.resolved.mappings };
     let check = lakeward_govern::decide_check(&vantage.principal, &vantage.snapshot, target, &names, &compiler)
         .map_err(|error| Error::from_coded(&error))?;
     let predicate = check.check.as_ref().map(|check| compiled(vantage, check, &schema)).transpose()?;
@@ -302,6 +302,7 @@ pub(crate) fn external(error: Error) -> DataFusionError {
 
 /// Writes the files of an INSERT.
 pub(crate) async fn stage(vantage: &Vantage, plan: &InsertPlan, in_block: bool) -> Result<Arc<dyn StagedWrite>, Error> {
+    policy::ready(vantage, &[plan.check.check.as_ref()]).await?;
     let target = &plan.target;
     let rows = sets::chained(&plan.source, &plan.further).map_err(|error| publish::execution(&error))?;
     let checked = checked(rows, &target.raw.schema(), plan.predicate.clone(), &target.table.name);

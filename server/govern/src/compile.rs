@@ -3,8 +3,8 @@
 //! The same steps serve a decision and the check when a policy is made: compile, refuse what a policy may not hold,
 //! replace session functions, bind columns, coerce, check the type, simplify.
 //!
-//! Invariant: a compiled expression holds no subquery, aggregate, parameter or session function, and each column of it
-//! is one of the table's.
+//! Invariant: a compiled expression holds no subquery but as a probe of a mapping, no aggregate, parameter or session
+//! function, and each column of it is one of the table's.
 
 use std::sync::Arc;
 
@@ -12,27 +12,39 @@ use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion_expr::simplify::SimplifyContext;
-use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_expr::{Expr, ExprSchemable, TableSource};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use lakeward_base::{Coded, RoleId, SqlState};
-use lakeward_catalog::Snapshot;
+use lakeward_base::{Coded, RoleId, SqlState, TableId};
+use lakeward_catalog::{PolicyRead, RawTable, Snapshot};
 use thiserror::Error;
 
+use crate::mapping::Mapping;
 use crate::principal::{Principal, RoleSet};
 use crate::session_functions::substitute_session_functions;
+use crate::subquery::with_probes;
 
 /// Turns SQL text into an expression. The engine implements it with its planner and all functions; session functions
 /// appear as scalar functions of their names (see [`SESSION_FUNCTIONS`](crate::SESSION_FUNCTIONS)).
 pub trait PolicyCompiler: Send + Sync {
-    /// Plans `sql` as an expression over `schema`, without coercing or simplifying it.
+    /// Plans `sql` as an expression over `schema`, without coercing or simplifying it. Its subqueries may read `tables`,
+    /// and nothing else.
     ///
     /// # Errors
     /// What the planner refuses.
-    fn compile(&self, sql: &str, schema: &DFSchema) -> datafusion_common::Result<Expr>;
+    fn compile(&self, sql: &str, schema: &DFSchema, tables: Vec<NamedSource>) -> datafusion_common::Result<Expr>;
+
+    /// A mapping table at the version that the statement reads; `None`: it was not opened, which denies.
+    fn mapping(&self, table: TableId) -> Option<RawTable>;
+
+    /// The statement's own copy of a subquery, so that its keys are read once.
+    fn shared(&self, mapping: Arc<Mapping>) -> Arc<Mapping>;
 
     /// Whether a function needs EXECUTE: of a policy's owner, where it stands in a policy.
     fn is_keyed(&self, function: &str) -> bool;
 }
+
+/// A table under the name that a policy's text has for it.
+pub type NamedSource = (TableReference, Arc<dyn TableSource>);
 
 /// What the owner of a policy may call in it, at each use.
 pub(crate) struct OwnersRights<'a> {
@@ -67,9 +79,15 @@ impl OwnersRights<'_> {
 /// Why an expression cannot be a policy.
 #[derive(Debug, Error)]
 pub enum CompileError {
-    /// It holds a subquery.
-    #[error("subqueries in policies are not supported")]
-    Subquery,
+    /// It holds a subquery of a kind that a policy cannot use.
+    #[error("{0} in a policy is not supported")]
+    Subquery(&'static str),
+    /// A subquery reads a table that the policy's owner may not read, or not see all of.
+    #[error("permission denied for table {0}: the owner of a policy must be able to read all of it")]
+    Mapping(String),
+    /// Columns of a mapping table and of the governed one cannot be compared.
+    #[error("operator does not exist: {0} = {1}")]
+    Comparison(String, String),
     /// It holds an aggregate or window function.
     #[error("aggregate and window functions are not allowed in policy expressions")]
     Aggregate,
@@ -111,47 +129,85 @@ pub enum CompileError {
 impl Coded for CompileError {
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Subquery | Self::Unsupported => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::Subquery(_) | Self::Unsupported => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::Comparison(..) => SqlState::UNDEFINED_FUNCTION,
             Self::Aggregate => SqlState::GROUPING_ERROR,
             Self::Parameter => SqlState::UNDEFINED_PARAMETER,
             Self::UnknownColumn(_) => SqlState::UNDEFINED_COLUMN,
             Self::Type { .. } => SqlState::DATATYPE_MISMATCH,
             Self::Arguments { .. } => SqlState::INVALID_PARAMETER_VALUE,
-            Self::Execute(_) => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::Execute(_) | Self::Mapping(_) => SqlState::INSUFFICIENT_PRIVILEGE,
             Self::Planner(_) => SqlState::INVALID_OBJECT_DEFINITION,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Subquery(_) => Some(
+                "Use [NOT] EXISTS or [NOT] IN over tables, joined with the governed table by column = column alone."
+                    .to_owned(),
+            ),
+            Self::Mapping(_) => {
+                Some("No row policy and no mask may hide anything of it from the policy's owner.".to_owned())
+            }
+            Self::Comparison(..) => Some("Cast one of them.".to_owned()),
+            Self::Aggregate
+            | Self::Parameter
+            | Self::Unsupported
+            | Self::UnknownColumn(_)
+            | Self::Type { .. }
+            | Self::Arguments { .. }
+            | Self::Execute(_)
+            | Self::Planner(_) => None,
         }
     }
 }
 
 /// Checks the text of a USING or WITH CHECK expression when a policy is made, against the table's `schema` (columns
-/// qualified with the table's name).
+/// qualified with the table's name). `reads` are the tables of its subqueries, without their columns: those are added.
 ///
 /// # Errors
 /// [`CompileError`], with the code that `CREATE POLICY` answers.
-pub fn check_row_policy(sql: &str, schema: &DFSchema, compiler: &dyn PolicyCompiler) -> Result<(), CompileError> {
-    let expr = compiled(sql, schema, compiler)?;
-    let expr = substitute_session_functions(expr, &Principal::nobody())?;
-    predicate(coerced(expr, schema)?, schema).map(drop)
+pub fn check_row_policy(
+    sql: &str,
+    schema: &DFSchema,
+    reads: &[PolicyRead],
+    (snapshot, owner): (&Snapshot, RoleId),
+    compiler: &dyn PolicyCompiler,
+) -> Result<Vec<PolicyRead>, CompileError> {
+    let rights = OwnersRights { compiler, snapshot, owner };
+    let principal = Principal::nobody();
+    let expr = compiler.compile(sql, schema, rights.sources(reads)?)?;
+    let reads = rights.with_columns(reads, &expr)?;
+    let expr = with_probes(expr, schema, &reads, &principal, &rights)?;
+    refuse_foreign(&expr)?;
+    rights.check(&expr)?;
+    let expr = substitute_session_functions(expr, &principal)?;
+    predicate(coerced(expr, schema)?, schema)?;
+    Ok(reads)
 }
 
 /// Compiles a row policy's expression for `principal`: boolean, coerced, simplified, columns qualified.
 pub(crate) fn compile_predicate(
     sql: &str,
+    reads: &[PolicyRead],
     principal: &Principal,
     schema: &Arc<DFSchema>,
     qualifier: &TableReference,
     rights: &OwnersRights<'_>,
 ) -> Result<Expr, CompileError> {
-    let expr = compiled(sql, schema, rights.compiler)?;
+    let expr = rights.compiler.compile(sql, schema, rights.sources(reads)?)?;
+    let expr = with_probes(expr, schema, reads, principal, rights)?;
+    refuse_foreign(&expr)?;
     rights.check(&expr)?;
     let expr = substitute_session_functions(expr, principal)?;
     let expr = qualified(expr, schema, qualifier)?;
     simplified(predicate(coerced(expr, schema)?, schema)?, schema)
 }
 
-/// Plans `sql` and refuses what a policy may not hold.
+/// Plans `sql`, which reads no tables, and refuses what a policy may not hold.
 pub(crate) fn compiled(sql: &str, schema: &DFSchema, compiler: &dyn PolicyCompiler) -> Result<Expr, CompileError> {
-    let expr = compiler.compile(sql, schema)?;
+    let expr = compiler.compile(sql, schema, Vec::new())?;
     refuse_foreign(&expr)?;
     Ok(expr)
 }
@@ -235,7 +291,7 @@ fn foreign(node: &Expr) -> Option<CompileError> {
         | Expr::ScalarFunction(_)
         | Expr::InList(_) => None,
         Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
-            Some(CompileError::Subquery)
+            Some(CompileError::Subquery("this kind of subquery"))
         }
         Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::GroupingSet(_) => Some(CompileError::Aggregate),
         Expr::Placeholder(_) => Some(CompileError::Parameter),

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_common::{DFSchema, TableReference};
-use datafusion_expr::Expr;
+use datafusion_common::{DFSchema, ScalarValue, TableReference};
+use datafusion_expr::{Expr, lit, when};
 use lakeward_base::{ColumnId, IncidentId, RoleId};
 use lakeward_catalog::{Column, MaskBinding, MaskSource, Privilege, RawTable, Snapshot, Table};
 
 use crate::access::{Access, Decision, TableDecision};
-use crate::compile::{CompileError, OwnersRights, PolicyCompiler};
+use crate::compile::{CompileError, OwnersRights, PolicyCompiler, simplified};
 use crate::error::DecideError;
 use crate::mask::{Arguments, compile_mask};
 use crate::principal::{Principal, RoleSet};
@@ -79,7 +79,7 @@ pub(crate) fn decide_table(
             .iter()
             .enumerate()
             .map(|(at, _)| masks.get(at).and_then(|mask| Some(mask.as_ref()?.expr.clone())));
-        Access::Governed { row_filter: rows.filter, masks: masks.collect() }
+        subject.opened(principal, rows.filter, masks.collect())?
     };
     Ok(TableDecision {
         table: resolved.table.id,
@@ -113,7 +113,7 @@ fn withheld(table: &Table, visible: &Schema, readable: &BTreeSet<ColumnId>) -> B
 
 /// What was made of governed rows is for its maker's eyes, whoever's view it is read through and whoever else is a
 /// member of its owner: it holds what the maker's attributes showed.
-fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
+pub(crate) fn require_maker(principal: &Principal, table: &Table) -> Result<(), DecideError> {
     if table.grantable || principal.superuser || principal.session_role == table.owner {
         return Ok(());
     }
@@ -248,6 +248,43 @@ impl<'a> Subject<'a> {
         Ok(arguments)
     }
 
+    /// What is shown where the glass is broken for a subject: all of the subject's rows too, and in those no mask. Only of
+    /// a table that the principal may read itself.
+    fn opened(
+        &self,
+        principal: &Principal,
+        row_filter: Option<Expr>,
+        masks: Vec<Option<Expr>>,
+    ) -> Result<Access, DecideError> {
+        let table = &self.resolved.table;
+        let glass = principal.glass.as_ref().filter(|_| {
+            require_maker(principal, table).is_ok() && readable(self.snapshot, table, &principal.role_set()).is_ok()
+        });
+        let Some(is_subject) = glass.and_then(|glass| self.is_subject(&glass.subject)) else {
+            return Ok(Access::Governed { row_filter, masks });
+        };
+        let failed = |error: CompileError| denied(table, 0, &error);
+        let row_filter = row_filter.map(|filter| simplified(is_subject.clone().or(filter), &self.schema)).transpose();
+        let lifted = |(mask, field): (Option<Expr>, &Arc<Field>)| -> Result<Option<Expr>, CompileError> {
+            let Some(mask) = mask else { return Ok(None) };
+            let raw = Expr::Column(datafusion_common::Column::new(Some(self.qualifier.clone()), field.name()));
+            let mask = when(is_subject.clone(), raw).otherwise(mask)?;
+            Ok(Some(simplified(mask, &self.schema)?))
+        };
+        let masks = masks.into_iter().zip(self.visible.fields()).map(lifted).collect::<Result<Vec<_>, _>>();
+        Ok(Access::Governed { row_filter: row_filter.map_err(failed)?, masks: masks.map_err(failed)? })
+    }
+
+    /// Whether a row is the subject's; `None` where the table does not tell, or not in these terms.
+    fn is_subject(&self, subject: &str) -> Option<Expr> {
+        let id = self.resolved.table.subject?;
+        let column = self.resolved.table.columns.iter().find(|column| column.id == id)?;
+        let field = self.visible.field_with_name(&column.name).ok()?;
+        let value = ScalarValue::try_from_string(subject.to_owned(), field.data_type()).ok()?;
+        let column = datafusion_common::Column::new(Some(self.qualifier.clone()), column.name.as_str());
+        (!value.is_null()).then(|| Expr::Column(column).eq(lit(value)))
+    }
+
     fn missing_column(&self) -> DecideError {
         DecideError::MissingColumn { table: self.resolved.table.name.clone(), version: self.resolved.raw.version() }
     }
@@ -258,7 +295,9 @@ impl<'a> Subject<'a> {
 fn denied(table: &Table, policy: u64, error: &CompileError) -> DecideError {
     let incident = IncidentId::generate();
     let kind = match error {
-        CompileError::Subquery => "subquery",
+        CompileError::Subquery(_) => "subquery",
+        CompileError::Mapping(_) => "rights of its owner on a mapping table",
+        CompileError::Comparison(..) => "comparison",
         CompileError::Aggregate => "aggregate",
         CompileError::Parameter => "parameter",
         CompileError::Unsupported => "unsupported expression",

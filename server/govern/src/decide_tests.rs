@@ -107,6 +107,7 @@ impl World {
             with_check: check.map(text),
             owner,
             shadow: false,
+            reads: Vec::new(),
         };
         self.draft.create_policy(self.table, policy).unwrap();
         self
@@ -357,7 +358,9 @@ fn a_policy_that_cannot_be_used_denies() {
 #[test]
 fn a_refused_policy_says_why_when_it_is_made() {
     let schema = DFSchema::try_from_qualified_schema("patients", &raw_table().schema()).unwrap();
-    let code = |sql: &str| check_row_policy(sql, &schema, &Compiler::new()).err().map(|error| error.sqlstate());
+    let nobody = (&Snapshot::default(), lakeward_base::RoleId(0));
+    let check = |sql: &str, compiler: &dyn crate::PolicyCompiler| check_row_policy(sql, &schema, &[], nobody, compiler);
+    let code = |sql: &str| check(sql, &Compiler::new()).err().map(|error| error.sqlstate());
     assert_eq!(code("hospital_id = 3 AND patients.patient_id > 1"), None);
     assert_eq!(code("hospital_id = CAST(principal_attribute('h') AS INT)"), None);
     assert_eq!(code("hospital_id"), Some(SqlState::DATATYPE_MISMATCH));
@@ -373,16 +376,24 @@ fn a_refused_policy_says_why_when_it_is_made() {
     ));
     struct Fixed(Expr);
     impl crate::PolicyCompiler for Fixed {
-        fn compile(&self, _: &str, _: &DFSchema) -> datafusion_common::Result<Expr> {
+        fn compile(&self, _: &str, _: &DFSchema, _: Vec<crate::NamedSource>) -> datafusion_common::Result<Expr> {
             Ok(self.0.clone())
+        }
+
+        fn mapping(&self, _: lakeward_base::TableId) -> Option<RawTable> {
+            None
+        }
+
+        fn shared(&self, mapping: Arc<crate::Mapping>) -> Arc<crate::Mapping> {
+            mapping
         }
 
         fn is_keyed(&self, _: &str) -> bool {
             false
         }
     }
-    let error = check_row_policy("EXISTS (…)", &schema, &Fixed(subquery)).unwrap_err();
-    assert!(matches!(error, CompileError::Subquery) && error.sqlstate() == SqlState::FEATURE_NOT_SUPPORTED);
+    let error = check("EXISTS (…)", &Fixed(subquery)).unwrap_err();
+    assert!(matches!(error, CompileError::Subquery(_)) && error.sqlstate() == SqlState::FEATURE_NOT_SUPPORTED);
 }
 
 #[test]

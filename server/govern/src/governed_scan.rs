@@ -26,15 +26,18 @@ use datafusion_physical_plan::filter_pushdown::{
 };
 use datafusion_physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::statistics::StatisticsArgs;
-use datafusion_physical_plan::stream::EmptyRecordBatchStream;
+use datafusion_physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::TryStreamExt;
 use lakeward_base::TableId;
 
-use crate::access::TableDecision;
+use crate::access::{Access, TableDecision};
 use crate::dynamic_filter::{is_consumed, offer};
 use crate::incident::redacted;
 use crate::inner_plan::projected_schema;
 use crate::leakproof::{is_forwardable, takes_predicates};
+use crate::mapping::{mappings, read_mappings};
+use crate::privileged::PrivilegedSessions;
 use crate::scan_context::ScanContext;
 use crate::scan_stream::{Egress, ScanMetrics, ScanStream};
 use crate::stamp::Stamp;
@@ -50,6 +53,8 @@ pub struct GovernedScanExec {
     egress: Arc<[Egress]>,
     rows: Precision<usize>,
     context: Arc<ScanContext>,
+    /// For what the policies read besides.
+    privileged: Arc<dyn PrivilegedSessions>,
     forwarded: Vec<Arc<dyn PhysicalExpr>>,
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
@@ -64,7 +69,7 @@ impl GovernedScanExec {
         projection: Option<&[usize]>,
         table_rows: Precision<usize>,
         filtered: bool,
-        context: ScanContext,
+        (context, privileged): (ScanContext, Arc<dyn PrivilegedSessions>),
     ) -> Result<Self> {
         let schema = projected_schema(&decision, projection)?;
         let inner_schema = inner.schema();
@@ -87,6 +92,7 @@ impl GovernedScanExec {
             egress,
             rows: estimate(table_rows, filtered),
             context: Arc::new(context),
+            privileged,
             forwarded: Vec::new(),
             fetch: None,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -119,6 +125,24 @@ impl GovernedScanExec {
             None => Arc::clone(&inner),
         };
         Ok(Self { inner, running, fetch, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() })
+    }
+
+    /// The rows of the governed plan, once the keys that its policies probe were read.
+    fn rows(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let filter = match &self.decision.access {
+            Access::Governed { row_filter, .. } => row_filter.as_ref(),
+            Access::Open => None,
+        };
+        let Some(filter) = filter.filter(|filter| !mappings(filter).is_empty()).cloned() else {
+            return self.running.execute(partition, context);
+        };
+        let (running, privileged) = (Arc::clone(&self.running), Arc::clone(&self.privileged));
+        let schema = running.schema();
+        let rows = futures::stream::once(async move {
+            read_mappings(&filter, privileged.as_ref(), &context.runtime_env()).await?;
+            running.execute(partition, context)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.try_flatten())))
     }
 
     /// The filters from above that may go inside.
@@ -236,7 +260,7 @@ impl ExecutionPlan for GovernedScanExec {
         if partition >= self.running.properties().output_partitioning().partition_count() {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema())));
         }
-        let inner = self.running.execute(partition, context).map_err(|error| redacted(&error, &self.decision.table))?;
+        let inner = self.rows(partition, context).map_err(|error| redacted(&error, &self.decision.table))?;
         Ok(Box::pin(ScanStream {
             inner,
             schema: self.schema(),

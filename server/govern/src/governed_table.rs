@@ -111,7 +111,7 @@ impl GovernedTable {
             projection,
             self.raw.rows(),
             !filters.is_empty(),
-            context,
+            (context, Arc::clone(&self.privileged)),
         )
     }
 

@@ -15,6 +15,7 @@ use datafusion_physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion_physical_expr::utils::collect_columns;
 
 use crate::access::{Access, TableDecision};
+use crate::mapping::probed;
 
 /// The columns of a table that a predicate may name, with their types.
 pub(crate) struct Columns<'a> {
@@ -91,7 +92,12 @@ fn is_leakproof_leaf(expr: &Expr, columns: &Columns<'_>) -> bool {
         // `flag` stands for `flag = TRUE`, which the simplifier makes of it.
         Expr::Column(_) => operand(expr, columns) == Some(&DataType::Boolean),
         Expr::Literal(value, _) => matches!(value, ScalarValue::Boolean(_) | ScalarValue::Null),
-        _ => false,
+        // Only a policy has these. What can fail in one fails before the first row is looked at.
+        _ => probed(expr).is_some_and(|(_, arguments)| {
+            let is_plain =
+                |argument: &Expr| operand(argument, columns).is_some() || matches!(argument, Expr::Literal(..));
+            columns.masked_too && arguments.iter().all(is_plain)
+        }),
     }
 }
 

@@ -52,7 +52,7 @@ fn decision() -> TableDecision {
 /// As the planner hands a predicate to the table: coerced and simplified.
 fn planned(sql: &str) -> Expr {
     let schema = Arc::new(DFSchema::try_from_qualified_schema("patients", &decision().schema).unwrap());
-    simplified(coerced(Compiler::new().compile(sql, &schema).unwrap(), &schema).unwrap(), &schema).unwrap()
+    simplified(coerced(Compiler::new().compile(sql, &schema, Vec::new()).unwrap(), &schema).unwrap(), &schema).unwrap()
 }
 
 fn leakproof(expr: &Expr) -> bool {

@@ -22,8 +22,10 @@ mod governed_scan;
 mod governed_table;
 mod incident;
 mod inner_plan;
+mod key_set;
 mod leaf_guard;
 mod leakproof;
+mod mapping;
 mod mask;
 mod open_scan;
 mod principal;
@@ -35,6 +37,7 @@ pub mod scrub;
 mod session_functions;
 mod shadow;
 mod stamp;
+mod subquery;
 mod system_table;
 #[cfg(test)]
 mod testing;
@@ -42,7 +45,7 @@ mod trace;
 mod write_check;
 
 pub use access::{Access, Decision, TableDecision};
-pub use compile::{CompileError, PolicyCompiler, check_row_policy};
+pub use compile::{CompileError, NamedSource, PolicyCompiler, check_row_policy};
 #[cfg(any(test, feature = "control"))]
 pub use control::{NaiveTable, naive_inline};
 pub use decide::{ResolvedTable, decide};
@@ -51,10 +54,12 @@ pub use governed_scan::GovernedScanExec;
 pub use governed_table::GovernedTable;
 pub use leaf_guard::{LeafGuard, LeafGuardRule};
 
+pub use mapping::{MappedTable, Mapping, mappings, read_mappings};
 pub use mask::check_masking_policy;
 pub use open_scan::OpenScanExec;
-pub use principal::{Fingerprint, Principal, RoleSet};
+pub use principal::{Fingerprint, Glass, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
+pub use row_policy::mapping_tables;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
 pub use shadow::{ShadowCheck, ShadowCounts, WouldHide, text_mark};
 pub use stamp::Stamp;

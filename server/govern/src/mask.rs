@@ -141,7 +141,7 @@ fn fitted(mask: Expr, schema: &DFSchema, target: &DataType) -> Result<Expr, Comp
 /// The Arrow type of an SQL type, as the planner sees it.
 fn sql_type(name: &str, compiler: &dyn PolicyCompiler) -> Result<DataType, CompileError> {
     let schema = DFSchema::empty();
-    Ok(compiler.compile(&format!("CAST(NULL AS {name})"), &schema)?.get_type(&schema)?)
+    Ok(compiler.compile(&format!("CAST(NULL AS {name})"), &schema, Vec::new())?.get_type(&schema)?)
 }
 
 fn bindable(declared: &[DataType], actual: &[DataType]) -> Result<(), CompileError> {

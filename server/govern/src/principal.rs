@@ -33,6 +33,17 @@ pub struct Principal {
     pub bypass_row_security: bool,
     /// The purpose of use, where one is set.
     pub purpose: Option<String>,
+    /// The subject whose rows are open to it.
+    pub glass: Option<Glass>,
+}
+
+/// A subject whose rows BREAK GLASS has opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Glass {
+    /// The number of its use.
+    pub id: String,
+    /// The subject, as text.
+    pub subject: String,
 }
 
 impl Principal {
@@ -57,6 +68,11 @@ impl Principal {
         hash.number(u64::from(self.bypass_row_security));
         hash.number(u64::from(self.purpose.is_some()));
         hash.text(self.purpose.as_deref().unwrap_or_default());
+        hash.number(u64::from(self.glass.is_some()));
+        if let Some(Glass { id, subject }) = &self.glass {
+            hash.text(id);
+            hash.text(subject);
+        }
         hash.finish()
     }
 
@@ -73,7 +89,27 @@ impl Principal {
             superuser: false,
             bypass_row_security: false,
             purpose: None,
+            glass: None,
         }
+    }
+
+    /// A role by itself, as though it had logged in.
+    pub(crate) fn of_role(snapshot: &Snapshot, id: RoleId) -> Option<Self> {
+        let role = snapshot.role(id)?;
+        let effective_roles = snapshot.effective_roles(id);
+        Some(Self {
+            session_user: role.name.clone(),
+            current_user: role.name.clone(),
+            session_role: id,
+            current_role: id,
+            role_names: effective_roles.iter().filter_map(|id| Some(snapshot.role(*id)?.name.clone())).collect(),
+            effective_roles,
+            attributes: role.attributes.clone(),
+            superuser: role.superuser,
+            bypass_row_security: role.bypass_row_security,
+            purpose: None,
+            glass: None,
+        })
     }
 
     /// The roles whose privileges count when the principal itself reads.
@@ -168,6 +204,10 @@ mod tests {
         vary(&|p| p.superuser = true);
         vary(&|p| p.bypass_row_security = true);
         vary(&|p| p.purpose = Some(String::new()));
+        let glass = |id: &str, subject: &str| Some(super::Glass { id: id.into(), subject: subject.into() });
+        vary(&|p| p.glass = glass("1", "17"));
+        vary(&|p| p.glass = glass("2", "17"));
+        vary(&|p| p.glass = glass("1", "18"));
         let distinct: std::collections::BTreeSet<_> = variants.iter().map(super::Principal::fingerprint).collect();
         assert_eq!(distinct.len(), variants.len());
     }

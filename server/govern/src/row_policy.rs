@@ -2,10 +2,12 @@
 //!
 //! Invariant: where row level security is on, a principal with no matching permissive policy gets no rows.
 
+use std::collections::BTreeSet;
+
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, lit};
-use lakeward_base::{PolicyId, Redacted};
-use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy};
+use lakeward_base::{PolicyId, Redacted, TableId};
+use lakeward_catalog::{Grantee, PolicyCommand, RowPolicy, Table};
 
 use crate::compile::{CompileError, compile_predicate, simplified};
 use crate::decide::Subject;
@@ -48,8 +50,9 @@ pub(crate) fn combine(
     for policy in policies.iter().filter(|policy| matches(policy, applies_to, principal)) {
         let Some(sql) = text(policy, applies_to) else { continue };
         let rights = subject.rights_of(policy.owner);
-        let expr = compile_predicate(sql.expose(), principal, &subject.schema, &subject.qualifier, &rights)
-            .map_err(|error| (policy.id, error))?;
+        let expr =
+            compile_predicate(sql.expose(), &policy.reads, principal, &subject.schema, &subject.qualifier, &rights)
+                .map_err(|error| (policy.id, error))?;
         names.push(policy.name.clone());
         if policy.permissive {
             permissive = permissive.or(expr);
@@ -59,6 +62,16 @@ pub(crate) fn combine(
     }
     let filter = simplified(permissive.and(restrictive), &subject.schema).map_err(|error| (PolicyId(0), error))?;
     Ok(RowCondition { filter: if is_true(&filter) { None } else { Some(filter) }, policies: names })
+}
+
+/// The tables that policies of `table` read to decide about `principal`, whatever it does.
+#[must_use]
+pub fn mapping_tables(principal: &Principal, table: &Table) -> BTreeSet<TableId> {
+    if !table.row_security || principal.superuser || principal.bypass_row_security {
+        return BTreeSet::new();
+    }
+    let concerns = table.policies.iter().filter(|policy| !policy.shadow && concerns(policy, principal));
+    concerns.flat_map(|policy| &policy.reads).map(|read| read.table).collect()
 }
 
 /// The policies in shadow that would hide rows which `principal` reads. A permissive one hides none where row level
@@ -74,7 +87,8 @@ pub(crate) fn shadows(
         let sql = text(policy, Use::Read)?;
         let rights = subject.rights_of(policy.owner);
         let condition =
-            compile_predicate(sql.expose(), principal, &subject.schema, &subject.qualifier, &rights).ok()?;
+            compile_predicate(sql.expose(), &policy.reads, principal, &subject.schema, &subject.qualifier, &rights)
+                .ok()?;
         let (policy, text) = (policy.id, text_mark(sql.expose()));
         (!is_true(&condition)).then_some(ShadowCheck { policy, text, role: principal.current_role, condition })
     };
@@ -94,11 +108,14 @@ fn covers(policy: &RowPolicy, applies_to: Use, principal: &Principal) -> bool {
         PolicyCommand::Update => matches!(applies_to, Use::Update | Use::Updated),
         PolicyCommand::Delete => applies_to == Use::Delete,
     };
-    command
-        && policy.grantees.iter().any(|grantee| match grantee {
-            Grantee::Public => true,
-            Grantee::Role(role) => principal.effective_roles.contains(role),
-        })
+    command && concerns(policy, principal)
+}
+
+fn concerns(policy: &RowPolicy, principal: &Principal) -> bool {
+    policy.grantees.iter().any(|grantee| match grantee {
+        Grantee::Public => true,
+        Grantee::Role(role) => principal.effective_roles.contains(role),
+    })
 }
 
 pub(crate) fn text(policy: &RowPolicy, applies_to: Use) -> Option<&Redacted<String>> {

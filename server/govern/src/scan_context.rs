@@ -59,22 +59,25 @@ impl ScanContext {
         {
             return Ok(Arc::clone(made));
         }
-        let mut runtime = self.lake.as_ref().clone();
-        runtime.memory_pool = Arc::clone(&user.memory_pool);
-        runtime.disk_manager = Arc::clone(&user.disk_manager);
-        let made = Arc::new(TaskContext::new(
-            context.task_id(),
-            context.session_id(),
-            self.config.clone(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            Arc::new(runtime),
-        ));
+        let ids = (context.task_id(), context.session_id());
+        let made = Arc::new(lake_context(ids, self.config.clone(), &self.lake, &user));
         *last = Some((user, Arc::clone(&made)));
         Ok(made)
     }
+}
+
+/// A context with the lake's object stores whose memory and spill files are the user's.
+pub(crate) fn lake_context(
+    (task, session): (Option<String>, String),
+    config: SessionConfig,
+    lake: &RuntimeEnv,
+    user: &RuntimeEnv,
+) -> TaskContext {
+    let mut runtime = lake.clone();
+    runtime.memory_pool = Arc::clone(&user.memory_pool);
+    runtime.disk_manager = Arc::clone(&user.disk_manager);
+    let (scalar, higher_order) = (HashMap::new(), HashMap::new());
+    TaskContext::new(task, session, config, scalar, higher_order, HashMap::new(), HashMap::new(), Arc::new(runtime))
 }
 
 /// Fails unless `config` carries exactly `stamp`.

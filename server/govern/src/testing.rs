@@ -19,9 +19,10 @@ use lakeward_catalog::RawTable;
 use object_store::ObjectStore;
 
 use crate::access::{Access, Decision, TableDecision};
-use crate::compile::PolicyCompiler;
+use crate::compile::{NamedSource, PolicyCompiler};
 use crate::governed_table::GovernedTable;
 use crate::leaf_guard::LeafGuard;
+use crate::mapping::Mapping;
 use crate::principal::Principal;
 use crate::privileged::PrivilegedSessions;
 use crate::stamp::Stamp;
@@ -39,6 +40,7 @@ pub(crate) fn principal(name: &str) -> Principal {
         superuser: false,
         bypass_row_security: false,
         purpose: None,
+        glass: None,
     }
 }
 
@@ -69,8 +71,16 @@ impl Compiler {
 }
 
 impl PolicyCompiler for Compiler {
-    fn compile(&self, sql: &str, schema: &DFSchema) -> datafusion_common::Result<Expr> {
+    fn compile(&self, sql: &str, schema: &DFSchema, _: Vec<NamedSource>) -> datafusion_common::Result<Expr> {
         self.0.state().create_logical_expr(sql, schema)
+    }
+
+    fn mapping(&self, _: TableId) -> Option<RawTable> {
+        None
+    }
+
+    fn shared(&self, mapping: Arc<Mapping>) -> Arc<Mapping> {
+        mapping
     }
 
     fn is_keyed(&self, function: &str) -> bool {

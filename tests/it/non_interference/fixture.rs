@@ -44,6 +44,12 @@ const TAG_MASKS: &str = "
     ALTER TAG weighed SET MASKING POLICY nothing FOR VALUE 'yes';
     ALTER TAG phi SET MASKING POLICY night_only FOR VALUE 'shift'";
 
+/// What policies read. Nobody else may.
+const MAPPINGS: &str = "
+    CREATE TABLE {s}.assigned (hospital_id bigint, person text);
+    INSERT INTO {s}.assigned VALUES (3, 'analyst'), (1, 'somebody'), (NULL, 'analyst'), (99, 'analyst');
+    CREATE TABLE {s}.closed (kind text); INSERT INTO {s}.closed VALUES ('sealed'), ('sealed'), ('none');";
+
 const POLICIES: &str = "
     CREATE POLICY own ON {s}.patients TO analyst USING (hospital_id = principal_attribute('hospital')::int);
     CREATE POLICY shared ON {s}.patients USING (shared AND hospital_id = 5);
@@ -56,8 +62,9 @@ const POLICIES: &str = "
     ALTER TABLE {s}.patients ALTER COLUMN grade SET TAG phi = 'beaten';
     ALTER TABLE {s}.patients ALTER COLUMN grade SET MASKING POLICY day_only;
     ALTER TABLE {s}.patients ALTER COLUMN ward SET MASKING POLICY own_hospital USING (ward, hospital_id);
-    CREATE POLICY own ON {s}.visits USING (hospital_id = principal_attribute('hospital')::int);
-    CREATE POLICY unsealed ON {s}.visits AS RESTRICTIVE TO analyst USING (kind <> 'sealed');
+    CREATE POLICY own ON {s}.visits USING (EXISTS (
+      SELECT 1 FROM {s}.assigned a WHERE a.hospital_id = visits.hospital_id AND a.person = current_user));
+    CREATE POLICY unsealed ON {s}.visits AS RESTRICTIVE TO analyst USING (kind NOT IN (SELECT kind FROM {s}.closed));
     ALTER TABLE {s}.visits ALTER COLUMN remark SET TAG phi = 'zip'";
 
 /// What the policies above show the analyst, written out.
@@ -162,6 +169,7 @@ async fn fill(admin: &Arc<Session>) {
             execute(admin, &format!("INSERT INTO {schema}.wards VALUES {WARDS}")).await;
         }
         insert(admin, layout).await;
+        execute(admin, &MAPPINGS.replace("{s}", layout.governed())).await;
         execute(admin, &POLICIES.replace("{s}", layout.governed())).await;
     }
     execute(admin, TAG_MASKS).await;

@@ -104,6 +104,7 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
                 with_check: None,
                 owner: admin,
                 shadow: false,
+                reads: Vec::new(),
             };
             draft.create_policy(pick(tables, *a)?, policy).map(drop)
         }

@@ -137,6 +137,26 @@ pub enum Ddl {
         /// The new owner.
         to: RoleName,
     },
+    /// ALTER TABLE … SUBJECT COLUMN (column)
+    SubjectColumn {
+        /// The table.
+        table: Name,
+        /// No error where it does not exist.
+        if_exists: bool,
+        /// The column that says whose data a row is.
+        column: String,
+    },
+    /// BREAK GLASS FOR SUBJECT
+    BreakGlass(Opening),
+    /// END BREAK GLASS
+    EndBreakGlass,
+    /// REVIEW BREAK GLASS
+    ReviewBreakGlass {
+        /// Its number.
+        id: Redacted<String>,
+        /// What is said of it.
+        note: Redacted<String>,
+    },
     /// ALTER TABLE … ENABLE | DISABLE | FORCE ROW LEVEL SECURITY
     RowSecurity {
         /// The table.
@@ -225,6 +245,18 @@ pub enum GranteeName {
     Public,
     /// A role.
     Role(RoleName),
+}
+
+/// What BREAK GLASS asks for.
+pub struct Opening {
+    /// Whose rows.
+    pub subject: Redacted<String>,
+    /// Why.
+    pub reason: Redacted<String>,
+    /// Under which ticket.
+    pub ticket: Option<Redacted<String>>,
+    /// For how long; `None` leaves it to the server.
+    pub micros: Option<i64>,
 }
 
 /// CREATE ROLE.
@@ -537,6 +569,10 @@ impl std::fmt::Debug for Ddl {
             Self::CreateView(_) => "CreateView",
             Self::DropView(_) => "DropView",
             Self::ChangeOwner { .. } => "ChangeOwner",
+            Self::SubjectColumn { .. } => "SubjectColumn",
+            Self::BreakGlass(_) => "BreakGlass",
+            Self::EndBreakGlass => "EndBreakGlass",
+            Self::ReviewBreakGlass { .. } => "ReviewBreakGlass",
             Self::RowSecurity { .. } => "RowSecurity",
             Self::CreatePolicy(_) => "CreatePolicy",
             Self::AlterPolicy(_) => "AlterPolicy",

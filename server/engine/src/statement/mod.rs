@@ -373,6 +373,11 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr, Error> {
     Ok(expression)
 }
 
+/// A query whose WHERE is this expression, for looking at what it reads.
+pub(crate) fn selecting(expression: ast::Expr) -> Result<Box<ast::Query>, Error> {
+    change::select(|select| select.selection = Some(expression))
+}
+
 /// Parses a name that stands in a string: `'[schema.]name'`.
 pub(crate) fn parse_name(text: &str) -> Result<Name, Error> {
     let lexed = lex::Lexed::read(text)?;

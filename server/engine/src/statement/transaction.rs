@@ -23,6 +23,9 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<(Transaction, &'st
         noise(cursor);
         return Ok(Some((Transaction::Begin(optional_modes(cursor)?), "BEGIN")));
     }
+    if cursor.sees(&["end", "break", "glass"]) {
+        return Ok(None);
+    }
     if cursor.accept_one(&["commit", "end"]).is_some() {
         noise(cursor);
         no_chain(cursor)?;

@@ -14,6 +14,7 @@ mod policy;
 mod policy_test;
 mod role;
 mod schema;
+mod subject;
 mod table;
 mod tag;
 #[cfg(test)]
@@ -27,7 +28,8 @@ use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, SqlState};
 use lakeward_catalog::{
-    Catalog, CatalogError, CommitNote, Draft, MaskingPolicy, ObjectKind, Snapshot, Table, TableStore,
+    Catalog, CatalogError, CommitNote, Draft, MaskingPolicy, ObjectKind, PolicyRead, RowPolicy, Snapshot, Table,
+    TableStore,
 };
 use lakeward_govern::Principal;
 
@@ -71,11 +73,13 @@ pub(crate) trait DdlValidator: Send + Sync {
     /// The planner's: unknown names, missing privileges of the view's owner-to-be.
     async fn view_columns(&self, query: &ast::Query) -> Result<Vec<(String, String)>, Error>;
 
-    /// Checks that `sql` is a boolean expression over a row of `table`.
+    /// Checks that `sql` is a boolean expression over a row of `table`, and answers which tables its subqueries read:
+    /// those that its names stand for now, or those that the policy it stands in has them `bound` to.
     ///
     /// # Errors
-    /// 42703, 42883, 42804 and their like.
-    async fn check_policy(&self, table: &Table, sql: &str) -> Result<(), Error>;
+    /// 42703, 42883, 42804 and their like; 42501 for a table that the one who asks may not read all of.
+    async fn check_policy(&self, table: &Table, sql: &str, bound: Option<&RowPolicy>)
+    -> Result<Vec<PolicyRead>, Error>;
 
     /// Checks that the body is an expression over the parameters, of the type that the policy returns.
     ///
@@ -197,6 +201,11 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         }
         Ddl::RowSecurity { table, if_exists, enable } => {
             policy::row_security(context, table, *if_exists, *enable).await
+        }
+        Ddl::SubjectColumn { table, if_exists, column } => subject::set(context, table, *if_exists, column).await,
+        // They change the session too: see `crate::glass`.
+        Ddl::BreakGlass(_) | Ddl::EndBreakGlass | Ddl::ReviewBreakGlass { .. } => {
+            Err(crate::publish::incident("execution", "break glass"))
         }
         Ddl::CreatePolicy(create) => policy::create(context, create).await,
         Ddl::AlterPolicy(alter) => policy::alter(context, alter).await,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use lakeward_base::{Redacted, SqlState};
-use lakeward_catalog::{CatalogError, Draft, Grantee, NewPolicy, PolicyCommand, RowPolicy, Table};
+use lakeward_catalog::{CatalogError, Draft, Grantee, NewPolicy, PolicyCommand, PolicyRead, RowPolicy, Table};
 
 use super::actor::{self, Actor};
 use super::{DdlContext, Edited, coded, notice, refused, skip_missing};
@@ -16,11 +16,20 @@ use crate::response::{Command, Notice};
 use crate::statement::Name;
 
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicy) -> Result<Command, Error> {
-    check_expressions(context, &create.table, [create.using.as_ref(), create.with_check.as_ref()]).await?;
-    context.policy_command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, create)).await
+    let expressions = [create.using.as_ref(), create.with_check.as_ref()];
+    let reads = check_expressions(context, &create.table, expressions).await?;
+    if create.shadow && !reads.is_empty() {
+        return Err(subquery_in_shadow());
+    }
+    context.policy_command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, (create, &reads))).await
 }
 
-fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create: &CreatePolicy) -> Edited {
+fn create_in(
+    context: &DdlContext<'_>,
+    draft: &mut Draft,
+    acting: &Actor,
+    (create, reads): (&CreatePolicy, &[PolicyRead]),
+) -> Edited {
     let table = governed(context, draft, acting, &create.table)?;
     let grantees = grantees(draft, acting, &create.grantees)?;
     let old = table.policies.iter().find(|policy| policy.name == create.name);
@@ -32,8 +41,9 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
             policy.using.clone_from(&create.using);
             policy.with_check.clone_from(&create.with_check);
             policy.shadow = create.shadow;
-            // Keyed functions in it run with the rights of whoever wrote it last.
+            // It calls keyed functions and reads tables with the rights of whoever wrote it last.
             policy.owner = acting.role;
+            policy.reads = reads.to_vec();
         })?;
         let enables = old.shadow && !create.shadow && !table.row_security;
         return Ok(enables.then(|| enabled(&table)).into_iter().collect());
@@ -49,6 +59,7 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
             with_check: create.with_check.clone(),
             owner: acting.role,
             shadow: create.shadow,
+            reads: reads.to_vec(),
         },
     )?;
     if created.enabled_row_security {
@@ -57,12 +68,18 @@ fn create_in(context: &DdlContext<'_>, draft: &mut Draft, acting: &Actor, create
     Ok(Vec::new())
 }
 
+/// What a policy reads besides is read for those that are in force alone.
+fn subquery_in_shadow() -> Error {
+    Error::unsupported("a subquery in a policy in SHADOW").with_hint("Try it on a copy of the table.")
+}
+
 fn enabled(table: &Table) -> Notice {
     notice(format!("row level security is now enabled on table \"{}\"", table.name))
 }
 
 pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Result<Command, Error> {
-    check_expressions(context, &alter.table, [alter.using.as_ref(), alter.with_check.as_ref()]).await?;
+    let rewritten = alter.using.is_some() || alter.with_check.is_some();
+    let reads = check_altered(context, alter).await?;
     context
         .policy_command("ALTER POLICY", |draft, acting| {
             let table = governed(context, draft, acting, &alter.table)?;
@@ -72,6 +89,10 @@ pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Resu
                 return Err(CatalogError::PolicyExists { policy: to.clone(), table: table.name.clone() });
             }
             let grantees = alter.grantees.as_ref().map(|names| grantees(draft, acting, names)).transpose()?;
+            let shadow = alter.shadow.unwrap_or(policy.shadow);
+            if shadow && !(if rewritten { &reads } else { &policy.reads }).is_empty() {
+                return Err(refused(subquery_in_shadow()));
+            }
             draft.alter_policy(table.id, policy.id, |policy| {
                 if let Some(name) = &alter.rename {
                     policy.name.clone_from(name);
@@ -85,8 +106,9 @@ pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Resu
                 if alter.with_check.is_some() {
                     policy.with_check.clone_from(&alter.with_check);
                 }
-                if alter.using.is_some() || alter.with_check.is_some() {
+                if rewritten {
                     policy.owner = acting.role;
+                    policy.reads.clone_from(&reads);
                 }
                 policy.shadow = alter.shadow.unwrap_or(policy.shadow);
             })?;
@@ -170,17 +192,38 @@ fn grantees(draft: &Draft, acting: &Actor, names: &[GranteeName]) -> Result<Vec<
     names.iter().map(|name| acting.grantee(draft, name)).collect()
 }
 
-/// Permission first, so that the planner's words about columns go to nobody else.
+/// What an altered policy reads. Both expressions are looked at: whoever writes one anew answers for the other too.
+async fn check_altered(context: &DdlContext<'_>, alter: &AlterPolicy) -> Result<Vec<PolicyRead>, Error> {
+    let snapshot = context.catalog.snapshot();
+    let acting = context.actor(&snapshot)?;
+    let table = governed(context, &snapshot, &acting, &alter.table).map_err(|error| coded(&error))?;
+    let old = policy(&table, &alter.name).map_err(|error| coded(&error))?;
+    if alter.using.is_none() && alter.with_check.is_none() {
+        return Ok(Vec::new());
+    }
+    let using = alter.using.as_ref().or(old.using.as_ref());
+    let with_check = alter.with_check.as_ref().or(old.with_check.as_ref());
+    check_expressions(context, &alter.table, [using, with_check]).await
+}
+
+/// Permission first, so that the planner's words about columns go to nobody else. Answers which tables are read.
 async fn check_expressions(
     context: &DdlContext<'_>,
     table: &Name,
     expressions: [Option<&Redacted<String>>; 2],
-) -> Result<(), Error> {
+) -> Result<Vec<PolicyRead>, Error> {
     let snapshot = context.catalog.snapshot();
     let acting = context.actor(&snapshot)?;
     let table = governed(context, &snapshot, &acting, table).map_err(|error| coded(&error))?;
+    let mut reads: Vec<PolicyRead> = Vec::new();
     for expression in expressions.into_iter().flatten() {
-        context.validator.check_policy(&table, expression.expose()).await?;
+        for read in context.validator.check_policy(&table, expression.expose(), None).await? {
+            let same = |known: &&mut PolicyRead| (&known.schema, &known.name) == (&read.schema, &read.name);
+            match reads.iter_mut().find(same) {
+                Some(known) => known.columns.extend(read.columns),
+                None => reads.push(read),
+            }
+        }
     }
-    Ok(())
+    Ok(reads)
 }

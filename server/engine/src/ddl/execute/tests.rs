@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::{Coded, Redacted, SqlState};
-use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, Privilege, Snapshot, Table};
+use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, PolicyRead, Privilege, RowPolicy, Snapshot, Table};
 use lakeward_govern::Principal;
 
 use super::{DdlContext, DdlValidator, execute};
@@ -25,8 +25,12 @@ impl DdlValidator for Planner {
         Ok(vec![("a".to_owned(), "bigint".to_owned())])
     }
 
-    async fn check_policy(&self, _: &Table, sql: &str) -> Result<(), Error> {
-        if sql == "bad" { Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist")) } else { Ok(()) }
+    async fn check_policy(&self, _: &Table, sql: &str, _: Option<&RowPolicy>) -> Result<Vec<PolicyRead>, Error> {
+        if sql == "bad" {
+            Err(Error::new(SqlState::UNDEFINED_COLUMN, "column \"bad\" does not exist"))
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     async fn broken_test(&self, _: &Arc<Snapshot>, _: &Arc<Snapshot>) -> Option<(String, String)> {
@@ -80,6 +84,7 @@ impl World {
             superuser: true,
             bypass_row_security: true,
             purpose: None,
+            glass: None,
         };
         let context = DdlContext {
             catalog: &self.catalog,
@@ -464,6 +469,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         superuser: true,
         bypass_row_security: false,
         purpose: None,
+        glass: None,
     };
     let context = DdlContext {
         catalog: &world.catalog,

@@ -191,7 +191,7 @@ pub(super) fn must_not_be_read(
     together_with: &[TableId],
 ) -> Result<(), CatalogError> {
     let reads = |view: &&Arc<View>| {
-        let names = crate::resolve::names_of_view(view).unwrap_or_default();
+        let names = crate::mentioned::names_of_view(view).unwrap_or_default();
         names.into_iter().any(|(schema, name)| {
             let path = schema.map_or_else(|| view.search_path.clone(), |schema| vec![schema]);
             let found = path.iter().find_map(|schema| draft.relation(schema, &name));

@@ -3,6 +3,7 @@
 //! Invariant: a parser here reads its statement to the end or refuses it; the caller checks that nothing is left.
 
 mod comment;
+mod glass;
 mod grant;
 mod policy;
 mod policy_test;
@@ -31,6 +32,7 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
         tag::parse,
         table::parse,
         comment::parse,
+        glass::parse,
     ];
     for parser in parsers {
         if let Some((ddl, class)) = parser(cursor)? {

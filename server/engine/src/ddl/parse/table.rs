@@ -263,6 +263,14 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         cursor.accept(&["add"]);
         return add_column(cursor, table, if_exists);
     }
+    if cursor.accept(&["subject", "column"]) {
+        let position = cursor.position();
+        let mut columns = cursor.parenthesized(Cursor::identifier)?;
+        return match (columns.pop(), columns.is_empty()) {
+            (Some(column), true) => Ok(Ddl::SubjectColumn { table, if_exists, column }),
+            _ => Err(Error::unsupported("a SUBJECT of several columns").with_position(position)),
+        };
+    }
     if let Some(to) = new_place(cursor)? {
         return Ok(Ddl::MoveRelation { relation: table, if_exists, is_view: false, to });
     }
@@ -271,7 +279,6 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         (&["no", "force"][..], "NO FORCE", "Policies apply to a table's owner too; use a superuser to bypass them."),
         (&["drop"], "DROP COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
         (&["rename"], "RENAME COLUMN", "CREATE OR REPLACE TABLE t AS SELECT … keeps grants and policies."),
-        (&["subject"], "SUBJECT COLUMN", "Leave it out."),
         (&["set"], "SET of a table", "Leave it out."),
         (&["reset"], "RESET of a table", "Leave it out."),
     ] {

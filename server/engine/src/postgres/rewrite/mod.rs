@@ -46,7 +46,8 @@ pub(crate) fn rewrite(query: &mut Query) -> Result<(), Error> {
 
 /// Rewrites one expression and everything in it, as policies hold them.
 pub(crate) fn rewrite_expression(expression: &mut Expr) -> Result<(), Error> {
-    match expression.visit(&mut Rewriter { depth: 0 }) {
+    // Every query in it is a subquery.
+    match expression.visit(&mut Rewriter { depth: 1 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -189,7 +189,6 @@ fn what_is_not_there_says_so_with_a_hint() {
         "CREATE CONTINUOUS VIEW v AS SELECT 1",
         "CREATE MATERIALIZED VIEW v AS SELECT 1",
         "CREATE OR REPLACE TAG phi",
-        "BREAK GLASS FOR SUBJECT 1 REASON 'x'",
         "ANALYZE",
         "CALL f()",
         "LISTEN x",

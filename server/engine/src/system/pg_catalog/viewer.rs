@@ -31,7 +31,7 @@ pub(super) const DATABASE_OID: u32 = 15002;
 pub(super) const DELTA_OID: u32 = 15003;
 
 /// Members may see every policy.
-const POLICY_ADMIN: &str = "policy_admin";
+pub(super) const POLICY_ADMIN: &str = "policy_admin";
 
 /// The principal of a statement, and what it looks at.
 pub(super) struct Viewer {

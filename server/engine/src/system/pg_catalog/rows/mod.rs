@@ -96,6 +96,7 @@ fn information_schema(name: &str) -> Option<Filler> {
 
 fn system(name: &str) -> Option<Filler> {
     Some(match name {
+        "break_glass" => own::break_glass,
         "grants" => privileges::grants,
         "policies" => own::policies,
         "roles" => own::roles,

@@ -10,10 +10,9 @@ use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, 
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
-use super::super::viewer::{Origin, Viewer};
+use super::super::viewer::{Origin, POLICY_ADMIN, Viewer};
 use crate::error::Error;
 use crate::statement::Name;
-use crate::trace::POLICY_ADMIN;
 
 pub(super) fn roles(viewer: &Viewer) -> Rows {
     let columns = &[
@@ -264,6 +263,7 @@ pub(in crate::system::pg_catalog) async fn lake(viewer: &Viewer) -> Rows {
         "files",
         "bytes",
         "comment",
+        "subject_column",
     ];
     let mut tables: Vec<(String, Arc<Table>)> = Vec::new();
     for seen in viewer.user_relations() {
@@ -286,9 +286,51 @@ pub(in crate::system::pg_catalog) async fn lake(viewer: &Viewer) -> Rows {
             measured.and_then(|raw| i64::try_from(raw.files()).ok()),
             measured.and_then(|raw| raw.total_bytes().get_value().and_then(|bytes| i64::try_from(*bytes).ok())),
             table.comment.as_deref(),
+            table
+                .subject
+                .and_then(|subject| table.columns.iter().find(|column| column.id == subject))
+                .map(|column| column.name.as_str()),
         ]);
     }
     Rows::new(columns, rows)
+}
+
+/// `system.break_glass`: all of it for those who review, one's own for everybody.
+pub(super) fn break_glass(viewer: &Viewer) -> Rows {
+    let columns = &[
+        "id",
+        "user_name",
+        "subject",
+        "reason",
+        "ticket",
+        "opened_at",
+        "expires_at",
+        "ended_at",
+        "reviewed_by",
+        "reviewed_at",
+        "note",
+    ];
+    let now = viewer.engine.shared.parts.clock.now();
+    let reviews = viewer.principal.superuser || viewer.principal.role_names.contains(POLICY_ADMIN);
+    let seen = viewer.snapshot.break_glasses();
+    let seen = seen.filter(|opened| reviews || opened.login == viewer.principal.session_role);
+    let rows = seen.map(|opened| {
+        let review = opened.review.as_ref();
+        row![
+            opened.id.to_string(),
+            opened.user_name.as_str(),
+            opened.subject.expose().as_str(),
+            opened.reason.expose().as_str(),
+            opened.ticket.as_ref().map(|ticket| ticket.expose().clone()),
+            opened.opened_at.timestamp_micros(),
+            opened.expires_at.timestamp_micros(),
+            opened.end(now).map(|at| at.timestamp_micros()),
+            review.map(|review| review.by.clone()),
+            review.map(|review| review.at.timestamp_micros()),
+            review.map(|review| review.note.expose().clone()),
+        ]
+    });
+    Rows::new(columns, rows.collect::<Vec<_>>())
 }
 
 /// No row of the table is hidden from the viewer, who may read it: its size tells nothing new.
