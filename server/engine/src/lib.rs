@@ -30,6 +30,7 @@ mod keyed;
 mod limits;
 mod lineage;
 mod maintain;
+mod mentioned;
 mod metadata;
 mod modifier;
 mod names;

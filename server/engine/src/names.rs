@@ -61,7 +61,7 @@ impl<'a> Names<'a> {
 
 impl ContextProvider for Names<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        let key = crate::resolve::without_database(name);
+        let key = crate::mentioned::without_database(name);
         self.sources
             .get(&key)
             .cloned()

@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::names::Names;
 use crate::publish;
-use crate::resolve;
 use crate::vantage::Vantage;
+use crate::{mentioned, resolve};
 
 /// The tables that the policies of a statement's tables read, and what they read of them.
 #[derive(Default)]
@@ -108,7 +108,7 @@ pub(crate) fn reads(vantage: &Vantage, sql: &str) -> std::result::Result<Vec<Pol
     let expression = crate::statement::parse_expression(sql)?;
     refuse_versions(&expression)?;
     let query = crate::statement::selecting(expression)?;
-    let names = resolve::names_in(&query)?;
+    let names = mentioned::names_in(&query)?;
     names.iter().map(|name| read(vantage, name)).collect()
 }
 

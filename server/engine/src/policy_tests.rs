@@ -30,7 +30,7 @@ use crate::statement::Statement;
 use crate::stream::AbortOnDrop;
 use crate::vantage::Vantage;
 use crate::version::{self, Mark, Moment};
-use crate::{plan, publish, resolve, run, simulate};
+use crate::{mentioned, plan, publish, resolve, run, simulate};
 
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ pub(crate) async fn first_broken(
 pub(crate) fn stands_still(query: &ast::Query) -> Result<bool, Error> {
     let mut query = query.clone();
     version::mark(&mut query, Moment::UTC)?;
-    for name in resolve::names_in(&query)? {
+    for name in mentioned::names_in(&query)? {
         let (name, mark) = version::unmark(&name)?;
         let is_function = name.schema().is_none() && TABLE_FUNCTIONS.contains(&name.table());
         if !is_function && !matches!(mark, Mark::At(VersionSelector::Exact(_))) {

@@ -3,15 +3,13 @@
 //! A name in FROM becomes a [`Target`]. Views are scopes of their own: the names in a view are checked with its owner's
 //! privileges, while policies apply as the caller. Invariant: whatever is planned later was opened here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::TableReference;
-use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +22,7 @@ use lakeward_catalog::{
 use lakeward_govern::{ResolvedTable, RoleSet, Route};
 
 use crate::error::Error;
+use crate::mentioned::{names_in, view_query};
 use crate::names::TABLE_FUNCTIONS;
 use crate::policy::{self, Mappings};
 use crate::session::Session;
@@ -577,47 +576,6 @@ pub(crate) fn may_use(snapshot: &Snapshot, reader: &RoleSet, schema: &str) -> bo
     reader.superuser || snapshot.schema_by_name(schema).is_some_and(|schema| granted(schema))
 }
 
-fn view_query(view: &View) -> Result<ast::Query, Error> {
-    let broken =
-        || Error::new(SqlState::INTERNAL_ERROR, format!("the definition of view \"{}\" cannot be read", view.name));
-    match crate::statement::parse(view.definition.expose()).map_err(|_| broken())?.kind {
-        Kind::Query(query) => Ok(*query),
-        _ => Err(broken()),
-    }
-}
-
-/// The names that a view's query reads, schema and name.
-///
-/// # Errors
-/// What the parser says: the definition was made by another version.
-pub(crate) fn names_of_view(view: &View) -> Result<Vec<(Option<String>, String)>, Error> {
-    let mut query = view_query(view)?;
-    version::mark(&mut query, Moment::UTC)?;
-    let unmarked = |name: TableReference| {
-        let (name, _) = version::unmark(&name)?;
-        Ok((name.schema().map(str::to_owned), name.table().to_owned()))
-    };
-    names_in(&query)?.into_iter().map(unmarked).collect()
-}
-
 fn no_versions(name: &str) -> Error {
     Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table and has no versions"))
-}
-
-/// Every name that FROM clauses use, common table expressions apart.
-pub(crate) fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
-    let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
-    let (names, _) =
-        resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;
-    Ok(names.into_iter().map(without_database).collect())
-}
-
-/// `lakeward.schema.table` is `schema.table`; other databases stay as they are and are not found.
-pub(crate) fn without_database(name: TableReference) -> TableReference {
-    match name {
-        TableReference::Full { catalog, schema, table } if &*catalog == crate::functions::DATABASE => {
-            TableReference::Partial { schema, table }
-        }
-        name => name,
-    }
 }

@@ -84,6 +84,7 @@ pub(crate) fn of_role(
         superuser: role.superuser,
         bypass_row_security: role.bypass_row_security,
         purpose,
+        // Whose glass was broken is who broke it.
         glass: None,
     }
 }

@@ -181,8 +181,11 @@ impl Vantage {
 
 /// Whether a statement only shows rows: what BREAK GLASS opens goes into no table.
 fn is_read(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Query(_) | Kind::CopyOut(_) | Kind::Explain { .. } | Kind::Cursor(CursorStatement::Declare { .. })
-    )
+    match kind {
+        Kind::ExplainPolicies { statement, .. } => is_read(&statement.kind),
+        other => matches!(
+            other,
+            Kind::Query(_) | Kind::CopyOut(_) | Kind::Explain { .. } | Kind::Cursor(CursorStatement::Declare { .. })
+        ),
+    }
 }

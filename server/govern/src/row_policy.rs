@@ -67,11 +67,11 @@ pub(crate) fn combine(
 /// The tables that policies of `table` read to decide about `principal`, whatever it does.
 #[must_use]
 pub fn mapping_tables(principal: &Principal, table: &Table) -> BTreeSet<TableId> {
-    if principal.superuser || principal.bypass_row_security {
+    if !table.row_security || principal.superuser || principal.bypass_row_security {
         return BTreeSet::new();
     }
-    let asked = |policy: &&RowPolicy| (table.row_security || policy.shadow) && concerns(policy, principal);
-    table.policies.iter().filter(asked).flat_map(|policy| &policy.reads).map(|read| read.table).collect()
+    let concerns = table.policies.iter().filter(|policy| !policy.shadow && concerns(policy, principal));
+    concerns.flat_map(|policy| &policy.reads).map(|read| read.table).collect()
 }
 
 /// The policies in shadow that would hide rows which `principal` reads. A permissive one hides none where row level
@@ -87,8 +87,8 @@ pub(crate) fn shadows(
         let sql = text(policy, Use::Read)?;
         let rights = subject.rights_of(policy.owner);
         let condition =
-            compile_predicate(sql.expose(), &policy.reads, principal, &subject.schema, &subject.qualifier, &rights);
-        let condition = condition.ok()?;
+            compile_predicate(sql.expose(), &policy.reads, principal, &subject.schema, &subject.qualifier, &rights)
+                .ok()?;
         let (policy, text) = (policy.id, text_mark(sql.expose()));
         (!is_true(&condition)).then_some(ShadowCheck { policy, text, role: principal.current_role, condition })
     };

@@ -18,6 +18,9 @@ use crate::statement::Name;
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreatePolicy) -> Result<Command, Error> {
     let expressions = [create.using.as_ref(), create.with_check.as_ref()];
     let reads = check_expressions(context, &create.table, expressions).await?;
+    if create.shadow && !reads.is_empty() {
+        return Err(subquery_in_shadow());
+    }
     context.policy_command("CREATE POLICY", |draft, acting| create_in(context, draft, acting, (create, &reads))).await
 }
 
@@ -65,6 +68,11 @@ fn create_in(
     Ok(Vec::new())
 }
 
+/// What a policy reads besides is read for those that are in force alone.
+fn subquery_in_shadow() -> Error {
+    Error::unsupported("a subquery in a policy in SHADOW").with_hint("Try it on a copy of the table.")
+}
+
 fn enabled(table: &Table) -> Notice {
     notice(format!("row level security is now enabled on table \"{}\"", table.name))
 }
@@ -81,6 +89,10 @@ pub(super) async fn alter(context: &DdlContext<'_>, alter: &AlterPolicy) -> Resu
                 return Err(CatalogError::PolicyExists { policy: to.clone(), table: table.name.clone() });
             }
             let grantees = alter.grantees.as_ref().map(|names| grantees(draft, acting, names)).transpose()?;
+            let shadow = alter.shadow.unwrap_or(policy.shadow);
+            if shadow && !(if rewritten { &reads } else { &policy.reads }).is_empty() {
+                return Err(refused(subquery_in_shadow()));
+            }
             draft.alter_policy(table.id, policy.id, |policy| {
                 if let Some(name) = &alter.rename {
                     policy.name.clone_from(name);

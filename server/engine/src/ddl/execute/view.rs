@@ -186,7 +186,7 @@ fn new_place(
 /// The views that read a relation.
 pub(super) fn readers<'a>(snapshot: &'a Snapshot, relation: &'a Relation) -> impl Iterator<Item = &'a Arc<View>> {
     snapshot.views().filter(|view| {
-        let names = crate::resolve::names_of_view(view).unwrap_or_default();
+        let names = crate::mentioned::names_of_view(view).unwrap_or_default();
         names.into_iter().any(|(schema, name)| {
             let path = schema.map_or_else(|| view.search_path.clone(), |schema| vec![schema]);
             let found = path.iter().find_map(|schema| snapshot.relation(schema, &name));
