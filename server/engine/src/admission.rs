@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use crate::engine::Limits;
 use crate::error::Error;
+use crate::mentioned::names_in;
 use crate::names::TABLE_FUNCTIONS;
-use crate::resolve::names_in;
 use crate::statement::{CursorStatement, Kind, Statement};
 
 /// The slots of one server, and the queue before them.
