@@ -165,6 +165,7 @@ fn who_is_cancelled_or_goes_away_while_waiting_leaves_nothing() {
         until(&lab, 1, 0).await;
         doctor.simple_query("SET statement_timeout = 300").await.unwrap();
         assert_eq!(refused(&doctor, "SELECT count(*) FROM t").await, "57014", "a time-out counts the waiting");
+        doctor.simple_query("RESET statement_timeout").await.unwrap();
         let gone = start(third, "SELECT count(*) FROM t");
         until(&lab, 1, 1).await;
         gone.abort();
@@ -239,7 +240,7 @@ fn results_end_where_a_roles_limit_is() {
         "53400"
     );
     assert_eq!(admin.rows("SET ROLE nurse; SELECT a FROM t").lines().count(), 20_000, "it is the login's");
-    admin.rows("ALTER ROLE nurse SET max_result_bytes = '16kB'; ALTER ROLE nurse RESET max_result_rows");
+    admin.rows("ALTER ROLE nurse SET max_result_bytes = '64kB'; ALTER ROLE nurse RESET max_result_rows");
     assert_eq!(nurse.fails("SELECT a FROM t").0, "53400");
     assert_eq!(nurse.rows("SELECT a FROM t LIMIT 100").lines().count(), 100);
     block_on(async {

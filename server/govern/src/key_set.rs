@@ -181,7 +181,7 @@ fn integer_set(values: &[i64], memory: &MemoryReservation) -> Result<KeySet> {
     let span = last.abs_diff(*first).saturating_add(1);
     if span <= (values.len() as u64).saturating_mul(BITS_PER_KEY).max(SMALL_BITS) {
         let Ok(span) = usize::try_from(span) else { return internal_err!("a bitmap is too wide") };
-        memory.try_grow(span / 8)?;
+        memory.try_grow(span.div_ceil(8))?;
         let mut bits = BooleanBufferBuilder::new(span);
         bits.append_n(span, false);
         for value in values {

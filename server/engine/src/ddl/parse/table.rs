@@ -305,7 +305,7 @@ fn alter_other(cursor: &mut Cursor<'_>, table: Name, if_exists: bool) -> Result<
         let mut columns = cursor.parenthesized(Cursor::identifier)?;
         return match (columns.pop(), columns.is_empty()) {
             (Some(column), true) => Ok(Ddl::SubjectColumn { table, if_exists, column }),
-            _ => Err(Error::unsupported("a SUBJECT of several columns").with_position(position)),
+            _ => Err(Error::unsupported("a SUBJECT of several columns").with_hint("Name one.").with_position(position)),
         };
     }
     if let Some(to) = new_place(cursor)? {
