@@ -121,6 +121,39 @@ fn a_cursor_is_closed_by_what_changes_its_decision_and_by_nothing_else() {
 }
 
 #[test]
+fn a_fetch_that_is_suspended_is_decided_again() {
+    let lab = Lab::open(WARD);
+    let admin = lab.psql("admin");
+    let cases = [
+        ("FETCH ALL FROM c", "REVOKE SELECT ON p FROM nurse", Err("42501")),
+        ("FETCH 4 FROM c", "REVOKE SELECT ON p FROM nurse", Err("42501")),
+        ("FETCH ALL FROM c", "CREATE POLICY own ON p USING (ward = 1)", Err("42501")),
+        ("FETCH 4 FROM c", "CREATE ROLE unrelated", Ok(3)),
+    ];
+    block_on(async {
+        let mut client = lab.connect("nurse").await;
+        for (fetch, change, expected) in cases {
+            let block = client.transaction().await.unwrap();
+            block.batch_execute("DECLARE c CURSOR FOR SELECT id FROM p ORDER BY id").await.unwrap();
+            let portal = block.bind(fetch, &[]).await.unwrap();
+            assert_eq!(block.query_portal(&portal, 1).await.unwrap().len(), 1);
+            admin.rows(change);
+            let more = block.query_portal(&portal, 0).await;
+            let more = more.map(|rows| rows.len()).map_err(|error| error.code().unwrap().code().to_owned());
+            assert_eq!(more, expected.map_err(str::to_owned), "{fetch}; {change}");
+            drop(portal);
+            block.rollback().await.unwrap();
+            admin.rows(
+                "GRANT SELECT ON p TO nurse; DROP POLICY IF EXISTS own ON p; ALTER TABLE p DISABLE ROW LEVEL SECURITY",
+            );
+        }
+    });
+    let refused = "SELECT statement_class, count(*) FROM system.audit WHERE user_name = 'nurse' AND phase = 'END'
+        AND sqlstate = '42501' GROUP BY statement_class ORDER BY statement_class";
+    assert_eq!(admin.rows(refused), "DECLARE CURSOR|3\nFETCH|3");
+}
+
+#[test]
 fn a_record_counts_the_rows_that_were_fetched() {
     let lab = Lab::open(WARD);
     block_on(async {

@@ -101,14 +101,23 @@ impl Reader {
         }
     }
 
+    /// Asks again whether its rows may be handed out.
+    async fn recheck(&mut self) -> Result<(), Error> {
+        if self.ended {
+            return Ok(());
+        }
+        let checked = self.stream.recheck().await;
+        if checked.is_err() {
+            (self.rest, self.ended) = (None, true);
+        }
+        checked
+    }
+
     /// The next rows, at most so many; `None` where there are no more.
     async fn next(&mut self, most: u64) -> Result<Option<RecordBatch>, Error> {
-        if self.rest.is_some()
-            && let Err(error) = self.stream.recheck().await
-        {
+        if self.rest.is_some() {
             // They had waited here, perhaps for long.
-            (self.rest, self.ended) = (None, true);
-            return Err(error);
+            self.recheck().await?;
         }
         let (batch, first) = loop {
             match self.rest.take() {
@@ -205,6 +214,10 @@ impl Fetching {
             durable.clone().await.map_err(|error| Error::from_coded(&error))?;
             self.durable = None;
         }
+        if self.stretch.take == 0 {
+            // What was handed out last may not have left.
+            self.reader.recheck().await?;
+        }
         self.reader.step(&mut self.stretch).await
     }
 
@@ -233,11 +246,13 @@ pub(crate) fn fetch(
         }
     };
     let durable = if cursor.waited { ending.durable() } else { None };
+    // Rows that have left the cursor may wait at the protocol's door.
+    let watch = reader.stream.watch();
     let fetching = Fetching { reader, stretch, durable, deadline, ending, done: false };
     let batches = futures::stream::unfold(fetching, |mut fetching| async move {
         let item = fetching.next().await?;
         Some((item, fetching))
     });
-    let stream = RowStream::new(Arc::clone(&cursor.schema), RowTag::Fetch, batches.boxed());
+    let stream = RowStream::watched(Arc::clone(&cursor.schema), RowTag::Fetch, batches.boxed(), watch);
     Ok(stream.in_binary(cursor.binary))
 }

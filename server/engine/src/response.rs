@@ -108,6 +108,11 @@ impl RowStream {
         Self { schema, tag, batches, watch, binary: false }
     }
 
+    /// What looks after the rows.
+    pub(crate) fn watch(&self) -> Option<SharedWatch> {
+        self.watch.clone()
+    }
+
     /// The same, whose rows a simple query sends in binary: a BINARY cursor's.
     pub(crate) fn in_binary(self, binary: bool) -> Self {
         Self { binary, ..self }
