@@ -39,6 +39,6 @@ pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN,
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};
 pub use snapshot::{SYSTEM, Snapshot};
 pub use store::{
-    CommitNote, HistoryEntry, Maintenance, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
+    CommitNote, HistoryEntry, Maintenance, MayCommit, NewFiles, RawTable, StagedWrite, TableDescription, TableStore,
     VersionSelector, WriteMode, WriteResult,
 };

@@ -72,12 +72,20 @@ pub enum Maintenance {
     Optimize(Vec<String>),
     /// Deletes files that no version of the last so many hours needs.
     Vacuum {
-        /// Hours; `None` is the table's own.
+        /// Hours; the table's own and [`Maintenance::SHORTEST_RETENTION_HOURS`] are kept in any case.
         retain_hours: Option<u64>,
         /// Only counts them.
         dry_run: bool,
     },
 }
+
+impl Maintenance {
+    /// The shortest time that files are kept: a shorter one could take files from under a query or a write.
+    pub const SHORTEST_RETENTION_HOURS: u64 = 168;
+}
+
+/// Asked before the first commit of some work is handed to storage; once it has said yes, the work must not be dropped.
+pub type MayCommit = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What new files of a table look like, where its columns are replaced together with its rows.
 #[derive(Debug, Clone)]
@@ -241,17 +249,17 @@ pub trait TableStore: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported("changing rows of this table".into()))
     }
 
-    /// Replaces columns and rows of a table in one commit.
+    /// Writes the files that replace columns and rows of a table in one commit.
     ///
     /// # Errors
-    /// As for [`write`](Self::write).
-    async fn replace(
+    /// As for [`stage`](Self::stage).
+    async fn stage_replacement(
         &self,
         table: &Table,
         files: NewFiles<'_>,
         rows: SendableRecordBatchStream,
         note: &CommitNote,
-    ) -> Result<WriteResult, StoreError> {
+    ) -> Result<Arc<dyn StagedWrite>, StoreError> {
         let _ = (table, files, rows, note);
         Err(StoreError::Unsupported("replacing this table".into()))
     }
@@ -288,9 +296,15 @@ pub trait TableStore: fmt::Debug + Send + Sync {
     /// Works on a table; answers how many files it touched.
     ///
     /// # Errors
-    /// As for [`write`](Self::write).
-    async fn maintain(&self, table: &Table, work: &Maintenance, note: &CommitNote) -> Result<u64, StoreError> {
-        let _ = (table, work, note);
+    /// As for [`write`](Self::write); [`StoreError::Io`] where it may not commit.
+    async fn maintain(
+        &self,
+        table: &Table,
+        work: &Maintenance,
+        note: &CommitNote,
+        may_commit: MayCommit,
+    ) -> Result<u64, StoreError> {
+        let _ = (table, work, note, may_commit);
         Err(StoreError::Unsupported("work on this table".into()))
     }
 

@@ -283,6 +283,35 @@ fn sessions_are_seen_and_signalled_by_those_who_may() {
 }
 
 #[test]
+fn what_a_mask_hides_is_not_updated_by_way_of_a_lateral_source() {
+    let lab = Lab::open(PEOPLE);
+    let (admin, ann) = (lab.psql("admin"), lab.psql("ann"));
+    admin.rows(
+        "ALTER TABLE p ADD COLUMN note text; CREATE TABLE one (a int); INSERT INTO one VALUES (1);
+         CREATE ROLE doctors; GRANT doctors TO ann; GRANT SELECT ON one TO ann; GRANT SELECT, UPDATE, INSERT ON p TO ann;
+         CREATE MASKING POLICY hide AS (val text) RETURNS text -> CASE WHEN is_role_in_session('doctors') THEN val ELSE 'x' END;
+         ALTER TABLE p ALTER COLUMN ssn SET MASKING POLICY hide",
+    );
+    for refused in [
+        "UPDATE p SET note = s.v FROM LATERAL (SELECT p.ssn AS v) s",
+        "UPDATE p SET note = s.v FROM one, LATERAL (SELECT p.ssn AS v) s",
+        "UPDATE p SET note = s.v FROM one CROSS JOIN LATERAL (SELECT max(p.ssn) AS v FROM one) s",
+        "UPDATE p SET note = s.v FROM LATERAL (VALUES (p.ssn)) s(v)",
+        "UPDATE p SET note = s.v FROM LATERAL unnest(ARRAY[p.ssn]) s(v)",
+        "UPDATE p SET note = s.v FROM (SELECT p.ssn AS v) s",
+        "MERGE INTO p USING LATERAL (SELECT p.ssn AS v) s ON true WHEN MATCHED THEN UPDATE SET note = s.v",
+        "MERGE INTO p USING (SELECT * FROM one, LATERAL (SELECT p.ssn AS v)) s ON p.id = s.a
+           WHEN MATCHED THEN UPDATE SET note = s.v",
+    ] {
+        let (code, text) = ann.fails(refused);
+        assert!(["42501", "42703", "0A000"].contains(&code.as_str()), "{refused}: {text}");
+    }
+    assert_eq!(admin.rows("SELECT count(*) FROM p WHERE note IS NOT NULL"), "0");
+    ann.rows("UPDATE p SET note = 'n' WHERE id = 1");
+    assert_eq!(admin.rows("SELECT count(*) FROM p WHERE note IS NOT NULL"), "1");
+}
+
+#[test]
 fn a_superusers_changes_are_recorded_as_bypasses() {
     let lab = Lab::open(PEOPLE);
     let recorded = lab.psql("admin").rows(

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod catalog_views;
+mod commits;
 mod compatibility;
 mod contract;
 mod copy;

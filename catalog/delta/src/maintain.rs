@@ -11,7 +11,8 @@ use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::operations::optimize::OptimizeType;
 use deltalake::operations::vacuum::VacuumMode;
-use lakeward_catalog::{CommitNote, Maintenance, StoreError, Table, VersionSelector};
+use deltalake::table::config::TablePropertiesExt;
+use lakeward_catalog::{CommitNote, Maintenance, MayCommit, StoreError, Table, VersionSelector};
 
 use crate::fault::{Fault, from_delta, input};
 use crate::identity::check_all_in;
@@ -19,7 +20,7 @@ use crate::location::Place;
 use crate::protocol::{check_unmapped, check_writable};
 use crate::snapshots::{Pinned, Snapshots};
 use crate::staging::StagingStore;
-use crate::write::{TARGET_FILE_BYTES, commit_properties, session, writer_properties};
+use crate::write::{Abandoning, TARGET_FILE_BYTES, commit_properties, session, writer_properties};
 
 /// Works on a table; answers how many files it touched.
 pub(crate) async fn maintain(
@@ -28,16 +29,17 @@ pub(crate) async fn maintain(
     known: &Table,
     work: &Maintenance,
     note: &CommitNote,
+    may_commit: MayCommit,
 ) -> Result<u64, StoreError> {
     let newest = snapshots.open(place, VersionSelector::Latest).await?;
     check_writable(&newest)?;
     if let Maintenance::Restore(to) = work {
         check_all_in(known, snapshots.open(place, *to).await?.raw.version())?;
     }
-    let staging = StagingStore::new(place.directory());
-    let worked = work_on(snapshots, place, &newest, &staging, work, note).await;
+    let staging = Abandoning(StagingStore::new(place.directory()).asking(may_commit));
+    let worked = work_on(snapshots, place, &newest, &staging.0, work, note).await;
     if worked.is_err() {
-        staging.delete(staging.abandon()).await;
+        staging.0.delete(staging.0.abandon()).await;
     }
     worked
 }
@@ -80,20 +82,27 @@ async fn work_on(
         }
         Maintenance::Vacuum { retain_hours, dry_run } => {
             // Files that no version ever named go too: a server that dies in a transaction block leaves some.
-            let mut vacuum = table
+            let vacuum = table
                 .vacuum()
                 .with_mode(VacuumMode::Full)
                 .with_dry_run(*dry_run)
+                .with_retention_period(retention(newest, *retain_hours)?)
                 .with_commit_properties(commit_properties(note));
-            if let Some(hours) = retain_hours {
-                let period = i64::try_from(*hours).ok().and_then(TimeDelta::try_hours);
-                vacuum = vacuum.with_retention_period(period.ok_or_else(|| input("the retention is too long"))?);
-            }
             let (_, metrics) = vacuum.await.map_err(|error| from_delta(&error))?;
             metrics.files_deleted.len()
         }
     };
     Ok(touched as u64)
+}
+
+/// How long files are kept: as long as asked for, as the table says, and as open reads and writes need, whichever is
+/// longest.
+fn retention(table: &Pinned, retain_hours: Option<u64>) -> Result<TimeDelta, StoreError> {
+    let own = table.snapshot.table_properties().deleted_file_retention_duration();
+    let own = TimeDelta::from_std(own).unwrap_or(TimeDelta::MAX);
+    let asked = retain_hours.unwrap_or_default().max(Maintenance::SHORTEST_RETENTION_HOURS);
+    let asked = i64::try_from(asked).ok().and_then(TimeDelta::try_hours);
+    Ok(asked.ok_or_else(|| input("the retention is too long"))?.max(own))
 }
 
 /// Adds a nullable column at the end; answers the newest version.

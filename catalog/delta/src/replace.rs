@@ -1,6 +1,6 @@
 //! Replacing a table: other columns and other rows, in one commit, under the identity that it has.
 //!
-//! The files are staged as those of a table of its own; the commit then takes all old files away, adds the new ones, and
+//! The files are staged as those of a table of its own; the commit takes all old files away, adds the new ones, and
 //! changes the table's metadata and, where the new columns need it, its protocol. Invariant: a feature that the table's
 //! protocol lists stays listed.
 
@@ -9,27 +9,28 @@ use std::sync::Arc;
 
 use datafusion_physical_plan::SendableRecordBatchStream;
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
-use lakeward_catalog::{CommitNote, NewFiles, StoreError, WriteResult};
+use lakeward_catalog::{CommitNote, NewFiles, StoreError};
 use serde_json::{Map, Value, json};
 
 use crate::columns::delta_schema;
 use crate::commit::Rule;
 use crate::fault::Fault;
 use crate::location::Place;
+use crate::pending::Pending;
 use crate::protocol::{check_unmapped, check_writable};
 use crate::snapshots::Pinned;
 use crate::write::{Shape, stage};
 
-/// Replaces columns and rows.
+/// Writes the files that replace columns and rows.
 pub(crate) async fn replace(
     place: &Place,
-    base: &Pinned,
+    base: Arc<Pinned>,
     files: NewFiles<'_>,
     rows: SendableRecordBatchStream,
     note: &CommitNote,
-) -> Result<WriteResult, StoreError> {
-    check_writable(base)?;
-    check_unmapped(base)?;
+) -> Result<Pending, StoreError> {
+    check_writable(&base)?;
+    check_unmapped(&base)?;
     let removed = base.removes(|_| true)?;
     let partition_by = match files.partition_by {
         Some(columns) => columns.to_vec(),
@@ -57,8 +58,7 @@ pub(crate) async fn replace(
     let parameters = Map::from_iter([("mode".to_owned(), "Overwrite".into())]);
     staged.entry.describe("CREATE OR REPLACE TABLE AS SELECT", parameters, base.raw.version());
     let rows = staged.rows;
-    let version = staged.commit(place, base, &Rule::Replace).await?;
-    Ok(WriteResult { version, rows })
+    Ok(Pending::new(place, base, staged, None, Rule::Replace, rows))
 }
 
 fn unreadable() -> StoreError {

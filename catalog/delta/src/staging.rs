@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use lakeward_catalog::MayCommit;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
@@ -29,13 +30,20 @@ enum Commit {
     Made(u64),
 }
 
-#[derive(Debug)]
 struct State {
     files: Vec<Path>,
     commit: Commit,
     abandoned: bool,
     /// `Some` while commits are kept instead of made.
     captured: Option<Option<bytes::Bytes>>,
+    /// Asked before a commit is made.
+    may_commit: Option<MayCommit>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("commit", &self.commit).finish_non_exhaustive()
+    }
 }
 
 /// The directory of a table during one write.
@@ -49,7 +57,8 @@ pub(crate) struct StagingStore {
 
 impl StagingStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        let state = State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false, captured: None };
+        let state =
+            State { files: Vec::new(), commit: Commit::NotBegun, abandoned: false, captured: None, may_commit: None };
         Self { present: Arc::clone(&inner), inner, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -60,6 +69,12 @@ impl StagingStore {
         store
     }
 
+    /// The same, making commits only as long as they may be made.
+    pub(crate) fn asking(self, may_commit: MayCommit) -> Self {
+        self.state.lock().may_commit = Some(may_commit);
+        self
+    }
+
     /// What was captured. Commits are made from now on.
     pub(crate) fn release(&self) -> Option<bytes::Bytes> {
         self.state.lock().captured.take().flatten()
@@ -68,7 +83,7 @@ impl StagingStore {
     /// Makes a commit.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] where another's stands there.
+    /// [`Error::AlreadyExists`] where another's stands there; any other where nobody knows whether this one does.
     pub(crate) async fn commit(&self, version: u64, payload: bytes::Bytes) -> Result<()> {
         let create = PutOptions { mode: object_store::PutMode::Create, ..PutOptions::default() };
         let at = Path::from(format!("_delta_log/{version:020}.json"));
@@ -136,6 +151,9 @@ impl StagingStore {
                 captured.get_or_insert_with(|| payload.into());
                 return Ok(PutResult { e_tag: None, version: None });
             }
+            if state.commit == Commit::NotBegun && state.may_commit.as_ref().is_some_and(|may_commit| !may_commit()) {
+                return Err(Error::Generic { store: "StagingStore", source: "the work was stopped".into() });
+            }
             state.commit = Commit::Begun;
         }
         let put = match self.inner.put_opts(at, payload.clone(), opts).await {
@@ -145,7 +163,10 @@ impl StagingStore {
                     self.state.lock().commit = Commit::NotBegun;
                     Err(Error::AlreadyExists { path, source })
                 }
-                None => Err(Error::AlreadyExists { path, source }),
+                // It may be this write's own: to make it again, above it, would be to make it twice.
+                None => {
+                    Err(Error::Generic { store: "StagingStore", source: "nobody knows whose the commit is".into() })
+                }
             },
             Err(other) => match self.is_own(at, &payload).await {
                 Some(true) => Ok(PutResult { e_tag: None, version: None }),
@@ -314,6 +335,28 @@ mod tests {
         store.commit(3, "own".into()).await.unwrap();
         assert_eq!(store.committed(), Some(3));
         assert!(store.commit(3, "other".into()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_cannot_be_read_back_may_be_ones_own() {
+        let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        inner.put(&Path::from("_delta_log/00000000000000000001.json"), "own".into()).await.unwrap();
+        let unreadable: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let store = StagingStore::capturing(inner, unreadable);
+        assert!(store.release().is_none());
+        store.put(&Path::from("a.parquet"), "a".into()).await.unwrap();
+        let refused = store.commit(1, "own".into()).await.unwrap_err();
+        assert!(!matches!(refused, Error::AlreadyExists { .. }), "{refused}");
+        assert!(store.may_be_committed() && store.abandon().is_empty(), "what it may name is kept");
+    }
+
+    #[tokio::test]
+    async fn no_commit_is_begun_that_may_not_be_made() {
+        let store = StagingStore::new(Arc::new(InMemory::new())).asking(Arc::new(|| false));
+        store.put(&Path::from("a.parquet"), "a".into()).await.unwrap();
+        assert!(store.commit(1, "own".into()).await.is_err());
+        assert!(!exists(&store, "_delta_log/00000000000000000001.json").await);
+        assert_eq!((store.may_be_committed(), store.abandon().len()), (false, 1));
     }
 
     #[tokio::test]

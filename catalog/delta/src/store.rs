@@ -14,8 +14,8 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use futures::{StreamExt, TryStreamExt};
 use lakeward_catalog::{
-    ChangeBase, CommitNote, HistoryEntry, Maintenance, NewFiles, Numbered, RawTable, RowChanges, StagedWrite,
-    StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode, WriteResult,
+    ChangeBase, CommitNote, HistoryEntry, Maintenance, MayCommit, NewFiles, Numbered, RawTable, RowChanges,
+    StagedWrite, StoreError, Table, TableDescription, TableStore, VersionSelector, WriteMode,
 };
 use object_store::ObjectStore;
 use url::Url;
@@ -165,17 +165,17 @@ impl TableStore for DeltaStore {
         Ok(staged.map(|staged| Arc::new(staged) as Arc<dyn StagedWrite>))
     }
 
-    async fn replace(
+    async fn stage_replacement(
         &self,
         table: &Table,
         files: NewFiles<'_>,
         rows: SendableRecordBatchStream,
         note: &CommitNote,
-    ) -> Result<WriteResult, StoreError> {
+    ) -> Result<Arc<dyn StagedWrite>, StoreError> {
         let place = self.roots.place(&table.location)?;
         let at = files.read_version.map_or(VersionSelector::Latest, VersionSelector::Exact);
         let base = self.snapshots.open(&place, at).await?;
-        replace::replace(&place, &base, files, rows, note).await
+        Ok(Arc::new(replace::replace(&place, base, files, rows, note).await?))
     }
 
     async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
@@ -193,8 +193,14 @@ impl TableStore for DeltaStore {
         changes::open(&self.snapshots, &self.roots.place(&table.location)?, from, to).await
     }
 
-    async fn maintain(&self, table: &Table, work: &Maintenance, note: &CommitNote) -> Result<u64, StoreError> {
-        maintain::maintain(&self.snapshots, &self.roots.place(&table.location)?, table, work, note).await
+    async fn maintain(
+        &self,
+        table: &Table,
+        work: &Maintenance,
+        note: &CommitNote,
+        may_commit: MayCommit,
+    ) -> Result<u64, StoreError> {
+        maintain::maintain(&self.snapshots, &self.roots.place(&table.location)?, table, work, note, may_commit).await
     }
 
     async fn remove(&self, location: &str) -> Result<(), StoreError> {

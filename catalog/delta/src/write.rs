@@ -190,7 +190,7 @@ pub(crate) fn session() -> SessionState {
 }
 
 /// A write that is dropped before it has ended takes its files away.
-struct Abandoning(StagingStore);
+pub(crate) struct Abandoning(pub(crate) StagingStore);
 
 impl Drop for Abandoning {
     fn drop(&mut self) {

@@ -28,7 +28,6 @@ use crate::resolve::Resolved;
 use crate::response::{Command, Response};
 use crate::statement::{CopyIn, CopyOptions, CopyOut, Quoted};
 use crate::stream::{AbortOnDrop, Deadline, Ending};
-use crate::transaction::TransactionStatus;
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write;
@@ -119,7 +118,8 @@ pub struct CopyWriter {
     /// To decide again when it is committed.
     watch: Watch,
     rules: WriteRules,
-    in_block: bool,
+    /// The block that it is a part of.
+    block: Option<u64>,
 }
 
 /// Begins to take rows, once the audit record is durable.
@@ -142,11 +142,11 @@ pub(crate) async fn start(
     let (rows, queue) = mpsc::channel(QUEUE_BATCHES);
     let (table, options) = (Arc::clone(&plan.target.table), Arc::clone(&plan.options));
     let runtime = vantage.session.engine().shared.parts.query_runtime.clone();
-    let in_block = vantage.session.transaction_status() == TransactionStatus::InBlock;
+    let block = vantage.session.transaction().open_block();
     let vantage = Arc::new(vantage);
-    let task = AbortOnDrop(runtime.spawn(stage(Arc::clone(&vantage), plan, queue, in_block)));
+    let task = AbortOnDrop(runtime.spawn(stage(Arc::clone(&vantage), plan, queue, block.is_some())));
     let rows = Some(rows);
-    let writer = CopyWriter { columns, table, options, rows, task, ending, deadline, vantage, watch, rules, in_block };
+    let writer = CopyWriter { columns, table, options, rows, task, ending, deadline, vantage, watch, rules, block };
     Ok(Response::CopyIn(Box::new(writer)))
 }
 
@@ -261,9 +261,9 @@ impl CopyWriter {
                 return Err(error);
             }
         };
-        let Self { vantage, ending, watch, rules, table, in_block, .. } = self;
+        let Self { vantage, ending, watch, rules, table, block, .. } = self;
         let writing = Writing { vantage: &vantage, deadline: &deadline, ending, watch, rules };
-        let rows = pending::conclude(writing, staged, table, in_block).await?;
+        let rows = pending::conclude(writing, staged, table, block).await?;
         Ok(Command { tag: format!("COPY {rows}"), ..Command::default() })
     }
 

@@ -1,6 +1,7 @@
 //! Making things: CREATE TABLE AS, and what DDL asks of the planner (a view's columns, whether a policy compiles).
 //!
-//! Invariant: a table that is made of rows is its maker's alone, and gone again where the rows fail.
+//! Invariant: a table that is made of rows is its maker's alone, and gone again where the rows fail, are stopped, or do
+//! not come.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,19 +10,21 @@ use async_trait::async_trait;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
-use lakeward_catalog::{MaskingPolicy, Table, WriteMode};
+use lakeward_catalog::{MaskingPolicy, StoreError, Table, VersionSelector, WriteMode, WriteResult};
 use lakeward_govern::{CompileError, ResolvedTable};
 
 use crate::ddl::{self, Created, Creation, DdlContext, DdlValidator};
 use crate::error::Error;
-use crate::execute::{Done, commit_note};
+use crate::execute::{Done, commit_note, with_client};
 use crate::keyed;
 use crate::policy::Compiler;
 use crate::query::{QueryPlan, QueryPlanner};
 use crate::replace::{self, Replacement};
 use crate::response::Command;
 use crate::statement::CreateTableAs;
+use crate::stream::Deadline;
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::{output, publish, resolve, version, write};
 
 /// A CREATE TABLE AS that is ready to run.
@@ -46,7 +49,12 @@ pub(crate) fn plan(create: &CreateTableAs, source: QueryPlan, planner: &QueryPla
 }
 
 /// Runs a CREATE TABLE AS.
-pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done, Error> {
+pub(crate) async fn table_as(
+    vantage: &Vantage,
+    plan: CreatePlan,
+    deadline: &Deadline,
+    watch: Option<Watch>,
+) -> Result<Done, Error> {
     let CreatePlan { source, statement, schema, sources } = plan;
     let validator = Validator { vantage };
     let search_path = vantage.search_path.clone();
@@ -61,7 +69,7 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
         let own = sources.iter().find(|source| source.table.id == existing.id);
         let read_version = own.map(|source| source.raw.version());
         let replacement = Replacement { source, statement, schema, read_version };
-        return replace::table(vantage, &validator, &existing, replacement).await;
+        return replace::table(vantage, &validator, &existing, replacement, (deadline, watch)).await;
     }
     let context = ddl_context(vantage, &search_path, &validator);
     let creation = Creation {
@@ -78,11 +86,15 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
         Created::Table(table) => table,
         Created::Existed(notice) => {
             let command = Command { tag: "CREATE TABLE AS".to_owned(), notices: vec![notice], ..Command::default() };
-            return Ok(Done { command, rows: 0 });
+            return Ok(Done::only(command));
         }
     };
-    match fill(vantage, &table, source, &schema).await {
-        Ok(rows) => Ok(Done { command: Command { tag: format!("SELECT {rows}"), ..Command::default() }, rows }),
+    match fill(vantage, &table, source, &schema, (deadline, watch)).await {
+        Ok(WriteResult { rows, version }) => {
+            let command = Command { tag: format!("SELECT {rows}"), ..Command::default() };
+            let name = context.catalog.snapshot().qualified_name(table.id);
+            Ok(Done { command, rows, committed: Some((name, version)) })
+        }
         Err(error) => {
             if ddl::undo_create(&context, &table).await.is_err() {
                 tracing::warn!(table = %table.id, "a table whose rows failed could not be removed");
@@ -92,17 +104,35 @@ pub(crate) async fn table_as(vantage: &Vantage, plan: CreatePlan) -> Result<Done
     }
 }
 
+/// Writes the rows of a new table; it may be stopped until it commits, as it is by a client that does not send all rows.
 async fn fill(
     vantage: &Vantage,
     table: &Table,
     source: QueryPlan,
     schema: &arrow::datatypes::SchemaRef,
-) -> Result<u64, Error> {
-    let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
-    let checked = write::checked(rows, schema, None, &table.name);
-    let store = &vantage.session.engine().shared.parts.store;
-    let written = store.write(table, WriteMode::Append, checked, &commit_note(vantage)).await;
-    Ok(written.map_err(|error| publish::store(&error, &table.name))?.rows)
+    (deadline, watch): (&Deadline, Option<Watch>),
+) -> Result<WriteResult, Error> {
+    let failed = |error: StoreError| publish::store(&error, &table.name);
+    let staging = async {
+        let rows = execute_stream(source.physical, source.task).map_err(|error| publish::execution(&error))?;
+        let checked = write::checked(rows, schema, None, &table.name);
+        let store = &vantage.session.engine().shared.parts.store;
+        let note = commit_note(vantage);
+        let staged = store.stage(table, VersionSelector::Latest, WriteMode::Append, checked, &note).await;
+        let staged = staged.map_err(failed)?;
+        check_again(watch).await?;
+        Ok::<_, Error>(staged)
+    };
+    let staged = deadline.enforce(with_client(vantage, staging)).await?;
+    Ok(WriteResult { version: staged.commit().await.map_err(failed)?, rows: staged.rows() })
+}
+
+/// Decides again about rows that are about to be committed.
+pub(crate) async fn check_again(watch: Option<Watch>) -> Result<(), Error> {
+    match watch {
+        Some(mut watch) => watch.check().await,
+        None => Ok(()),
+    }
 }
 
 /// What DDL runs with, for this statement.

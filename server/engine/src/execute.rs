@@ -14,7 +14,7 @@ use lakeward_catalog::CommitNote;
 
 use crate::error::Error;
 use crate::explain;
-use crate::pending::{Write, WriteRules, Writing};
+use crate::pending::{Concluded, Write, WriteRules, Writing};
 use crate::plan::{Declared, Planned, Work};
 use crate::portal::{self, OpenCursor};
 use crate::query::QueryPlan;
@@ -34,11 +34,15 @@ pub(crate) async fn start(
     audit: Audit<lakeward_audit::Begun>,
     deadline: Deadline,
 ) -> Result<Response, Error> {
-    let Planned { waited, work, vantage, class, watch, facts } = planned;
+    let Planned { waited, work, vantage, class, watch, facts, none } = planned;
     let ending = Ending::new(
         audit,
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
+    if none {
+        let command = Command { tag: format!("{class} 0"), ..Command::default() };
+        return finish(ending, waited, async { Ok(Done::only(command)) }).await;
+    }
     match work {
         Work::Rows(plan, further) => {
             start_rows((*plan, further), RowTag::Select, &vantage, ending, waited, deadline, watch).map(Response::Rows)
@@ -75,10 +79,7 @@ pub(crate) async fn start(
             let writing = Writing { vantage: &vantage, deadline: &deadline, ending, watch, rules };
             Box::pin(pending::write(writing, write)).await
         }
-        Work::Maintain(plan) => finish(ending, true, maintain::run(&vantage, *plan)).await,
-        Work::CreateTable(plan) => {
-            finish(ending, true, with_client(&vantage, Box::pin(create::table_as(&vantage, *plan)))).await
-        }
+        work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline, watch).await,
         Work::Command(statement) => match &statement.kind {
             Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
                 let (schema, batch) = match shown(&vantage.session, setting) {
@@ -196,14 +197,19 @@ fn hand_out(
 pub(crate) struct Done {
     pub(crate) command: Command,
     pub(crate) rows: u64,
+    /// The table that it has committed to, and the version that it became.
+    pub(crate) committed: Option<(String, u64)>,
 }
 
-/// Does `work` once the record is durable, and ends the record either way.
-async fn finish(
-    mut ending: Ending,
-    waited: bool,
-    work: impl Future<Output = Result<Done, Error>>,
-) -> Result<Response, Error> {
+impl Done {
+    /// A command that wrote no rows.
+    pub(crate) fn only(command: Command) -> Self {
+        Self { command, rows: 0, committed: None }
+    }
+}
+
+/// Waits until the record is durable; ends it where it cannot be.
+async fn begun(mut ending: Ending, waited: bool) -> Result<Ending, Error> {
     if waited
         && let Some(durable) = ending.durable()
         && let Err(error) = durable.await
@@ -211,16 +217,52 @@ async fn finish(
         ending.finish(error.sqlstate());
         return Err(Error::from_coded(&error));
     }
+    Ok(ending)
+}
+
+/// Does `work` once the record is durable, and ends the record either way.
+async fn finish(
+    ending: Ending,
+    waited: bool,
+    work: impl Future<Output = Result<Done, Error>>,
+) -> Result<Response, Error> {
+    let mut ending = begun(ending, waited).await?;
     match work.await {
         Ok(done) => {
+            if let Some((object, version)) = done.committed {
+                ending.committed(&object, version);
+            }
             ending.wrote(done.rows);
             Ok(if done.command.tag.is_empty() { Response::Empty } else { Response::Command(done.command) })
         }
-        Err(error) => {
-            ending.finish(error.sqlstate());
-            Err(error)
-        }
+        Err(error) => Err(refuse(ending, error)),
     }
+}
+
+/// Does work that is more than one step, in a task of its own: a time-out, a cancel and the client's going away reach it
+/// where it asks for them and can be undone, and nowhere else. The client hears how it ended.
+async fn whole(
+    vantage: Vantage,
+    work: Work,
+    ending: Ending,
+    deadline: &Deadline,
+    watch: Option<Watch>,
+) -> Result<Response, Error> {
+    let ending = begun(ending, true).await?;
+    if let Err(error) = deadline.hold() {
+        return Err(refuse(ending, error));
+    }
+    let within = deadline.within();
+    let _gone = deadline.cancelled.clone().drop_guard();
+    let runtime = vantage.session.engine().shared.parts.query_runtime.clone();
+    let done = async move {
+        match work {
+            Work::Maintain(plan) => finish(ending, false, maintain::run(&vantage, *plan, &within)).await,
+            Work::CreateTable(plan) => finish(ending, false, create::table_as(&vantage, *plan, &within, watch)).await,
+            _ => Err(refuse(ending, publish::incident("execution", "work"))),
+        }
+    };
+    runtime.spawn(Box::pin(done)).await.unwrap_or_else(|_| Err(publish::incident("execution", "panic")))
 }
 
 /// Does `work` until it is done, or the client fails to send the rows that it promised.
@@ -241,18 +283,12 @@ pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
 
 /// COMMIT. It is not stopped half-way, and leaves no block behind.
 async fn commit(vantage: &Vantage, ending: Ending, waited: bool, deadline: &Deadline) -> Result<Response, Error> {
-    if waited
-        && let Some(durable) = ending.durable()
-        && let Err(error) = durable.await
-    {
-        return Err(refuse(ending, Error::from_coded(&error)));
-    }
+    let ending = begun(ending, waited).await?;
     if let Err(error) = deadline.hold() {
         return Err(refuse(ending, error));
     }
-    let session = &vantage.session;
-    let ended = pending::commit(session, Some(ending)).await?;
-    told(session, ended).map(Response::Command)
+    let Concluded { tag, warning, reported } = pending::commit(&vantage.session, Some(ending)).await?;
+    Ok(Response::Command(told(tag, warning, reported)))
 }
 
 async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, Error> {
@@ -272,21 +308,19 @@ async fn command(vantage: &Vantage, statement: &Arc<Statement>) -> Result<Done, 
         | Kind::Change(_)
         | Kind::Maintain(_) => Command::default(),
     };
-    Ok(Done { command, rows: 0 })
+    Ok(Done::only(command))
 }
 
 fn end_or_begin(session: &Session, transaction: &Transaction) -> Result<Command, Error> {
     let now = session.saved();
-    let ended = session.transaction().execute(transaction, now)?;
-    told(session, ended)
+    let Ended { tag, warning, undo } = session.transaction().execute(transaction, now)?;
+    Ok(told(tag, warning, session.apply(undo)?))
 }
 
 /// What the client is told of a block's beginning or end.
-fn told(session: &Session, ended: Ended) -> Result<Command, Error> {
-    let mut command = Command { tag: ended.tag.to_owned(), ..Command::default() };
-    command.notices.extend(ended.warning.map(|(sqlstate, message)| warn(sqlstate, message)));
-    command.reported = session.apply(ended.undo)?;
-    Ok(command)
+fn told(tag: &str, warning: Option<(SqlState, &str)>, reported: Vec<(String, String)>) -> Command {
+    let notices = warning.map(|(sqlstate, message)| warn(sqlstate, message)).into_iter().collect();
+    Command { tag: tag.to_owned(), notices, reported, ..Command::default() }
 }
 
 fn warn(sqlstate: SqlState, message: &str) -> Notice {

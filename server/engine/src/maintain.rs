@@ -2,6 +2,8 @@
 //!
 //! Invariant: a restored version comes back under today's policies; files that time travel within a week needs stay.
 
+use std::sync::{Arc, OnceLock};
+
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
 use lakeward_catalog::{Maintenance, VersionSelector};
@@ -13,11 +15,9 @@ use crate::publish;
 use crate::resolve::Resolved;
 use crate::response::{Command, Notice};
 use crate::statement::{Maintain, MaintainWork};
+use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::version::{self, Moment};
-
-/// The shortest retention: a shorter one could take files from under a query or a write.
-const SHORTEST_RETENTION_HOURS: u64 = 168;
 
 /// Work that is ready to run.
 pub(crate) struct MaintainPlan {
@@ -62,8 +62,8 @@ pub(crate) fn plan(vantage: &Vantage, resolved: &Resolved, maintain: &Maintain) 
             Maintenance::Optimize(columns.clone())
         }
         MaintainWork::Vacuum { retain_hours, dry_run } => {
-            if retain_hours.is_some_and(|hours| hours < SHORTEST_RETENTION_HOURS) {
-                let message = format!("VACUUM keeps at least {SHORTEST_RETENTION_HOURS} hours");
+            if retain_hours.is_some_and(|hours| hours < Maintenance::SHORTEST_RETENTION_HOURS) {
+                let message = format!("VACUUM keeps at least {} hours", Maintenance::SHORTEST_RETENTION_HOURS);
                 return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             Maintenance::Vacuum { retain_hours: *retain_hours, dry_run: *dry_run }
@@ -73,11 +73,16 @@ pub(crate) fn plan(vantage: &Vantage, resolved: &Resolved, maintain: &Maintain) 
 }
 
 /// Does it.
-pub(crate) async fn run(vantage: &Vantage, plan: MaintainPlan) -> Result<Done, Error> {
+pub(crate) async fn run(vantage: &Vantage, plan: MaintainPlan, deadline: &Deadline) -> Result<Done, Error> {
     let table = &plan.target.table;
     let store = &vantage.session.engine().shared.parts.store;
-    let files = store.maintain(table, &plan.work, &commit_note(vantage)).await;
-    let files = files.map_err(|error| publish::store(&error, &table.name))?;
+    let note = commit_note(vantage);
+    // It may be stopped until it commits.
+    let (gate, held) = (deadline.clone(), OnceLock::new());
+    let may_commit = Arc::new(move || *held.get_or_init(|| gate.hold().is_ok()));
+    let work = store.maintain(table, &plan.work, &note, may_commit);
+    let files = async { work.await.map_err(|error| publish::store(&error, &table.name)) };
+    let files = deadline.enforce(files).await?;
     let (tag, message) = match &plan.work {
         Maintenance::Restore(_) => ("RESTORE", None),
         Maintenance::Optimize(_) => ("OPTIMIZE", Some(format!("{files} files were rewritten"))),
@@ -86,5 +91,5 @@ pub(crate) async fn run(vantage: &Vantage, plan: MaintainPlan) -> Result<Done, E
     };
     let notices = message.map(|message| Notice { severity: "NOTICE", sqlstate: SqlState::SUCCESS, message });
     let command = Command { tag: tag.to_owned(), notices: notices.into_iter().collect(), ..Command::default() };
-    Ok(Done { command, rows: 0 })
+    Ok(Done::only(command))
 }

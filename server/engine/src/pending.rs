@@ -17,9 +17,8 @@ use crate::plan::Work;
 use crate::publish;
 use crate::response::{Command, Response};
 use crate::session::Session;
-use crate::statement::Transaction;
 use crate::stream::{Deadline, Ending};
-use crate::transaction::{Ended, TransactionStatus, Undo};
+use crate::transaction::{Ended, Leaving};
 use crate::vantage::Vantage;
 use crate::watch::Watch;
 use crate::write::{self, InsertPlan};
@@ -134,9 +133,9 @@ pub(crate) struct Writing<'a> {
 
 /// Runs a write: staged, then committed or kept.
 pub(crate) async fn write(mut writing: Writing<'_>, mut work: Write) -> Result<Response, Error> {
-    let in_block = writing.vantage.session.transaction_status() == TransactionStatus::InBlock;
+    let block = writing.vantage.session.transaction().open_block();
     let table = Arc::clone(work.table());
-    let (staged, tag) = match staged(&writing, &mut work, in_block).await {
+    let (staged, tag) = match staged(&writing, &mut work, block.is_some()).await {
         Ok(done) => done,
         Err(error) => {
             writing.ending.finish(error.sqlstate());
@@ -148,8 +147,8 @@ pub(crate) async fn write(mut writing: Writing<'_>, mut work: Write) -> Result<R
         writing.ending.wrote(0);
         return Ok(answer(tag));
     };
-    if in_block {
-        keep(writing, staged, table)?;
+    if let Some(block) = block {
+        keep(writing, staged, table, block)?;
         return Ok(answer(tag));
     }
     commit_now(writing, staged, work, &table).await.map(answer)
@@ -171,58 +170,47 @@ pub(crate) async fn conclude(
     mut writing: Writing<'_>,
     staged: Arc<dyn StagedWrite>,
     table: Arc<Table>,
-    in_block: bool,
+    block: Option<u64>,
 ) -> Result<u64, Error> {
     let rows = staged.rows();
-    if in_block && rows == 0 {
-        // A block has one write: it is not spent on none.
-        writing.ending.wrote(0);
-        return Ok(0);
-    }
-    if in_block {
-        return keep(writing, staged, table).map(|()| rows);
-    }
-    let object = writing.vantage.snapshot.qualified_name(table.id);
-    match commit_held(writing.vantage, writing.deadline, staged, writing.ending, object).await? {
-        Ok(rows) => Ok(rows),
-        Err((error, mut ending)) => {
-            let error = publish::store(&error, &table.name);
-            ending.finish(error.sqlstate());
-            Err(error)
+    match block {
+        Some(_) if rows == 0 => {
+            // A block has one write: it is not spent on none.
+            writing.ending.wrote(0);
+            Ok(0)
         }
+        Some(block) => keep(writing, staged, table, block).map(|()| rows),
+        None => match commit_held(&mut writing, staged, &table).await? {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(writing.fail(publish::store(&error, &table.name))),
+        },
     }
 }
 
-fn keep(writing: Writing<'_>, staged: Arc<dyn StagedWrite>, table: Arc<Table>) -> Result<(), Error> {
+fn keep(writing: Writing<'_>, staged: Arc<dyn StagedWrite>, table: Arc<Table>, block: u64) -> Result<(), Error> {
     let Writing { vantage, mut ending, watch, rules, .. } = writing;
     ending.waits();
     let own = OwnRows { table: table.id, staged: Arc::clone(&staged), view: OnceCell::new() };
     let object = vantage.snapshot.qualified_name(table.id);
     let pending = Pending { staged, own: Arc::new(own), object, table, ending, watch, rules };
-    vantage.session.transaction().keep(pending)
+    vantage.session.transaction().keep(pending, block)
 }
 
 /// Commits a statement of its own; a change that another writer was quicker than is made again.
 async fn commit_now(
-    writing: Writing<'_>,
+    mut writing: Writing<'_>,
     mut staged: Arc<dyn StagedWrite>,
     mut work: Write,
     table: &Arc<Table>,
 ) -> Result<String, Error> {
-    let Writing { vantage, deadline, mut ending, .. } = writing;
-    let object = vantage.snapshot.qualified_name(table.id);
     for attempt in 1..=ATTEMPTS {
-        let committed = commit_held(vantage, deadline, staged, ending, object.clone()).await?;
-        let error = match committed {
+        let error = match commit_held(&mut writing, staged, table).await? {
             Ok(rows) => return Ok(work.tag(rows)),
-            Err((error, back)) => {
-                ending = back;
-                error
-            }
+            Err(error) => error,
         };
         let again = match (&mut work, &error) {
-            (Write::Change(plan), StoreError::Conflict(_)) if attempt < ATTEMPTS => match deadline.release() {
-                Ok(()) => restage(vantage, plan).await,
+            (Write::Change(plan), StoreError::Conflict(_)) if attempt < ATTEMPTS => match writing.deadline.release() {
+                Ok(()) => restage(writing.vantage, plan).await,
                 Err(stopped) => Err(stopped),
             },
             _ => Err(publish::store(&error, &table.name)),
@@ -230,13 +218,10 @@ async fn commit_now(
         staged = match again {
             Ok(Some(staged)) => staged,
             Ok(None) => {
-                ending.wrote(0);
+                writing.ending.wrote(0);
                 return Ok(work.tag(0));
             }
-            Err(error) => {
-                ending.finish(error.sqlstate());
-                return Err(error);
-            }
+            Err(error) => return Err(writing.fail(error)),
         };
     }
     Err(publish::incident("execution", "change"))
@@ -247,21 +232,29 @@ async fn restage(vantage: &Vantage, plan: &mut Box<ChangePlan>) -> Result<Option
     change::stage(vantage, plan).await
 }
 
-/// Rows committed, or why not, with the record that is still open.
-type Committed = Result<u64, (StoreError, Ending)>;
-
-/// Commits in a task of its own: neither a time-out nor the client's going away stops it half-way.
-async fn commit_held(
-    vantage: &Vantage,
-    deadline: &Deadline,
-    staged: Arc<dyn StagedWrite>,
-    mut ending: Ending,
-    object: String,
-) -> Result<Committed, Error> {
-    if let Err(error) = deadline.hold() {
-        ending.finish(error.sqlstate());
-        return Err(error);
+impl Writing<'_> {
+    /// Ends the record with an error.
+    fn fail(&mut self, error: Error) -> Error {
+        self.ending.finish(error.sqlstate());
+        error
     }
+}
+
+/// Decides again, and commits in a task of its own: neither a time-out nor the client's going away stops it half-way.
+/// Answers the rows, or why storage did not take them: then the record is still open.
+async fn commit_held(
+    writing: &mut Writing<'_>,
+    staged: Arc<dyn StagedWrite>,
+    table: &Table,
+) -> Result<Result<u64, StoreError>, Error> {
+    if let Err(error) = writing.watch.check_write(&writing.rules).await {
+        return Err(writing.fail(error));
+    }
+    if let Err(error) = writing.deadline.hold() {
+        return Err(writing.fail(error));
+    }
+    let vantage = writing.vantage;
+    let (object, mut ending) = (vantage.snapshot.qualified_name(table.id), writing.ending.take());
     let committing = async move {
         match staged.commit().await {
             Ok(version) => {
@@ -273,7 +266,13 @@ async fn commit_held(
         }
     };
     let task = vantage.session.engine().shared.parts.query_runtime.spawn(committing);
-    task.await.map_err(|_| publish::incident("execution", "panic"))
+    match task.await.map_err(|_| publish::incident("execution", "panic"))? {
+        Ok(rows) => Ok(Ok(rows)),
+        Err((error, back)) => {
+            writing.ending = back;
+            Ok(Err(error))
+        }
+    }
 }
 
 impl Pending {
@@ -297,43 +296,72 @@ impl Pending {
     }
 }
 
+/// What a COMMIT has done.
+pub(crate) struct Concluded {
+    /// ROLLBACK where the block had failed.
+    pub(crate) tag: &'static str,
+    /// Where PostgreSQL warns.
+    pub(crate) warning: Option<(SqlState, &'static str)>,
+    /// Settings that changed and that the protocol reports.
+    pub(crate) reported: Vec<(String, String)>,
+}
+
+/// While a session's block is its no more, and nobody knows yet what becomes of it.
+struct Deciding(Arc<Session>);
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.0.transaction().decided();
+    }
+}
+
 /// Ends the session's block as COMMIT does: what it has written is committed, and where that fails, all of it is rolled
-/// back. In a task of its own, to its end.
-pub(crate) async fn commit(session: &Arc<Session>, mut ending: Option<Ending>) -> Result<Ended, Error> {
-    let owner = Arc::clone(session);
-    let committing = async move {
-        let write = owner.transaction().take_write();
-        let committed = match write {
-            Some(write) => write.commit().await.map(Some),
-            None => Ok(None),
-        };
-        let ends = if committed.is_ok() { Transaction::Commit } else { Transaction::Rollback };
-        let now = owner.saved();
-        let ended = owner.transaction().execute(&ends, now);
-        match committed {
-            Ok(made) => {
-                if let (Some(ending), Some((object, version))) = (&mut ending, made) {
-                    ending.committed(&object, version);
-                }
-                if let Some(ending) = &mut ending {
-                    ending.wrote(0);
-                }
-                ended
+/// back. In a task of its own, to its end; meanwhile the session has no block, and refuses to do anything.
+///
+/// # Errors
+/// 55006 where another COMMIT is under way; otherwise why the block was rolled back.
+pub(crate) async fn commit(session: &Arc<Session>, mut ending: Option<Ending>) -> Result<Concluded, Error> {
+    let begun = session.transaction().begin_commit();
+    let leaving = match begun {
+        Ok(leaving) => leaving,
+        Err(error) => {
+            if let Some(ending) = &mut ending {
+                ending.finish(error.sqlstate());
             }
-            Err(error) => {
-                if let Some(ending) = &mut ending {
-                    ending.finish(error.sqlstate());
-                }
-                if let Ok(Ended { undo: Some(Undo::All(before)), .. }) = ended {
-                    let reported = owner.restore(before);
-                    owner.report_later(reported);
-                }
-                Err(error)
-            }
+            return Err(error);
         }
     };
-    let task = session.engine().shared.parts.query_runtime.spawn(committing);
+    let deciding = Deciding(Arc::clone(session));
+    let task = session.engine().shared.parts.query_runtime.spawn(leave(deciding, leaving, ending));
     task.await.unwrap_or_else(|_| Err(publish::incident("execution", "panic")))
+}
+
+async fn leave(deciding: Deciding, mut leaving: Leaving, mut ending: Option<Ending>) -> Result<Concluded, Error> {
+    let session = &deciding.0;
+    let committed = match leaving.take_write() {
+        Some(write) => write.commit().await.map(Some),
+        None => Ok(None),
+    };
+    let Ended { tag, warning, undo } = leaving.ended(committed.is_ok());
+    let applied = session.apply(undo);
+    match committed {
+        Ok(made) => {
+            if let Some(ending) = &mut ending {
+                if let Some((object, version)) = made {
+                    ending.committed(&object, version);
+                }
+                ending.wrote(0);
+            }
+            applied.map(|reported| Concluded { tag, warning, reported })
+        }
+        Err(error) => {
+            if let Some(ending) = &mut ending {
+                ending.finish(error.sqlstate());
+            }
+            session.report_later(applied.unwrap_or_default());
+            Err(error)
+        }
+    }
 }
 
 /// Ends the transaction that a text of several statements is: commits what it has written. Nothing where there is none.
@@ -344,10 +372,19 @@ pub async fn settle(session: &Arc<Session>) -> Result<(), Error> {
     if !session.transaction().is_implicit() {
         return Ok(());
     }
-    let ended = commit(session, None).await?;
-    let reported = session.apply(ended.undo)?;
-    session.report_later(reported);
+    let concluded = commit(session, None).await?;
+    session.report_later(concluded.reported);
     Ok(())
+}
+
+/// The same before a statement that must not begin while it is undecided: `deadline` does not cut it off.
+pub(crate) async fn settle_before(session: &Arc<Session>, deadline: &Deadline) -> Result<(), Error> {
+    if !session.transaction().is_implicit() {
+        return Ok(());
+    }
+    deadline.hold()?;
+    settle(session).await?;
+    deadline.release()
 }
 
 /// What a rolled back write's record says.

@@ -34,6 +34,8 @@ pub(crate) struct Planned {
     pub(crate) vantage: Vantage,
     /// Looks after rows that have not left yet, or are not committed, where there are any.
     pub(crate) watch: Option<Watch>,
+    /// It is to be executed for each of no sets of parameters.
+    pub(crate) none: bool,
 }
 
 /// A cursor to be opened.
@@ -115,9 +117,10 @@ pub(crate) async fn build(
                 | Work::CopyIn(_)
                 | Work::Insert(_)
                 | Work::Change(_)
+                | Work::CreateTable(_)
         );
     let watch = watched.then(|| Watch::new(&vantage, statement, &sets.first, decision));
-    Ok(Planned { facts, waited, work, class: statement.class, vantage, watch })
+    Ok(Planned { facts, waited, work, class: statement.class, vantage, watch, none: sets.none })
 }
 
 /// What a statement does, and what the audit keeps of the tables and policies that it does it with.

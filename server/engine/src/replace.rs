@@ -10,18 +10,21 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::execute_stream;
 use lakeward_base::{Coded, SqlState};
 use lakeward_catalog::{
-    CatalogError, Column, Draft, NewColumn, NewFiles, RowPolicy, Table, VersionSelector, WriteResult,
+    CatalogError, Column, Draft, NewColumn, NewFiles, RowPolicy, StagedWrite, Table, VersionSelector,
 };
 use lakeward_govern::ResolvedTable;
 
+use crate::create::check_again;
 use crate::ddl::{self, DdlValidator};
 use crate::error::Error;
-use crate::execute::{Done, commit_note};
+use crate::execute::{Done, commit_note, with_client};
 use crate::policy::Compiler;
 use crate::query::QueryPlan;
 use crate::response::Command;
 use crate::statement::CreateTableAs;
+use crate::stream::Deadline;
 use crate::vantage::Vantage;
+use crate::watch::Watch;
 use crate::{publish, resolve, write};
 
 /// What replaces a table.
@@ -42,7 +45,52 @@ pub(crate) async fn table(
     validator: &dyn DdlValidator,
     table: &Arc<Table>,
     replacement: Replacement,
+    (deadline, watch): (&Deadline, Option<Watch>),
 ) -> Result<Done, Error> {
+    let staging = async {
+        let staged = with_client(vantage, stage(vantage, validator, table, replacement)).await?;
+        check_again(watch).await?;
+        Ok::<_, Error>(staged)
+    };
+    let Staged { files, columns, replaced } = deadline.enforce(staging).await?;
+    // From here on it goes to its end: rows and columns change together.
+    let version = files.commit().await.map_err(|error| publish::store(&error, &table.name))?;
+    let catalog = &vantage.session.engine().shared.parts.catalog;
+    let entered = catalog.change(&vantage.principal.session_user, |draft| {
+        let policies = |draft: &Draft| draft.table(table.id).map(|table| table.policies.clone());
+        if policies(draft) != Some(replaced.policies.clone()) {
+            // They were checked against the new columns as they were.
+            return Err(CatalogError::refused(Error::new(
+                SqlState::SERIALIZATION_FAILURE,
+                "the table's policies were changed concurrently",
+            )));
+        }
+        draft.replace_columns(table.id, &columns, version)
+    });
+    if let Err(error) = entered.await {
+        tracing::warn!(table = %table.id, sqlstate = %error.sqlstate(), "a table was replaced whose columns were not");
+        let hint = "The rows are replaced and the table is closed: run the statement again.";
+        return Err(Error::from_coded(&error).with_hint(hint));
+    }
+    let rows = files.rows();
+    let command = Command { tag: format!("SELECT {rows}"), ..Command::default() };
+    Ok(Done { command, rows, committed: Some((vantage.snapshot.qualified_name(table.id), version)) })
+}
+
+/// A replacement whose rows are written.
+struct Staged {
+    files: Arc<dyn StagedWrite>,
+    columns: Vec<NewColumn>,
+    /// The table as it will be.
+    replaced: Arc<Table>,
+}
+
+async fn stage(
+    vantage: &Vantage,
+    validator: &dyn DdlValidator,
+    table: &Arc<Table>,
+    replacement: Replacement,
+) -> Result<Staged, Error> {
     let Replacement { source, statement, schema, read_version } = replacement;
     must_own(vantage, table)?;
     if statement.location.is_some() {
@@ -62,26 +110,10 @@ pub(crate) async fn table(
     let checked = write::checked(rows, &schema, predicate, &table.name);
     let partition_by = Some(statement.partition_by.as_slice()).filter(|columns| !columns.is_empty());
     let files = NewFiles { schema: Arc::clone(&schema), partition_by, read_version };
-    let parts = &vantage.session.engine().shared.parts;
-    let written = parts.store.replace(table, files, checked, &commit_note(vantage)).await;
-    let WriteResult { rows, version } = written.map_err(|error| publish::store(&error, &table.name))?;
-    let entered = parts.catalog.change(&vantage.principal.session_user, |draft| {
-        let policies = |draft: &Draft| draft.table(table.id).map(|table| table.policies.clone());
-        if policies(draft) != Some(replaced.policies.clone()) {
-            // They were checked against the new columns as they were.
-            return Err(CatalogError::refused(Error::new(
-                SqlState::SERIALIZATION_FAILURE,
-                "the table's policies were changed concurrently",
-            )));
-        }
-        draft.replace_columns(table.id, &columns, version)
-    });
-    if let Err(error) = entered.await {
-        tracing::warn!(table = %table.id, sqlstate = %error.sqlstate(), "a table was replaced whose columns were not");
-        let hint = "The rows are replaced and the table is closed: run the statement again.";
-        return Err(Error::from_coded(&error).with_hint(hint));
-    }
-    Ok(Done { command: Command { tag: format!("SELECT {rows}"), ..Command::default() }, rows })
+    let store = &vantage.session.engine().shared.parts.store;
+    let staged = store.stage_replacement(table, files, checked, &commit_note(vantage)).await;
+    let files = staged.map_err(|error| publish::store(&error, &table.name))?;
+    Ok(Staged { files, columns, replaced })
 }
 
 fn must_own(vantage: &Vantage, table: &Table) -> Result<(), Error> {

@@ -22,6 +22,8 @@ pub struct Request {
     pub parameters: Vec<ScalarValue>,
     /// In place of them, any number of sets of values, one a row: the statement is executed for each, as one.
     pub sets: Vec<RecordBatch>,
+    /// It is executed for each of no sets: planned, decided and recorded, and not done.
+    pub(crate) none: bool,
 }
 
 /// Where the statement comes from.
@@ -48,13 +50,13 @@ pub struct Prepared {
 impl Request {
     /// A statement without parameters.
     pub fn text(sql: impl Into<String>) -> Self {
-        Self { source: Source::Text(sql.into()), parameters: Vec::new(), sets: Vec::new() }
+        Self { source: Source::Text(sql.into()), parameters: Vec::new(), sets: Vec::new(), none: false }
     }
 
     /// A bulk load.
     #[must_use]
     pub fn ingest(ingest: Ingest) -> Self {
-        Self { source: Source::Ingest(ingest), parameters: Vec::new(), sets: Vec::new() }
+        Self { source: Source::Ingest(ingest), parameters: Vec::new(), sets: Vec::new(), none: false }
     }
 
     /// Rows that the client sends along.
@@ -95,14 +97,20 @@ impl Request {
     /// One execution of a prepared statement.
     #[must_use]
     pub fn prepared(prepared: Arc<Prepared>, parameters: Vec<ScalarValue>) -> Self {
-        Self { source: Source::Prepared(prepared), parameters, sets: Vec::new() }
+        Self { source: Source::Prepared(prepared), parameters, sets: Vec::new(), none: false }
     }
 
     /// One execution of a prepared statement for each row of `sets`, as one statement: all of it is done, or nothing.
     /// The columns are the parameters, in order; batches without rows are none.
     #[must_use]
     pub fn for_each(prepared: Arc<Prepared>, sets: Vec<RecordBatch>) -> Self {
-        Self { source: Source::Prepared(prepared), parameters: Vec::new(), sets }
+        Self { source: Source::Prepared(prepared), parameters: Vec::new(), sets, none: false }
+    }
+
+    /// The same for no row at all: whoever may not do it is refused, it is on record, and it changes nothing.
+    #[must_use]
+    pub fn for_none(prepared: Arc<Prepared>) -> Self {
+        Self { source: Source::Prepared(prepared), parameters: Vec::new(), sets: Vec::new(), none: true }
     }
 }
 

@@ -85,10 +85,10 @@ async fn build(
     })?;
     audit.describe(statement.class, &statement.normalized);
     if ends_implicitly(&statement.kind) {
-        pending::settle(session).await?;
+        pending::settle_before(session, deadline).await?;
     } else if session.transaction().is_next_write(&statement.kind) {
         // A transaction has one write: the next one of a text begins another.
-        pending::settle(session).await?;
+        pending::settle_before(session, deadline).await?;
         session.enter_text();
     }
     session.admit(&statement)?;

@@ -36,12 +36,20 @@ pub(crate) struct Sets {
     pub(crate) first: Vec<ScalarValue>,
     /// All sets, one a row, column n for `$n + 1`; empty where the first was given by itself.
     batches: Vec<RecordBatch>,
+    /// There is none: the statement is planned with NULLs, and not executed.
+    pub(crate) none: bool,
 }
 
 impl Sets {
     /// One set.
     pub(crate) fn one(parameters: Vec<ScalarValue>) -> Self {
-        Self { first: parameters, batches: Vec::new() }
+        Self { first: parameters, batches: Vec::new(), none: false }
+    }
+
+    fn none(types: &[DataType]) -> Result<Self, Error> {
+        let nulls = types.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>();
+        let first = nulls.map_err(|error| publish::planning(&error, None))?;
+        Ok(Self { none: true, ..Self::one(first) })
     }
 
     /// The values of a request, in the types that its statement takes.
@@ -51,6 +59,9 @@ impl Sets {
     pub(crate) fn of(request: &Request) -> Result<Self, Error> {
         let Source::Prepared(prepared) = &request.source else { return Ok(Self::one(request.parameters.clone())) };
         let types = &prepared.parameter_types;
+        if request.none {
+            return Self::none(types);
+        }
         let is_empty = |batch: &RecordBatch| batch.num_rows() == 0 || batch.num_columns() == 0;
         if request.sets.iter().all(is_empty) {
             check_count(request.parameters.len(), types.len())?;
@@ -59,7 +70,7 @@ impl Sets {
         let filled = request.sets.iter().filter(|batch| !is_empty(batch));
         let batches = filled.map(|batch| fitted(batch, types)).collect::<Result<Vec<_>, _>>()?;
         let first = batches.first().map(|batch| values(batch, 0)).transpose()?.unwrap_or_default();
-        Ok(Self { first, batches })
+        Ok(Self { first, batches, none: false })
     }
 
     /// How many there are.

@@ -69,6 +69,11 @@ impl Deadline {
         self.step(HELD, OPEN)
     }
 
+    /// The same time-out and cancel for the parts of some work that does not stop elsewhere.
+    pub(crate) fn within(&self) -> Self {
+        Self { at: self.at, cancelled: self.cancelled.clone(), gate: Arc::default() }
+    }
+
     fn step(&self, from: u8, to: u8) -> Result<(), Error> {
         let stepped = self.gate.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
         stepped.map(drop).map_err(|_| cancelled("canceling statement due to user request"))
@@ -139,6 +144,12 @@ impl Ending {
         self.dropped = SqlState::SUCCESS;
         self.withheld = Some(withheld);
         self.counted.rest();
+    }
+
+    /// The record, to be ended elsewhere; what stays behind has none.
+    pub(crate) fn take(&mut self) -> Self {
+        let (audit, withheld, counted) = (self.audit.take(), self.withheld.take(), self.counted.clone());
+        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld }
     }
 
     /// A commit was made: the record tells the version.

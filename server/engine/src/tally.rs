@@ -37,6 +37,7 @@ impl Tally {
 }
 
 /// One statement that will be counted when it ends.
+#[derive(Clone)]
 pub(crate) struct Counted {
     pub(crate) engine: Engine,
     pub(crate) class: &'static str,

@@ -3,7 +3,8 @@
 //!
 //! A text of several statements is a block too, an implicit one, as in PostgreSQL. Invariant: within a block a table is
 //! read at the version that it had at its first use, with what the block has written; what a block that is rolled back
-//! has set is set back, and what it has written is gone.
+//! has set is set back, and what it has written is gone. A block that commits is its session's no more: until storage
+//! has answered, the session does nothing else, so that no end is another block's.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,9 +32,15 @@ pub enum TransactionStatus {
 #[derive(Default)]
 pub(crate) struct TransactionState {
     block: Option<Block>,
+    /// A block was taken out to be committed, and nobody knows yet what became of it.
+    committing: bool,
+    /// Blocks so far.
+    begun: u64,
 }
 
 struct Block {
+    /// Which of its session's it is.
+    number: u64,
     /// It is a text of several statements rather than what BEGIN has begun.
     implicit: bool,
     failed: bool,
@@ -103,6 +110,33 @@ impl Ended {
     }
 }
 
+/// A block that was taken out of its session to be committed.
+pub(crate) struct Leaving(Option<Block>);
+
+impl Leaving {
+    /// What is to be committed.
+    pub(crate) fn take_write(&mut self) -> Option<Pending> {
+        let block = self.0.as_mut().filter(|block| !block.failed)?;
+        block.write.take().map(|(_, write)| write)
+    }
+
+    /// What its end undoes, now that its write is committed, or not.
+    pub(crate) fn ended(self, committed: bool) -> Ended {
+        ended(self.0, committed, "COMMIT")
+    }
+}
+
+/// What the end of a block, where there is one, says and undoes.
+fn ended(block: Option<Block>, commits: bool, tag: &'static str) -> Ended {
+    let Some(block) = block else { return Ended { warning: Some(NO_BLOCK), ..Ended::only(tag) } };
+    let warning = block.implicit.then_some(NO_BLOCK);
+    if commits && !block.failed {
+        let undo = Undo::Local { settings: block.covered.settings, role: block.covered.role };
+        return Ended { tag: "COMMIT", warning, undo: Some(undo) };
+    }
+    Ended { tag: "ROLLBACK", warning, undo: Some(Undo::All(block.begun)) }
+}
+
 const NO_BLOCK: (SqlState, &str) = (SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
 const IN_BLOCK: (SqlState, &str) = (SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
 
@@ -133,9 +167,38 @@ impl TransactionState {
 
     /// Begins an implicit block, where there is no block.
     pub(crate) fn enter_text(&mut self, now: impl FnOnce() -> Saved) {
-        if self.block.is_none() {
-            self.block = Some(Block::begin(now(), true));
+        if self.block.is_none() && !self.committing {
+            self.begun += 1;
+            self.block = Some(Block::begin(self.begun, now(), true));
         }
+    }
+
+    /// Takes out the block that is to be committed; [`decided`](Self::decided) is to be called afterwards.
+    ///
+    /// # Errors
+    /// 55006 where that is being done already.
+    pub(crate) fn begin_commit(&mut self) -> Result<Leaving, Error> {
+        self.free()?;
+        self.committing = true;
+        Ok(Leaving(self.block.take()))
+    }
+
+    /// What became of the block that was taken out is known.
+    pub(crate) fn decided(&mut self) {
+        self.committing = false;
+    }
+
+    fn free(&self) -> Result<(), Error> {
+        if !self.committing {
+            return Ok(());
+        }
+        let message = "the session's transaction is still being committed";
+        Err(Error::new(SqlState::OBJECT_IN_USE, message).with_hint("Wait for the end of its COMMIT, and try again."))
+    }
+
+    /// The block that is open and has not failed, by its number.
+    pub(crate) fn open_block(&self) -> Option<u64> {
+        self.block.as_ref().filter(|block| !block.failed).map(|block| block.number)
     }
 
     pub(crate) fn is_implicit(&self) -> bool {
@@ -147,19 +210,21 @@ impl TransactionState {
         writes(kind) && self.block.as_ref().is_some_and(|block| block.implicit && block.write.is_some())
     }
 
-    /// Executes BEGIN, COMMIT, ROLLBACK and what goes with them; `now` is how the session is. What a block that commits
-    /// has written must have been taken and committed before.
+    /// Executes BEGIN, ROLLBACK and what goes with them; `now` is how the session is. COMMIT of what has written begins
+    /// with [`begin_commit`](Self::begin_commit).
     pub(crate) fn execute(&mut self, statement: &Transaction, now: Saved) -> Result<Ended, Error> {
+        self.free()?;
         match statement {
             Transaction::Begin(modes) => {
                 let open = self.block.as_ref().is_some_and(|block| !block.implicit);
-                let block = self.block.get_or_insert_with(|| Block::begin(now, false));
+                self.begun += 1;
+                let block = self.block.get_or_insert_with(|| Block::begin(self.begun, now, false));
                 block.implicit = false;
                 block.set_modes(*modes)?;
                 Ok(Ended { warning: open.then_some(IN_BLOCK), ..Ended::only("BEGIN") })
             }
-            Transaction::Commit => Ok(self.end(true)),
-            Transaction::Rollback => Ok(self.end(false)),
+            Transaction::Commit => Ok(ended(self.block.take(), true, "COMMIT")),
+            Transaction::Rollback => Ok(ended(self.block.take(), false, "ROLLBACK")),
             Transaction::Modes(modes) => {
                 let warning =
                     (SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
@@ -172,17 +237,6 @@ impl TransactionState {
             Transaction::Release(name) => self.named("RELEASE SAVEPOINT")?.release(name),
             Transaction::RollbackTo(name) => self.named("ROLLBACK TO SAVEPOINT")?.rollback_to(name),
         }
-    }
-
-    fn end(&mut self, commits: bool) -> Ended {
-        let tag = if commits { "COMMIT" } else { "ROLLBACK" };
-        let Some(block) = self.block.take() else { return Ended { warning: Some(NO_BLOCK), ..Ended::only(tag) } };
-        let warning = block.implicit.then_some(NO_BLOCK);
-        if commits && !block.failed {
-            let undo = Undo::Local { settings: block.covered.settings, role: block.covered.role };
-            return Ended { tag, warning, undo: Some(undo) };
-        }
-        Ended { tag: "ROLLBACK", warning, undo: Some(Undo::All(block.begun)) }
     }
 
     /// The block that BEGIN has begun, for what needs one.
@@ -261,8 +315,10 @@ impl TransactionState {
     }
 
     /// Refuses what the block's state does not allow: anything but its end once it has failed, writing where it only
-    /// reads, and changes that could not be undone. `read_only` is what a statement without a block is.
+    /// reads, and changes that could not be undone. `read_only` is what a statement without a block is. While a block is
+    /// being committed, nothing is allowed.
     pub(crate) fn admit(&self, statement: &Statement, read_only: bool) -> Result<(), Error> {
+        self.free()?;
         let ends = matches!(
             statement.kind,
             Kind::Empty | Kind::Transaction(Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo(_))
@@ -331,9 +387,9 @@ impl TransactionState {
         block.write.as_ref().map(|(_, write)| write.object.clone())
     }
 
-    /// Keeps a write for the block's end.
-    pub(crate) fn keep(&mut self, write: Pending) -> Result<(), Error> {
-        match self.block.as_mut().filter(|block| !block.failed) {
+    /// Keeps a write for the end of the block of that number, in which it was made.
+    pub(crate) fn keep(&mut self, write: Pending, number: u64) -> Result<(), Error> {
+        match self.block.as_mut().filter(|block| !block.failed && block.number == number) {
             None => Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, "the transaction block has ended meanwhile")),
             Some(block) if block.write.is_some() => Err(second_write()),
             Some(block) => {
@@ -343,19 +399,14 @@ impl TransactionState {
             }
         }
     }
-
-    /// Takes out what is to be committed.
-    pub(crate) fn take_write(&mut self) -> Option<Pending> {
-        let block = self.block.as_mut().filter(|block| !block.failed)?;
-        block.write.take().map(|(_, write)| write)
-    }
 }
 
 impl Block {
-    fn begin(now: Saved, implicit: bool) -> Self {
+    fn begin(number: u64, now: Saved, implicit: bool) -> Self {
         let read_only = now.settings.get("default_transaction_read_only").as_deref() == Some("on");
         let isolation = now.settings.get("default_transaction_isolation");
         Self {
+            number,
             implicit,
             failed: false,
             used: false,

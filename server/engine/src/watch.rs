@@ -11,6 +11,7 @@ use lakeward_base::{Epoch, SqlState, StatementId};
 use lakeward_govern::{Access, Decision, TableDecision};
 use tokio_util::sync::CancellationToken;
 
+use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::pending::WriteRules;
 use crate::policy::Compiler;
@@ -35,6 +36,8 @@ pub(crate) struct Watch {
     statement: Arc<Statement>,
     parameters: Arc<[ScalarValue]>,
     id: StatementId,
+    /// Rows that the client has sent along: to plan it again, not to be read again.
+    client: Option<Arc<ClientRows>>,
     decision: Arc<Decision>,
     /// Up to which epoch the decision is known to hold.
     holds_at: Epoch,
@@ -54,6 +57,7 @@ impl Watch {
             statement: Arc::clone(statement),
             parameters: parameters.into(),
             id: vantage.stamp.statement,
+            client: vantage.client.clone(),
             holds_at: decision.epoch,
             decision: Arc::new(decision),
         }
@@ -96,7 +100,8 @@ impl Watch {
             return Ok(None);
         }
         let (then, statement) = (Arc::clone(&self.then), Arc::clone(&self.statement));
-        Ok(Some(Again { session, then, statement, parameters: Arc::clone(&self.parameters), id: self.id }))
+        let (parameters, client) = (Arc::clone(&self.parameters), self.client.clone());
+        Ok(Some(Again { session, then, statement, parameters, id: self.id, client }))
     }
 }
 
@@ -112,11 +117,13 @@ struct Again {
     statement: Arc<Statement>,
     parameters: Arc<[ScalarValue]>,
     id: StatementId,
+    client: Option<Arc<ClientRows>>,
 }
 
 impl Again {
     async fn decide(&self) -> Result<(Vantage, Resolved, Decision), Error> {
-        let vantage = Vantage::take_then(&self.session, self.id, &self.then, CancellationToken::new())?;
+        let mut vantage = Vantage::take_then(&self.session, self.id, &self.then, CancellationToken::new())?;
+        vantage.client = self.client.clone();
         if let Some(query) = self.statement.query() {
             keyed::check(&vantage.principal, &vantage.snapshot, query)?;
         }

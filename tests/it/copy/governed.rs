@@ -153,6 +153,30 @@ async fn a_waiting_copy_can_be_cancelled_and_times_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_committed_under_the_grants_of_that_moment() {
+    let lab = ward();
+    let (nurse, admin) = (lab.connect("nurse").await, lab.connect("admin").await);
+    let cases = [
+        ("REVOKE INSERT ON p FROM nurse", "GRANT INSERT ON p TO nurse", "42501"),
+        ("CREATE POLICY later ON p AS RESTRICTIVE USING (id < 5)", "DROP POLICY later ON p", "42501"),
+        ("CREATE ROLE unrelated", "DROP ROLE unrelated", ""),
+    ];
+    for (change, back, outcome) in cases {
+        let sink = nurse.copy_in::<_, Bytes>("COPY p (id, ward) FROM STDIN").await.unwrap();
+        let mut sink = std::pin::pin!(sink);
+        sink.send(Bytes::from_static(b"7\t1\n")).await.unwrap();
+        admin.batch_execute(change).await.unwrap();
+        let told = match sink.finish().await {
+            Ok(rows) => format!("{rows}"),
+            Err(error) => told(&error).code().code().to_owned(),
+        };
+        admin.batch_execute(back).await.unwrap();
+        assert_eq!(told, if outcome.is_empty() { "1" } else { outcome }, "{change}");
+        assert_eq!(count(&admin).await, if outcome.is_empty() { "4" } else { "3" }, "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn blocks_and_several_statements() {
     let lab = ward();
     let admin = lab.connect("admin").await;

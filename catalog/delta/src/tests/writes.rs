@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -11,7 +11,7 @@ use datafusion_common::stats::Precision;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake::DeltaTable;
 use futures::StreamExt;
-use lakeward_catalog::{StoreError, TableStore, WriteMode};
+use lakeward_catalog::{Maintenance, StoreError, TableStore, VersionSelector, WriteMode};
 use serde_json::Value;
 use url::Url;
 
@@ -174,4 +174,50 @@ async fn constraints_of_others_hold_and_their_violation_tells_no_value() {
     assert!(matches!(error, StoreError::Input(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("123456"));
     assert_eq!((lake.latest().await.unwrap().version(), lake.files_on_disk()), (2, 1));
+}
+
+#[tokio::test]
+async fn vacuum_keeps_what_open_work_may_need_whatever_the_table_says() {
+    let hour = Duration::from_secs(3600);
+    // The table's own, what is asked for, and for how long files are kept in the end.
+    for (own, asked, kept_hours) in [
+        ("interval 1 hours", None, 168),
+        ("interval 1 hours", Some(200), 200),
+        ("interval 300 hours", None, 300),
+        ("interval 300 hours", Some(200), 300),
+    ] {
+        let lake = Lake::new();
+        let properties = [("delta.deletedFileRetentionDuration".to_owned(), own.to_owned())].into();
+        let created = lake.store.create_with_properties(&lake.location(), id_schema(), &[], &properties, &note());
+        created.await.unwrap();
+        lake.append(vec![ids([1])]).await.unwrap();
+        for (name, age) in [("young.parquet", kept_hours - 2), ("old.parquet", kept_hours + 2)] {
+            let path = lake.path().join(name);
+            fs::copy(first_file(&lake), &path).unwrap();
+            fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - hour * age).unwrap();
+        }
+        let work = Maintenance::Vacuum { retain_hours: asked, dry_run: false };
+        let deleted = lake.store.maintain(&lake.table(), &work, &note(), Arc::new(|| true)).await.unwrap();
+        let there = ["young.parquet", "old.parquet"].map(|name| lake.path().join(name).exists());
+        assert_eq!((deleted, there), (1, [true, false]), "{own}, {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn work_that_may_not_commit_leaves_nothing() {
+    let lake = Lake::with_table(&id_schema(), &[]).await;
+    for id in 0..3 {
+        lake.append(vec![ids([id])]).await.unwrap();
+    }
+    for work in [Maintenance::Optimize(Vec::new()), Maintenance::Restore(VersionSelector::Exact(1))] {
+        let refused = lake.store.maintain(&lake.table(), &work, &note(), Arc::new(|| false)).await;
+        assert!(matches!(refused, Err(StoreError::Io(_))), "{work:?}: {refused:?}");
+        assert_eq!((lake.latest().await.unwrap().version(), lake.files_on_disk()), (3, 3), "{work:?}");
+    }
+}
+
+/// A data file of the table.
+fn first_file(lake: &Lake) -> std::path::PathBuf {
+    let files = fs::read_dir(lake.path()).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "parquet")).unwrap()
 }
