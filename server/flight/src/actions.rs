@@ -18,9 +18,12 @@ use crate::door::{Cancelled, Door, no_transaction, transaction_by_id};
 use crate::session_options::{self, SetRequest};
 use crate::status::{malformed, unsupported};
 
+/// The action that is a statement's first step.
+pub(crate) const PREPARE: &str = "CreatePreparedStatement";
+
 /// What ListActions tells.
 pub(crate) const ACTIONS: [(&str, &str); 7] = [
-    ("CreatePreparedStatement", "Prepares a statement."),
+    (PREPARE, "Prepares a statement."),
     ("ClosePreparedStatement", "Forgets a prepared statement."),
     ("CancelFlightInfo", "Cancels a statement that waits to be fetched, or is being fetched."),
     ("CancelQuery", "The same, under its older name."),
@@ -41,7 +44,7 @@ pub(crate) async fn act(
 ) -> Result<Option<Bytes>, Error> {
     let body = &action.body;
     match action.r#type.as_str() {
-        "CreatePreparedStatement" => {
+        PREPARE => {
             let request: ActionCreatePreparedStatementRequest = unpack(body)?;
             no_transaction(&client, &request.query, request.transaction_id.as_ref())?;
             let result = door.prepare(&client, &request.query).await?;

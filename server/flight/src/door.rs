@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use lakeward_base::{Clock, SqlState};
 use lakeward_engine::statement::describe;
-use lakeward_engine::{Error, Prepared, Response, prepare, refuse, run};
+use lakeward_engine::{Error, Prepared, Request, Response, prepare, refuse, run};
 use prost::Message;
 
 use crate::client::Client;
@@ -101,7 +101,7 @@ impl Door {
             let kept = client.pending.add(bound, Instant::now());
             (kept.map_err(|error| refused(client, &prepared, error))?, None)
         } else {
-            (NOTHING.to_vec(), done(run(&client.session, bound.request()).await?)?)
+            (NOTHING.to_vec(), execute(client, bound.is_commit(), bound.request()).await?)
         };
         let signed = self.tickets.issue(client.holder(), &handle, self.clock.now().timestamp_millis())?;
         let ticket = TicketStatementQuery { statement_handle: signed };
@@ -189,7 +189,7 @@ impl Door {
                 .with_hint("Send it as a query: CommandStatementQuery or CommandPreparedStatementQuery.");
             return Err(refused(client, &bound.prepared, error));
         }
-        Ok(done(run(&client.session, bound.request()).await?)?.unwrap_or(0))
+        Ok(execute(client, bound.is_commit(), bound.request()).await?.unwrap_or(0))
     }
 
     /// DoPut of a prepared update: for all rows of parameters that the data holds as one statement. Without data, for
@@ -204,10 +204,7 @@ impl Door {
         let mut bound = find(client, handle)?;
         let sets = parameters(first, rest).await.map_err(|error| refused(client, &bound.prepared, error))?;
         if let Some(sets) = sets {
-            if sets.iter().all(|batch| batch.num_rows() == 0) {
-                // To be done for each of no rows.
-                return Ok(0);
-            }
+            bound.none = sets.iter().all(|batch| batch.num_rows() == 0);
             bound.sets = sets;
         }
         self.change(client, bound).await
@@ -224,7 +221,7 @@ impl Door {
         let bound = find(client, handle)?;
         let sets = parameters(first, rest).await.map_err(|error| refused(client, &bound.prepared, error))?;
         let sets = sets.unwrap_or_default();
-        let rebound = Bound { prepared: Arc::clone(&bound.prepared), sets: sets.clone() };
+        let rebound = Bound { sets: sets.clone(), ..Bound::plain(Arc::clone(&bound.prepared)) };
         if sets.iter().any(|batch| batch.num_rows() > 0) {
             rebound.check().map_err(|error| refused(client, &bound.prepared, error))?;
         }
@@ -321,6 +318,18 @@ where
 {
     let client = Arc::clone(client);
     rows.inspect_err(move |_| client.session.fail_transaction())
+}
+
+/// Runs a statement that returns no rows. Flight SQL shows no tag: a COMMIT that has rolled back is an error here.
+async fn execute(client: &Arc<Client>, commits: bool, request: Request) -> Result<Option<i64>, Error> {
+    let response = run(&client.session, request).await?;
+    match &response {
+        Response::Command(command) if commits && command.tag == "ROLLBACK" => {
+            let message = "the transaction was rolled back, since one of its statements had failed";
+            Err(Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, message).with_hint("Run it again, from its BEGIN on."))
+        }
+        _ => done(response),
+    }
 }
 
 /// How many rows a statement that returns none has changed, where its tag says so.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use lakeward_base::SqlState;
+use lakeward_engine::statement::{Kind, Transaction};
 use lakeward_engine::{Error, Prepared, Request};
 use parking_lot::Mutex;
 use rand::RngCore;
@@ -25,12 +26,14 @@ pub(crate) struct Bound {
     pub(crate) prepared: Arc<Prepared>,
     /// Sets of values of `$1`, `$2`, …, one a row. Without one there is nothing bound.
     pub(crate) sets: Vec<RecordBatch>,
+    /// There is no set, although they were sent: to be done for each of no rows.
+    pub(crate) none: bool,
 }
 
 impl Bound {
     /// One that takes no parameters, or has not got them yet.
     pub(crate) fn plain(prepared: Arc<Prepared>) -> Self {
-        Self { prepared, sets: Vec::new() }
+        Self { prepared, sets: Vec::new(), none: false }
     }
 
     /// Whether there are as many values as the statement takes: asked before it waits to be fetched. Their types are
@@ -51,9 +54,14 @@ impl Bound {
         Err(error.with_hint("Bind a value to each parameter before the statement is executed."))
     }
 
+    /// Whether it is a COMMIT.
+    pub(crate) fn is_commit(&self) -> bool {
+        matches!(self.prepared.statement.kind, Kind::Transaction(Transaction::Commit))
+    }
+
     /// To be run.
     pub(crate) fn request(self) -> Request {
-        Request::for_each(self.prepared, self.sets)
+        if self.none { Request::for_none(self.prepared) } else { Request::for_each(self.prepared, self.sets) }
     }
 }
 
@@ -157,7 +165,7 @@ mod tests {
 
     #[test]
     fn as_many_values_are_bound_as_the_statement_takes() {
-        let takes_one = |sets| Bound { prepared: prepared(vec![DataType::Int32]), sets }.check();
+        let takes_one = |sets| Bound { sets, ..Bound::plain(prepared(vec![DataType::Int32])) }.check();
         assert!(takes_one(vec![rows(1, 2), rows(1, 3)]).is_ok());
         assert!(Bound::plain(prepared(Vec::new())).check().is_ok());
         for wrong in [vec![], vec![rows(1, 0)], vec![rows(2, 1)], vec![rows(1, 1), rows(2, 1)]] {

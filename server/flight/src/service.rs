@@ -1,6 +1,7 @@
 //! The gRPC service: who calls, which call, and what the answer looks like on the wire.
 //!
-//! Invariant: every call but the handshake is admitted by [`Gate`] first; every error leaves as [`status`] makes it.
+//! Invariant: every call but the handshake is admitted by [`Gate`] first; every error leaves as [`status`] makes it, and
+//! fails the session's open transaction if, and only if, the call was a statement's.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::actions::{ACTIONS, act};
+use crate::actions::{ACTIONS, PREPARE, act};
 use crate::authorization::AUTHORIZATION;
 use crate::client::Client;
 use crate::connection::Peer;
@@ -45,6 +46,24 @@ impl Service {
         Self { gate, door }
     }
 
+    /// A call that is a statement, or a step of one: where it fails, so does the session's open transaction.
+    async fn statement<T, Work>(
+        &self,
+        metadata: &MetadataMap,
+        peer: Option<Peer>,
+        work: impl FnOnce(Arc<Client>) -> Work + Send,
+    ) -> Result<Response<T>, Status>
+    where
+        T: Send,
+        Work: Future<Output = Result<T, Error>> + Send,
+    {
+        let failing = |client: Arc<Client>| async move {
+            let done = guard(work(Arc::clone(&client))).await;
+            done.inspect_err(|_| client.session.fail_transaction())
+        };
+        self.call(metadata, peer, failing).await
+    }
+
     /// Admits the caller, does the work, and gives a new caller its token.
     async fn call<T, Work>(
         &self,
@@ -61,10 +80,7 @@ impl Service {
             peer.let_in();
         }
         let done = guard(work(Arc::clone(&admitted.client))).await;
-        let answer = done.map_err(|error| {
-            admitted.client.session.fail_transaction();
-            status(&error)
-        })?;
+        let answer = done.map_err(|error| status(&error))?;
         let mut response = Response::new(answer);
         if let Some(token) = &admitted.token {
             response.metadata_mut().insert(AUTHORIZATION, bearer(token).map_err(|error| status(&error))?);
@@ -141,18 +157,18 @@ impl FlightService for Service {
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
         let (metadata, peer, descriptor) = opened(request);
-        self.call(&metadata, peer, |client| async move { self.door.describe(&client, descriptor).await }).await
+        self.statement(&metadata, peer, |client| async move { self.door.describe(&client, descriptor).await }).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         let (metadata, peer, descriptor) = opened(request);
         let work = |client| async move { Ok(SchemaResult { schema: self.door.schema(&client, descriptor).await? }) };
-        self.call(&metadata, peer, work).await
+        self.statement(&metadata, peer, work).await
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (metadata, peer, ticket) = opened(request);
-        self.call(&metadata, peer, |client| async move { self.door.fetch(&client, ticket).await }).await
+        self.statement(&metadata, peer, |client| async move { self.door.fetch(&client, ticket).await }).await
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
@@ -161,18 +177,20 @@ impl FlightService for Service {
             let app_metadata = self.put(client, stream).await?;
             Ok(one(PutResult { app_metadata }))
         };
-        self.call(&metadata, peer, work).await
+        self.statement(&metadata, peer, work).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let (metadata, peer, action) = opened(request);
+        let prepares = action.r#type == PREPARE;
         let work = |client| async move {
             let results = act(&self.door, self.gate.clients(), client, action)
                 .await?
                 .map(|body| Ok(arrow_flight::Result { body }));
             Ok(futures::stream::iter(results).boxed())
         };
-        self.call(&metadata, peer, work).await
+        // A cancel, or an option that there is not, has nothing to do with the transaction.
+        if prepares { self.statement(&metadata, peer, work).await } else { self.call(&metadata, peer, work).await }
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -194,7 +212,7 @@ impl FlightService for Service {
             let info = self.door.describe(&client, descriptor).await?;
             Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() })
         };
-        self.call(&metadata, peer, work).await
+        self.statement(&metadata, peer, work).await
     }
 
     async fn do_exchange(

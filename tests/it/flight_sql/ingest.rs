@@ -145,6 +145,14 @@ fn a_load_that_breaks_off_leaves_nothing() {
         let last = data.last_mut().unwrap();
         last.data_body = last.data_body.slice(..last.data_body.len() / 2);
         assert_refused(client.change(data).await, Code::InvalidArgument, "08P01");
+        // A table that was to be made of the rows is not there either.
+        let create = load("n", TableNotExistOption::Create, TableExistsOption::Fail);
+        let mut data = encoded(&create, vec![pairs(&[(1, Some("x"))]), pairs(&[(2, Some("y"))])]).await;
+        let last = data.last_mut().unwrap();
+        last.data_body = last.data_body.slice(..last.data_body.len() / 2);
+        assert_refused(client.change(data).await, Code::InvalidArgument, "08P01");
+        assert_refused(client.query("SELECT a FROM n").await, Code::NotFound, "42P01");
+        assert_eq!(send(&mut client, &create, vec![pairs(&[(1, Some("x"))])]).await.unwrap(), 1);
         let command = append("t").as_any().encode_to_vec();
         let bare = FlightData { flight_descriptor: Some(FlightDescriptor::new_cmd(command)), ..Default::default() };
         assert_refused(client.change(vec![bare]).await, Code::InvalidArgument, "08P01");

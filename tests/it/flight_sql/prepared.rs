@@ -43,6 +43,35 @@ fn an_insert_with_many_rows_of_parameters_is_one_commit_and_one_record() {
 }
 
 #[test]
+fn no_rows_of_parameters_are_decided_recorded_and_not_done() {
+    let lab = Lab::open(&format!(
+        "{TABLE}; INSERT INTO t VALUES (1, 'x'); CREATE ROLE nurse LOGIN PASSWORD 'secret'; GRANT INSERT ON t TO nurse"
+    ));
+    block_on(async {
+        let mut nurse = Raw::login(&lab, "nurse").await;
+        let insert = "INSERT INTO t VALUES ($1, $2)";
+        assert_eq!(nurse.change_each(insert, vec![pairs(&[])]).await.unwrap(), 0);
+        let handle = nurse.prepare(insert).await.unwrap().prepared_statement_handle;
+        lab.psql("admin").rows("REVOKE INSERT ON t FROM nurse");
+        let command = CommandPreparedStatementUpdate { prepared_statement_handle: handle };
+        let refused = nurse.change(encoded(&command, vec![pairs(&[])]).await).await;
+        assert_refused(refused, Code::PermissionDenied, "42501");
+        let mut admin = Raw::login(&lab, "admin").await;
+        for sql in ["UPDATE t SET b = $2 WHERE a > $1", "DELETE FROM t WHERE a = $1 OR b = $2"] {
+            assert_eq!(admin.change_each(sql, vec![pairs(&[])]).await.unwrap(), 0, "{sql}");
+        }
+    });
+    assert_eq!((commits(&lab, "t"), lab.psql("admin").rows("SELECT a, b FROM t").as_str()), (1, "1|x"));
+    let expected = [
+        "END|INSERT|INSERT INTO t VALUES ($1, $2)|00000|0",
+        "DENIED|INSERT|INSERT INTO t VALUES ($1, $2)|42501|",
+        "END|UPDATE|UPDATE t SET b = $2 WHERE a > $1|00000|0",
+        "END|DELETE|DELETE FROM t WHERE a = $1 OR b = $2|00000|0",
+    ];
+    assert_eq!(recorded(&lab, "phase <> 'BEGIN' AND statement_class IN ('INSERT', 'UPDATE', 'DELETE')"), expected);
+}
+
+#[test]
 fn all_rows_of_parameters_are_done_or_none() {
     let lab = Lab::open(TABLE);
     block_on(async {

@@ -1,12 +1,14 @@
 //! Cancelling, session options, transactions by id, and how long a token is good.
 
-use arrow_flight::sql::{ActionBeginTransactionRequest, CommandStatementQuery, ProstMessageExt};
+use arrow_flight::sql::{
+    ActionBeginTransactionRequest, CommandStatementQuery, CommandStatementUpdate, ProstMessageExt,
+};
 use arrow_flight::sql::{ActionCancelQueryRequest, ActionCancelQueryResult, Any};
 use arrow_flight::{CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo};
 use prost::Message;
 use tonic::Code;
 
-use super::client::{Raw, assert_refused, block_on, recorded};
+use super::client::{Raw, assert_refused, block_on, encoded, recorded};
 use crate::harness::Lab;
 
 const SLOW: &str = "SELECT count(*) FROM generate_series(1, 100000000) a, generate_series(1, 1000) b WHERE a + b < 0";
@@ -104,6 +106,56 @@ fn transactions_by_id_are_refused_and_begin_is_not() {
         client.query("COMMIT").await.unwrap();
     });
     assert_eq!(recorded(&lab, "sqlstate = '0A000'"), ["DENIED|SELECT|SELECT ?|0A000|"]);
+}
+
+#[test]
+fn a_commit_that_rolls_back_is_an_error() {
+    let lab = Lab::open("CREATE TABLE t (a int)");
+    block_on(async {
+        let mut client = Raw::login(&lab, "admin").await;
+        let count = async |client: &mut Raw| {
+            let info = client.query("SELECT count(*) FROM t").await.unwrap();
+            client.rows(&info).await.unwrap()
+        };
+        for put in [false, true] {
+            client.query("BEGIN").await.unwrap();
+            client.query("INSERT INTO t VALUES (1)").await.unwrap();
+            assert_refused(client.query("SELECT nothing FROM t").await, Code::InvalidArgument, "42703");
+            assert_refused(client.query("SELECT 1").await, Code::InvalidArgument, "25P02");
+            let committed = if put {
+                let commit = CommandStatementUpdate { query: "COMMIT".to_owned(), transaction_id: None };
+                client.change(encoded(&commit, Vec::new()).await).await.map(drop)
+            } else {
+                client.query("COMMIT").await.map(drop)
+            };
+            assert_refused(committed, Code::InvalidArgument, "25P02");
+            assert_eq!(count(&mut client).await, ["0"], "and the block has ended");
+            client.query("BEGIN").await.unwrap();
+            client.query("ROLLBACK").await.unwrap();
+            client.query("COMMIT").await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_no_statement_does_not_fail_a_transaction() {
+    let lab = Lab::open("CREATE TABLE t (a int)");
+    block_on(async {
+        let mut client = Raw::login(&lab, "admin").await;
+        client.query("BEGIN").await.unwrap();
+        client.query("INSERT INTO t VALUES (1)").await.unwrap();
+        let info = client.query("SELECT a FROM t").await.unwrap();
+        assert_eq!(client.rows(&info).await.unwrap(), ["1"]);
+        assert_refused(client.act("CancelFlightInfo", cancelling(&info)).await, Code::InvalidArgument, "42704");
+        assert_refused(client.act("NoSuchAction", Vec::new()).await, Code::Unimplemented, "0A000");
+        client.query("COMMIT").await.unwrap();
+        let info = client.query("SELECT count(*) FROM t").await.unwrap();
+        assert_eq!(client.rows(&info).await.unwrap(), ["1"]);
+        // To prepare a statement is a step of it.
+        client.query("BEGIN").await.unwrap();
+        assert!(client.prepare("SELECT nothing FROM t").await.is_err());
+        assert_refused(client.query("COMMIT").await, Code::InvalidArgument, "25P02");
+    });
 }
 
 /// `SessionOptionValue` with a text in it, in a map's entry, as `Flight.proto` has them.
