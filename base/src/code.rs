@@ -88,6 +88,8 @@ states! {
     IN_FAILED_SQL_TRANSACTION = "25P02",
     /// `idle_in_transaction_session_timeout`
     IDLE_IN_TRANSACTION_SESSION_TIMEOUT = "25P03",
+    /// `transaction_timeout`
+    TRANSACTION_TIMEOUT = "25P04",
     /// `invalid_sql_statement_name`
     INVALID_SQL_STATEMENT_NAME = "26000",
     /// `invalid_authorization_specification`
@@ -166,8 +168,12 @@ states! {
     OUT_OF_MEMORY = "53200",
     /// `too_many_connections`
     TOO_MANY_CONNECTIONS = "53300",
+    /// `configuration_limit_exceeded`
+    CONFIGURATION_LIMIT_EXCEEDED = "53400",
     /// `program_limit_exceeded`
     PROGRAM_LIMIT_EXCEEDED = "54000",
+    /// `too_many_columns`
+    TOO_MANY_COLUMNS = "54011",
     /// `object_not_in_prerequisite_state`
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000",
     /// `object_in_use`

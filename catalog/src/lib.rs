@@ -31,8 +31,8 @@ pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role, RowPolicy,
-    Schema, Securable, SystemObject, Table, Tag, View,
+    Column, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand, Privilege, Relation, Role,
+    RoleLimits, RowPolicy, Schema, Securable, SystemObject, Table, Tag, View,
 };
 pub use name::quote_identifier;
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};

@@ -46,11 +46,43 @@ pub struct Role {
     /// The purposes of use that its sessions may state; `None` leaves all open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_purposes: Option<BTreeSet<String>>,
+    /// What its sessions may take.
+    #[serde(default, skip_serializing_if = "RoleLimits::is_none")]
+    pub limits: RoleLimits,
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Built in: cannot be dropped or renamed.
     pub built_in: bool,
+}
+
+/// What the sessions of a role may take. Not inherited by its members; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleLimits {
+    /// Sessions at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Statements that run at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_statements: Option<u32>,
+    /// Rows of one statement's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_rows: Option<u64>,
+    /// Bytes of one statement's result, as the audit counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_bytes: Option<u64>,
+    /// Time of one statement, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement_ms: Option<u64>,
+}
+
+impl RoleLimits {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A namespace for tables and views.

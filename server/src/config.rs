@@ -127,11 +127,24 @@ pub struct LimitsSection {
     pub memory_pool_bytes: NonZeroUsize,
     /// A statement is cancelled after this long; 0 is never.
     pub statement_timeout_ms: u64,
+    /// Statements over tables that run at once; 0 is any number.
+    pub concurrent_statements: usize,
+    /// Statements that wait at once.
+    pub queued_statements: usize,
+    /// How long one waits; 0 is for ever.
+    pub queue_timeout_ms: u64,
 }
 
 impl Default for LimitsSection {
     fn default() -> Self {
-        Self { max_sessions: at_least_one(200), memory_pool_bytes: at_least_one(2 << 30), statement_timeout_ms: 0 }
+        Self {
+            max_sessions: at_least_one(200),
+            memory_pool_bytes: at_least_one(2 << 30),
+            statement_timeout_ms: 0,
+            concurrent_statements: 100,
+            queued_statements: 1_000,
+            queue_timeout_ms: 60_000,
+        }
     }
 }
 
@@ -379,7 +392,7 @@ mod tests {
     const GOLDENS: &[(&str, &str)] = &[
         (
             "[limits]\nmax_sesions = 3\n",
-            "bad.toml:2: limits.max_sesions: unknown field `max_sesions`, expected one of `max_sessions`, `memory_pool_bytes`, `statement_timeout_ms`",
+            "bad.toml:2: limits.max_sesions: unknown field `max_sesions`, expected one of `max_sessions`, `memory_pool_bytes`, `statement_timeout_ms`, `concurrent_statements`, `queued_statements`, `queue_timeout_ms`",
         ),
         (
             "[limit]\n",

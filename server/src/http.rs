@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP, without TLS and without a login: nothing here is about anybody.
 //!
-//! Invariant: no answer holds a name, a value or a statement of a user.
+//! Slow clients are dropped ([`Patient`]). Invariant: no answer holds a name, a value or a statement of a user.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::patience::Patient;
 
 /// How long the catalog may take to answer before the server counts as not ready.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(2);
@@ -92,7 +93,7 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, stop: Cancellatio
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(health);
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    axum::serve(Patient::new(listener), router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
 /// The process is alive.

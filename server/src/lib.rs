@@ -14,6 +14,7 @@ pub mod keys;
 pub mod layout;
 pub mod logging;
 pub mod metrics;
+mod patience;
 pub mod serve;
 pub mod storage;
 pub mod tls;

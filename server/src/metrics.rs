@@ -36,11 +36,13 @@ struct Readings {
 
 impl Readings {
     fn take(engine: &Engine, catalog: &Catalog) -> Self {
-        let audit = engine.audit().stats();
+        let (audit, load) = (engine.audit().stats(), engine.load());
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
             gauges: vec![
                 ("sessions", "Open sessions of all protocols", gauge(engine.session_count() as u64)),
+                ("statements_running", "Statements that have their turn", gauge(load.running as u64)),
+                ("statements_waiting", "Statements that wait for their turn", gauge(load.waiting as u64)),
                 ("audit_healthy", "1 while the audit log takes records", i64::from(audit.healthy)),
                 ("audit_queue_depth", "Audit records that wait to be made durable", gauge(audit.queue_depth)),
                 ("policy_epoch", "Version of the catalog", gauge(catalog.snapshot().epoch().0)),

@@ -151,6 +151,9 @@ impl Server {
                 max_sessions: config.limits.max_sessions.get(),
                 memory_bytes: config.limits.memory_pool_bytes.get(),
                 statement_timeout_ms: config.limits.statement_timeout_ms,
+                concurrent_statements: config.limits.concurrent_statements,
+                queued_statements: config.limits.queued_statements,
+                queue_timeout_ms: config.limits.queue_timeout_ms,
                 ..Limits::default()
             },
         })

@@ -1,7 +1,7 @@
 //! Flight SQL as its clients use it: prepared statements, metadata, cancelling, sessions, bulk loads, hostile input.
 
 mod adbc;
-mod client;
+pub mod client;
 mod hostile;
 mod ingest;
 mod metadata;

@@ -17,7 +17,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn code(error: &tokio_postgres::Error) -> String {
+pub fn code(error: &tokio_postgres::Error) -> String {
     error.code().map(|code| code.code().to_owned()).unwrap_or_else(|| format!("no answer: {error}"))
 }
 
@@ -132,6 +132,8 @@ fn shapes() -> Vec<(&'static str, String)> {
     };
     let mut shapes = vec![
         ("sums of columns", format!("SELECT {} FROM patients LIMIT 1", list(300, " + ", &same("age")))),
+        ("targets", format!("SELECT {}", list(1_664, ", ", &|index| format!("{index} AS c{index}")))),
+        ("too many targets", format!("SELECT {} FROM patients", list(5_000, ", ", &|index| format!("age + {index}")))),
         ("sums", format!("SELECT {}", list(300, "+", &same("1")))),
         ("text", format!("SELECT {}", list(500, "||", &same("'a'")))),
         (

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod non_interference;
+mod overload;
 mod peers;
 mod policies;
 mod protocol;

@@ -11,7 +11,7 @@ use lakeward_base::RoleId;
 use super::Draft;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
-use crate::model::{Grant, Grantee, Relation, Role, Table};
+use crate::model::{Grant, Grantee, Relation, Role, RoleLimits, Table};
 use crate::name::{check_name, quote_identifier};
 use crate::scram::ScramVerifier;
 
@@ -36,6 +36,8 @@ pub struct NewRole {
     pub attributes: BTreeMap<String, String>,
     /// Roles that it is a member of from the start.
     pub member_of: BTreeSet<RoleId>,
+    /// What its sessions may take.
+    pub limits: RoleLimits,
 }
 
 impl Draft {
@@ -64,6 +66,7 @@ impl Draft {
             valid_until,
             attributes,
             member_of,
+            limits,
         } = new;
         let role = Role {
             id,
@@ -80,6 +83,7 @@ impl Draft {
             admin_of: BTreeSet::new(),
             settings: BTreeMap::new(),
             allowed_purposes: None,
+            limits,
             comment: None,
         };
         self.make(Change::PutRole(Arc::new(role)))?;

@@ -21,6 +21,18 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Its name, as `system.audit` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pg => "pg",
+            Self::Flight => "flight",
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::Cli => "cli",
+        }
+    }
+
     pub(crate) fn stored(self) -> AuditProtocol {
         match self {
             Self::Pg => AuditProtocol::Pg,

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use rand::RngCore;
 
 use crate::activity::Seen;
+use crate::admission::{Admission, Load};
 use crate::error::Error;
 use crate::session::{Credential, Session, SessionHandle};
 use crate::settings::Settings;
@@ -55,12 +56,26 @@ pub struct Limits {
     pub target_partitions: usize,
     /// The default of `statement_timeout`; 0 means none.
     pub statement_timeout_ms: u64,
+    /// Statements over tables that run at once; others wait. 0 is any number.
+    pub concurrent_statements: usize,
+    /// Statements that wait at once; one more is refused with 53400.
+    pub queued_statements: usize,
+    /// How long a statement waits before it is refused with 53400; 0 is for ever.
+    pub queue_timeout_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { max_sessions: 500, memory_bytes: 4 << 30, target_partitions: cores, statement_timeout_ms: 0 }
+        Self {
+            max_sessions: 500,
+            memory_bytes: 4 << 30,
+            target_partitions: cores,
+            statement_timeout_ms: 0,
+            concurrent_statements: 100,
+            queued_statements: 1_000,
+            queue_timeout_ms: 60_000,
+        }
     }
 }
 
@@ -126,6 +141,7 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) templates: Templates,
     pub(crate) tally: Tally,
+    pub(crate) admission: Arc<Admission>,
     sessions: Mutex<HashMap<SessionId, SessionHandle>>,
     next_session: AtomicU32,
     mock_seed: [u8; 32],
@@ -141,8 +157,9 @@ impl Engine {
         let mut mock_seed = [0; 32];
         rand::rng().fill_bytes(&mut mock_seed);
         let sessions = Mutex::new(HashMap::new());
-        let shared =
-            Shared { parts, templates, tally: Tally::default(), sessions, next_session: AtomicU32::new(1), mock_seed };
+        let admission = Arc::new(Admission::new(&parts.limits));
+        let (tally, next_session) = (Tally::default(), AtomicU32::new(1));
+        let shared = Shared { parts, templates, tally, admission, sessions, next_session, mock_seed };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -164,7 +181,8 @@ impl Engine {
     /// Opens a session for a client that has proved who it is.
     ///
     /// # Errors
-    /// 58030 where the catalog is out of date, 28000 where the role may not log in, 53300 where there are too many sessions, and whatever a setting says.
+    /// 58030 where the catalog is out of date, 28000 where the role may not log in, 53300 where there are too many
+    /// sessions, of all or of the role, and whatever a setting says.
     pub fn login(&self, login: Login) -> Result<Arc<Session>, Error> {
         let snapshot = self.shared.parts.catalog.current().map_err(|error| Error::from_coded(&error))?;
         let role = self.login_role(&snapshot, &login.user)?;
@@ -174,6 +192,13 @@ impl Engine {
         let mut sessions = self.shared.sessions.lock();
         if sessions.len() >= self.shared.parts.limits.max_sessions && !role.superuser {
             return Err(Error::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
+        }
+        if let Some(most) = role.limits.connections.filter(|_| !role.superuser) {
+            let open = sessions.values().filter(|handle| handle.role == role.id).count();
+            if u32::try_from(open).is_ok_and(|open| open >= most) {
+                let message = format!("too many connections for role \"{}\"", role.name);
+                return Err(Error::new(SqlState::TOO_MANY_CONNECTIONS, message));
+            }
         }
         let id = self.free_session_id(&sessions);
         let session = Arc::new(Session::new(id, rand::rng().next_u32(), role.id, login, settings, self.clone()));
@@ -257,6 +282,12 @@ impl Engine {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.shared.sessions.lock().len()
+    }
+
+    /// Statements that run and wait now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.shared.admission.load()
     }
 
     /// Statements finished since the start.

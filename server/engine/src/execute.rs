@@ -14,6 +14,7 @@ use lakeward_catalog::CommitNote;
 
 use crate::error::Error;
 use crate::explain;
+use crate::limits::ResultLimit;
 use crate::pending::{Concluded, Write, WriteRules, Writing};
 use crate::plan::{Declared, Planned, Work};
 use crate::portal::{self, OpenCursor};
@@ -34,11 +35,12 @@ pub(crate) async fn start(
     audit: Audit<lakeward_audit::Begun>,
     deadline: Deadline,
 ) -> Result<Response, Error> {
-    let Planned { waited, work, vantage, class, watch, facts, none } = planned;
-    let ending = Ending::new(
+    let Planned { waited, work, mut vantage, class, watch, facts, none } = planned;
+    let mut ending = Ending::new(
         audit,
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
+    ending.holds(vantage.slot.take());
     if none {
         let command = Command { tag: format!("{class} 0"), ..Command::default() };
         return finish(ending, waited, async { Ok(Done::only(command)) }).await;
@@ -113,9 +115,9 @@ fn start_rows(
     let schema = Arc::clone(&plan.schema);
     match sets::chained(&plan, &further) {
         Ok(rows) => {
-            let runtime = &vantage.session.engine().shared.parts.query_runtime;
-            let started = Started { rows, schema, tag, waited, watch };
-            Ok(stream::start(started, ending, deadline, runtime))
+            let limit = vantage.result_limit();
+            let started = Started { rows, schema, tag, waited, watch, limit };
+            Ok(stream::start(started, ending, deadline, vantage.session.engine()))
         }
         Err(error) => Err(refuse(ending, publish::execution(&error))),
     }
@@ -146,9 +148,10 @@ fn declare(
         Err(error) => return Err(refuse(ending, publish::execution(&error))),
     };
     let parts = &session.engine().shared.parts;
-    let started = Started { rows, schema: plan.schema, tag: RowTag::Fetch, waited, watch };
+    let limit = vantage.result_limit();
+    let started = Started { rows, schema: plan.schema, tag: RowTag::Fetch, waited, watch, limit };
     let unbound = Deadline::new(None, deadline.cancelled.clone());
-    let stream = stream::start(started, ending, unbound, &parts.query_runtime);
+    let stream = stream::start(started, ending, unbound, session.engine());
     let Declared { name, binary, text } = declared;
     let cursor = OpenCursor::new((name, binary), stream, withheld, (facts, waited), (text, parts.clock.now()));
     session.transaction().open_cursor(cursor)?;
@@ -188,9 +191,8 @@ fn hand_out(
     deadline: Deadline,
     vantage: &Vantage,
 ) -> Response {
-    let runtime = &vantage.session.engine().shared.parts.query_runtime;
-    let started = Started { rows, schema, tag, waited, watch: None };
-    Response::Rows(stream::start(started, ending, deadline, runtime))
+    let started = Started { rows, schema, tag, waited, watch: None, limit: ResultLimit::default() };
+    Response::Rows(stream::start(started, ending, deadline, vantage.session.engine()))
 }
 
 /// What a command did: its answer, and the rows it wrote.
@@ -252,7 +254,7 @@ async fn whole(
     if let Err(error) = deadline.hold() {
         return Err(refuse(ending, error));
     }
-    let within = deadline.within();
+    let within = deadline.apart();
     let _gone = deadline.cancelled.clone().drop_guard();
     let runtime = vantage.session.engine().shared.parts.query_runtime.clone();
     let done = async move {

@@ -7,6 +7,7 @@
 //! library's execution error leaves.
 
 mod activity;
+mod admission;
 mod bounded;
 mod bytea;
 mod change;
@@ -22,7 +23,9 @@ mod execute;
 mod expansion;
 mod explain;
 mod functions;
+mod handover;
 mod keyed;
+mod limits;
 mod maintain;
 mod metadata;
 mod names;
@@ -47,6 +50,7 @@ mod sets;
 mod settings;
 mod spread;
 pub mod statement;
+mod stoppable;
 mod stream;
 mod system;
 mod tally;
@@ -60,6 +64,7 @@ mod watch;
 mod wording;
 mod write;
 
+pub use admission::Load;
 pub use client_rows::{ClientRows, IfExists, IfMissing, Ingest};
 pub use copy::CopyWriter;
 pub use engine::{Engine, Limits, Login, Parts, Protocol, Verifier};

@@ -20,7 +20,6 @@ use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
 use crate::statement::{CursorStatement, Insert, Kind, Setting, Statement};
-use crate::stream::Deadline;
 use crate::vantage::Vantage;
 use crate::{change, execute, explain, output, placeholder, publish, run, version, write};
 
@@ -34,12 +33,14 @@ pub async fn prepare(
     parameter_types: &[Option<DataType>],
 ) -> Result<Arc<Prepared>, Error> {
     let runtime = session.engine().shared.parts.query_runtime.clone();
+    let deadline = session.deadline();
+    // What does not give way looks for this: also when the client is gone.
+    let (stop, _gone) = (deadline.cancelled.clone(), deadline.cancelled.clone().drop_guard());
     let (owner, sql, types) = (Arc::clone(session), sql.to_owned(), parameter_types.to_vec());
     let mut task = crate::stream::AbortOnDrop(runtime.spawn(async move {
         lend_thread();
-        described(&owner, &sql, &types).await
+        described(&owner, &sql, &types, &stop).await
     }));
-    let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
     let described =
         async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };
     let outcome = deadline.enforce(described).await.unwrap_or_else(|error| Err(unplanned(error)));
@@ -47,6 +48,9 @@ pub async fn prepare(
         Ok(prepared) => return Ok(Arc::new(prepared)),
         Err(refused) => *refused,
     };
+    if error.sqlstate() == SqlState::TRANSACTION_TIMEOUT {
+        session.end_late();
+    }
     let mut audit = run::receive(session)?;
     audit.describe(class, &normalized);
     audit.deny(error.sqlstate(), session.epoch());
@@ -59,14 +63,19 @@ fn unplanned(error: Error) -> Refused {
 
 type Refused = Box<(String, &'static str, Error)>;
 
-async fn described(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Refused> {
+async fn described(
+    session: &Arc<Session>,
+    sql: &str,
+    types: &[Option<DataType>],
+    stop: &CancellationToken,
+) -> Result<Prepared, Refused> {
     let statement = crate::statement::parse(sql).map_err(|error| {
         let (class, normalized) = crate::statement::describe(sql);
         Box::new((normalized, class, error))
     })?;
     let refused = |error| Box::new((statement.normalized.clone(), statement.class, error));
     session.admit(&statement).map_err(refused)?;
-    let shape = shape(session, &statement, types).await.map_err(refused)?;
+    let shape = shape(session, &statement, types, stop).await.map_err(refused)?;
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })
 }
 
@@ -75,6 +84,7 @@ async fn shape(
     session: &Arc<Session>,
     statement: &Statement,
     types: &[Option<DataType>],
+    stop: &CancellationToken,
 ) -> Result<(Vec<DataType>, Option<SchemaRef>), Error> {
     if let Kind::CopyOut(_) | Kind::CopyIn(_) = &statement.kind {
         // As in PostgreSQL, what COPY is about is looked at when it is executed.
@@ -83,7 +93,7 @@ async fn shape(
     if statement.query().is_none() {
         return Ok((Vec::new(), columns_without_query(session, &statement.kind)?));
     }
-    let vantage = Vantage::take(session, StatementId::generate(), statement, CancellationToken::new())?;
+    let vantage = Vantage::take(session, StatementId::generate(), statement, stop.clone())?;
     let resolved = resolve::tables(&vantage, statement, &[]).await?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)

@@ -31,6 +31,7 @@ use crate::names::Names;
 use crate::output;
 use crate::publish;
 use crate::resolve::{Resolved, Scope, Target};
+use crate::stoppable;
 use crate::template;
 use crate::vantage::Vantage;
 
@@ -125,7 +126,9 @@ impl QueryPlanner<'_> {
         let mut meant = query.clone();
         crate::postgres::rewrite(&mut meant).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let statement = ast::Statement::Query(Box::new(meant));
+        self.go_on()?;
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut context)?;
+        self.go_on()?;
         expansion::check_plan(&plan)?;
         self.substituted(plan)
     }
@@ -183,6 +186,11 @@ impl QueryPlanner<'_> {
         Ok(QueryPlan { logical, physical, task: self.vantage.state.task_ctx(), schema })
     }
 
+    /// Whether anybody still waits for the statement: planning does not give way, and looks instead.
+    fn go_on(&self) -> Result<(), DataFusionError> {
+        stoppable::go_on(&self.vantage.stop)
+    }
+
     async fn optimised(
         &self,
         logical: LogicalPlan,
@@ -194,6 +202,7 @@ impl QueryPlanner<'_> {
             logical.with_param_values(ParamValues::from(parameters.to_vec()))?
         };
         let bound = bytea::converted(bound)?;
+        self.go_on()?;
         let guard = LeafGuard::new(*self.vantage.stamp, self.decision);
         guard.check_logical(&bound)?;
         let state = template::guarded(&self.vantage.state, &guard, &self.vantage.stop);

@@ -532,7 +532,7 @@ fn no_versions(name: &str) -> Error {
 }
 
 /// Every name that FROM clauses use, common table expressions apart.
-fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
+pub(crate) fn names_in(query: &ast::Query) -> Result<BTreeSet<TableReference>, Error> {
     let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
     let (names, _) =
         resolve_table_references(&statement, true).map_err(|error| crate::publish::planning(&error, None))?;

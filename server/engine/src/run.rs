@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use lakeward_audit::{Audit, Received};
-use lakeward_base::Coded;
+use lakeward_base::{Coded, SqlState};
 
+use crate::admission::needs_slot;
 use crate::cooperate::lend_thread;
 use crate::error::Error;
 use crate::plan::{self, Planned};
@@ -26,13 +27,21 @@ use crate::{execute, pending, resolve};
 /// # Errors
 /// What PostgreSQL would say, under its SQLSTATE; 58030 where the statement could not be audited.
 pub async fn run(session: &Arc<Session>, request: Request) -> Result<Response, Error> {
-    let deadline = Deadline::new(session.settings().statement_timeout(), session.start_statement());
+    let deadline = session.deadline();
     let runtime = session.engine().shared.parts.query_runtime.clone();
+    // A client that goes away stops what is being planned, too: that looks for it.
+    let gone = deadline.cancelled.clone().drop_guard();
     let stages = stages(Arc::clone(session), request, deadline.clone());
     let mut task = crate::stream::AbortOnDrop(runtime.spawn(stages));
     // Enforced out here: planning does not yield, and must not keep the client waiting.
     let finished = async { (&mut task.0).await.unwrap_or_else(|_| Err(crate::publish::incident("planning", "panic"))) };
-    deadline.enforce(finished).await
+    let outcome = deadline.enforce(finished).await;
+    match &outcome {
+        Ok(_) => drop(gone.disarm()),
+        Err(error) if error.sqlstate() == SqlState::TRANSACTION_TIMEOUT => session.end_late(),
+        Err(_) => {}
+    }
+    outcome
 }
 
 async fn stages(session: Arc<Session>, request: Request, deadline: Deadline) -> Result<Response, Error> {
@@ -95,10 +104,14 @@ async fn build(
     let sets = Sets::of(request)?;
     sets.admit(&statement)?;
     session.transaction().settle_modes(&statement);
+    let running = session.begin(&statement);
+    let slot = if needs_slot(&statement) { Some(session.take_turn(&running).await?) } else { None };
+    // It may have been a long wait: it is decided from here on.
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
-    vantage.running = Arc::new(session.begin(&statement));
+    (vantage.running, vantage.slot) = (Arc::new(running), slot);
     vantage.client = request.client_rows();
     let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
+    deadline.check()?;
     let compiler = Compiler(&vantage.state);
     let decision = lakeward_govern::decide(&vantage.principal, &vantage.snapshot, &resolved.tables, &compiler)
         .map_err(|error| Error::from_coded(&error))?;

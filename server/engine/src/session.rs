@@ -3,9 +3,10 @@
 //! Invariant: the principal is made anew from the catalog for each statement, so that a revoked role or attribute is
 //! gone from the next statement on.
 
+mod pace;
+
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, Running, Seen};
+use crate::admission::Slot;
 use crate::engine::{Engine, Login, Protocol};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -54,6 +56,8 @@ pub struct Session {
     opened_at: DateTime<Utc>,
     activity: Mutex<Activity>,
     terminated: CancellationToken,
+    /// What runs or is half read.
+    slot: Mutex<Weak<Slot>>,
     /// Settings that changed apart from a statement's answer, for the protocol to report.
     reports: Mutex<Vec<(String, String)>>,
 }
@@ -61,6 +65,7 @@ pub struct Session {
 /// What the engine keeps of a session, to cancel it, end it, and tell of it.
 #[derive(Debug)]
 pub(crate) struct SessionHandle {
+    pub(crate) role: RoleId,
     secret: u32,
     running: Arc<Mutex<CancellationToken>>,
     terminated: CancellationToken,
@@ -123,12 +128,14 @@ impl Session {
             opened_at,
             activity: Mutex::default(),
             terminated: CancellationToken::new(),
+            slot: Mutex::default(),
             reports: Mutex::default(),
         }
     }
 
     pub(crate) fn handle(self: &Arc<Self>) -> SessionHandle {
         SessionHandle {
+            role: self.login_role,
             secret: self.secret,
             running: Arc::clone(&self.running),
             terminated: self.terminated.clone(),
@@ -169,11 +176,15 @@ impl Session {
             process_id: self.cancel_key().0,
             role: self.login_role,
             user: self.login.user.clone(),
+            auth_method: self.login.auth_method,
+            protocol: self.login.protocol.name(),
+            class: activity.class(),
             application_name: self.setting("application_name").unwrap_or_default(),
             client_addr: self.login.client_addr.clone(),
             opened_at: self.opened_at,
             transaction: self.transaction_status(),
             running: activity.is_running(),
+            queued: activity.is_queued(),
             latest: activity.latest(),
         }
     }
@@ -249,25 +260,6 @@ impl Session {
     pub fn close_cursor(&self, name: &str) {
         // One that is not there is closed.
         let _ = self.transaction.lock().close_cursor(Some(name));
-    }
-
-    /// How long the client may be silent at this moment, and what it is told when the session ends for it.
-    #[must_use]
-    pub fn idle_limit(&self) -> Option<(Duration, Error)> {
-        let (name, sqlstate, message) = match self.transaction_status() {
-            TransactionStatus::Idle => (
-                "idle_session_timeout",
-                SqlState::IDLE_SESSION_TIMEOUT,
-                "terminating connection due to idle-session timeout",
-            ),
-            TransactionStatus::InBlock | TransactionStatus::Failed => (
-                "idle_in_transaction_session_timeout",
-                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-                "terminating connection due to idle-in-transaction timeout",
-            ),
-        };
-        let limit = self.settings.lock().duration(name)?;
-        Some((limit, Error::new(sqlstate, message)))
     }
 
     /// Rolls back whatever is open: the client is gone.
@@ -389,6 +381,9 @@ impl Session {
 
     /// Settings that are facts about the session.
     fn own(&self, name: &str) -> Option<String> {
+        if let Some(limit) = crate::limits::shown(&self.limits(), name) {
+            return Some(limit);
+        }
         match name {
             "is_superuser" => Some(on_or_off(self.is_superuser())),
             "transaction_isolation" => {

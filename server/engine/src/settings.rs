@@ -8,6 +8,7 @@ use lakeward_base::SqlState;
 
 use crate::engine::{Limits, Login};
 use crate::error::Error;
+use crate::limits;
 use crate::statement::{Isolation, serializable};
 
 /// Names, defaults, and how each is checked.
@@ -33,15 +34,20 @@ const KNOWN: &[(&str, &str, Check)] = &[
     ("standard_conforming_strings", "on", Check::OneOf(&["on"])),
     ("statement_timeout", "0", Check::Duration),
     ("timezone", "UTC", Check::TimeZone),
+    ("transaction_timeout", "0", Check::Duration),
 ];
 
-/// Settings that can be shown but not set. What is a fact about the session, the session says itself.
+/// Settings that can be shown but not set. What is a fact about the session or its role, the session says itself.
 const FIXED: &[(&str, &str)] = &[
     ("default_table_access_method", "delta"),
     ("integer_datetimes", "on"),
     ("is_superuser", "off"),
+    (limits::CONCURRENT_STATEMENTS, "0"),
     ("max_identifier_length", "63"),
     ("max_index_keys", "32"),
+    (limits::RESULT_BYTES, "0"),
+    (limits::RESULT_ROWS, "0"),
+    (limits::STATEMENT_TIME, "0"),
     ("role", "none"),
     ("server_encoding", "UTF8"),
     ("server_version", "15.0"),
@@ -99,9 +105,9 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The defaults, the server's limits, and what the client asked for at start.
-    pub(crate) fn at_login(login: &Login, limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn at_login(login: &Login, allowed: &Limits) -> Result<Self, Error> {
         let mut settings = Self { at_login: BTreeMap::new(), now: BTreeMap::new() };
-        settings.now.insert("statement_timeout", limits.statement_timeout_ms.to_string());
+        settings.now.insert("statement_timeout", allowed.statement_timeout_ms.to_string());
         settings.now.insert("application_name", clip(&login.application_name));
         for (name, value) in &login.settings {
             settings.set(name, Some(value))?;
@@ -113,6 +119,9 @@ impl Settings {
     /// `SET name = value`; `None` is DEFAULT. Answers what the protocol must report, if anything.
     pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Result<Option<(String, String)>, Error> {
         let folded = name.to_ascii_lowercase();
+        if limits::is_limit(&folded) {
+            return Err(limits::cannot_be_set(&folded));
+        }
         if FIXED.iter().any(|(fixed, _)| *fixed == folded) {
             let message = format!("parameter \"{folded}\" cannot be changed");
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
@@ -320,7 +329,7 @@ fn clip(value: &str) -> String {
 }
 
 /// `1500`, `1500ms`, `2s`, `1min`, `1h`, `1d` in milliseconds.
-fn duration_ms(text: &str) -> Option<u64> {
+pub(crate) fn duration_ms(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

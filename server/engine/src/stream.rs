@@ -1,7 +1,7 @@
 //! Rows on their way out: held until the audit record is durable, counted, and ended exactly once.
 //!
-//! The query runs on the query runtime and fills a short queue, so that reading starts at once; the queue is not
-//! emptied before the BEGIN record is durable. Invariant: no batch leaves before that; end, error and drop all end the
+//! The query runs on the query runtime and fills a short queue ([`handover`]), so that reading starts at once; the queue
+//! is not emptied before the BEGIN record is durable. Invariant: no batch leaves before that; end, error and drop all end the
 //! audit token.
 
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::util::display::FormatOptions;
-use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use lakeward_audit::{Audit, Begun, Outcome};
@@ -22,14 +21,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::admission::Slot;
+use crate::engine::Engine;
 use crate::error::Error;
+use crate::handover::{self, Held, Step};
+use crate::limits::ResultLimit;
 use crate::publish;
 use crate::response::{RowStream, RowTag};
 use crate::tally::Counted;
 use crate::watch::{SharedWatch, Watch};
-
-/// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
-const QUEUE_BATCHES: usize = 2;
 
 /// What does not fit is an error, never a NULL.
 const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
@@ -39,6 +39,8 @@ const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: F
 pub(crate) struct Deadline {
     pub(crate) at: Option<Instant>,
     pub(crate) cancelled: CancellationToken,
+    /// It is the transaction's time that is over then, not the statement's.
+    ends_transaction: bool,
     gate: Arc<AtomicU8>,
 }
 
@@ -50,7 +52,25 @@ const STOPPED: u8 = 3;
 
 impl Deadline {
     pub(crate) fn new(timeout: Option<Duration>, cancelled: CancellationToken) -> Self {
-        Self { at: timeout.map(|timeout| Instant::now() + timeout), cancelled, gate: Arc::default() }
+        let at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self { at, cancelled, ends_transaction: false, gate: Arc::default() }
+    }
+
+    /// The same, no later than its transaction must end.
+    pub(crate) fn within(self, transaction: Option<std::time::Instant>) -> Self {
+        match transaction.map(Instant::from_std) {
+            Some(end) if self.at.is_none_or(|at| end < at) => Self { at: Some(end), ends_transaction: true, ..self },
+            _ => self,
+        }
+    }
+
+    /// Whether the work may go on: for what does not wait for anything, and so is not stopped by
+    /// [`enforce`](Self::enforce).
+    ///
+    /// # Errors
+    /// 57014 where nobody waits for it any more.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.cancelled.is_cancelled() { Err(cancelled("canceling statement due to user request")) } else { Ok(()) }
     }
 
     /// From here on the work is not stopped: a commit begins.
@@ -70,8 +90,8 @@ impl Deadline {
     }
 
     /// The same time-out and cancel for the parts of some work that does not stop elsewhere.
-    pub(crate) fn within(&self) -> Self {
-        Self { at: self.at, cancelled: self.cancelled.clone(), gate: Arc::default() }
+    pub(crate) fn apart(&self) -> Self {
+        Self { gate: Arc::default(), ..self.clone() }
     }
 
     fn step(&self, from: u8, to: u8) -> Result<(), Error> {
@@ -97,10 +117,10 @@ impl Deadline {
             }
         };
         let mut work = std::pin::pin!(work);
-        let message = tokio::select! {
+        let error = tokio::select! {
             biased;
-            () = self.cancelled.cancelled() => "canceling statement due to user request",
-            () = late => "canceling statement due to statement timeout",
+            () = self.cancelled.cancelled() => cancelled("canceling statement due to user request"),
+            () = late => self.too_late(),
             done = &mut work => return done,
         };
         if !self.stop() {
@@ -108,8 +128,20 @@ impl Deadline {
         }
         // What cannot be dropped in the midst of its work looks for this.
         self.cancelled.cancel();
-        Err(cancelled(message))
+        Err(error)
     }
+
+    fn too_late(&self) -> Error {
+        if self.ends_transaction {
+            return transaction_timed_out();
+        }
+        cancelled("canceling statement due to statement timeout")
+    }
+}
+
+/// `25P04`, as PostgreSQL 17 says it.
+pub(crate) fn transaction_timed_out() -> Error {
+    Error::new(SqlState::TRANSACTION_TIMEOUT, "terminating connection due to transaction timeout")
 }
 
 fn cancelled(message: &str) -> Error {
@@ -126,16 +158,25 @@ pub(crate) struct Ending {
     dropped: SqlState,
     /// Rows that were counted and not handed out: those of a cursor, whose record stays open until it is closed.
     withheld: Option<Arc<AtomicU64>>,
+    /// The right to run, until the end.
+    slot: Option<Arc<Slot>>,
 }
 
 impl Ending {
     pub(crate) fn new(audit: Audit<Begun>, counted: Counted) -> Self {
-        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped: SqlState::QUERY_CANCELED, withheld: None }
+        let dropped = SqlState::QUERY_CANCELED;
+        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped, withheld: None, slot: None }
+    }
+
+    /// Keeps the right to run for as long as the statement does.
+    pub(crate) fn holds(&mut self, slot: Option<Arc<Slot>>) {
+        self.slot = slot;
     }
 
     /// The statement has been answered, and its outcome is its block's to decide: unless it is said, it is rolled back.
     pub(crate) fn waits(&mut self) {
         self.dropped = crate::pending::ROLLED_BACK;
+        self.slot = None;
         self.counted.rest();
     }
 
@@ -148,8 +189,9 @@ impl Ending {
 
     /// The record, to be ended elsewhere; what stays behind has none.
     pub(crate) fn take(&mut self) -> Self {
-        let (audit, withheld, counted) = (self.audit.take(), self.withheld.take(), self.counted.clone());
-        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld }
+        let (audit, withheld, slot) = (self.audit.take(), self.withheld.take(), self.slot.take());
+        let (rows, bytes, dropped) = (self.rows, self.bytes, self.dropped);
+        Self { audit, counted: self.counted.clone(), rows, bytes, dropped, withheld, slot }
     }
 
     /// A commit was made: the record tells the version.
@@ -165,11 +207,16 @@ impl Ending {
     }
 
     pub(crate) fn count(&mut self, batch: &RecordBatch) {
-        self.rows += batch.num_rows() as u64;
-        self.bytes += batch.get_array_memory_size() as u64;
+        (self.rows, self.bytes) = self.with(batch);
+    }
+
+    /// Rows and bytes that have left once `batch` has.
+    fn with(&self, batch: &RecordBatch) -> (u64, u64) {
+        (self.rows + batch.num_rows() as u64, self.bytes + batch.get_array_memory_size() as u64)
     }
 
     pub(crate) fn finish(&mut self, sqlstate: SqlState) {
+        self.slot = None;
         if let Some(audit) = self.audit.take() {
             let withheld = self.withheld.take().map_or(0, |rows| rows.load(Ordering::Relaxed));
             self.rows = self.rows.saturating_sub(withheld);
@@ -200,12 +247,10 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// What the query's task hands over. The end is said in so many words: a queue that closes without it means that the
-/// task died, and must not look like a shorter result.
-type Step = Result<Option<RecordBatch>, DataFusionError>;
-
 struct Outgoing {
     queue: mpsc::Receiver<Step>,
+    /// What is being sent: its memory is reserved until the next batch is asked for.
+    held: Option<Held>,
     _task: AbortOnDrop<()>,
     _stop: DropGuard,
     durable: Option<lakeward_audit::Durable>,
@@ -213,6 +258,7 @@ struct Outgoing {
     ending: Ending,
     schema: SchemaRef,
     watch: Option<SharedWatch>,
+    limit: ResultLimit,
     done: bool,
 }
 
@@ -234,6 +280,7 @@ impl Outgoing {
     }
 
     async fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
+        self.held = None;
         if let Some(durable) = &self.durable {
             durable.clone().await.map_err(|error| Error::from_coded(&error))?;
             self.durable = None;
@@ -243,10 +290,14 @@ impl Outgoing {
             None => Err(publish::incident("execution", "panic")),
             Some(Err(error)) => Err(publish::execution(&error)),
             Some(Ok(None)) => Ok(None),
-            Some(Ok(Some(batch))) => {
+            Some(Ok(Some(held))) => {
                 // It may have been a long wait.
                 self.still_allowed().await?;
-                self.published(&batch).map(Some)
+                let published = self.published(&held.batch)?;
+                self.held = Some(held);
+                let (rows, bytes) = self.ending.with(&published);
+                self.limit.check(rows, bytes)?;
+                Ok(Some(published))
             }
         }
     }
@@ -258,10 +309,8 @@ impl Outgoing {
         }
     }
 
-    /// Nothing but the rows themselves leaves: no bytes of filtered rows behind a slice, a view or a dictionary.
+    /// A batch as it leaves: it is compact already.
     fn published(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
-        let compact =
-            lakeward_govern::scrub::compact_batch(batch).map_err(|error| publish::execution(&error.into()))?;
         let settled = |(column, field): (&ArrayRef, &FieldRef)| {
             // A timestamp is in microseconds, whatever the function that made it counts in.
             if column.data_type() == field.data_type() {
@@ -270,10 +319,9 @@ impl Outgoing {
                 cast_with_options(column, field.data_type(), &EXACT)
             }
         };
-        let columns: Result<Vec<ArrayRef>, _> =
-            compact.columns().iter().zip(self.schema.fields()).map(settled).collect();
+        let columns: Result<Vec<ArrayRef>, _> = batch.columns().iter().zip(self.schema.fields()).map(settled).collect();
         let columns = columns.map_err(|error| publish::execution(&error.into()))?;
-        let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(compact.num_rows()));
+        let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
             .map_err(|error| publish::execution(&error.into()))
     }
@@ -281,6 +329,7 @@ impl Outgoing {
     fn finish(&mut self, sqlstate: SqlState) {
         self.done = true;
         self.queue.close();
+        self.held = None;
         self.ending.finish(sqlstate);
     }
 }
@@ -294,22 +343,22 @@ pub(crate) struct Started {
     pub(crate) waited: bool,
     /// Looks after them until they have left.
     pub(crate) watch: Option<Watch>,
+    /// How many there may be.
+    pub(crate) limit: ResultLimit,
 }
 
 /// Starts the rows on the query runtime and hands out their batches once the audit record is durable.
-pub(crate) fn start(
-    started: Started,
-    ending: Ending,
-    deadline: Deadline,
-    runtime: &tokio::runtime::Handle,
-) -> RowStream {
-    let Started { rows, schema, tag, waited, watch } = started;
+pub(crate) fn start(started: Started, ending: Ending, deadline: Deadline, engine: &Engine) -> RowStream {
+    let shared = &engine.shared;
+    let (runtime, memory) = (&shared.parts.query_runtime, shared.templates.memory());
+    let Started { rows, schema, tag, waited, watch, limit } = started;
     let watch = watch.map(|watch| Arc::new(tokio::sync::Mutex::new(watch)));
     let durable = if waited { ending.durable() } else { None };
-    let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
-    let task = runtime.spawn(pump(rows, sender));
+    let (queue, pump) = handover::queue(rows, memory);
+    let task = runtime.spawn(pump);
     let outgoing = Outgoing {
         queue,
+        held: None,
         _task: AbortOnDrop(task),
         _stop: deadline.cancelled.clone().drop_guard(),
         durable,
@@ -317,6 +366,7 @@ pub(crate) fn start(
         ending,
         schema: Arc::clone(&schema),
         watch: watch.clone(),
+        limit,
         done: false,
     };
     let batches = futures::stream::unfold(outgoing, |mut outgoing| async move {
@@ -324,15 +374,4 @@ pub(crate) fn start(
         Some((item, outgoing))
     });
     RowStream::watched(schema, tag, batches.boxed(), watch)
-}
-
-async fn pump(mut rows: SendableRecordBatchStream, sender: mpsc::Sender<Step>) {
-    while let Some(batch) = rows.next().await {
-        let failed = batch.is_err();
-        if sender.send(batch.map(Some)).await.is_err() || failed {
-            return;
-        }
-    }
-    // Nobody listens any more: nothing to tell.
-    let _ = sender.send(Ok(None)).await;
 }

@@ -27,11 +27,13 @@ use crate::cooperate::Cooperate;
 use crate::engine::Parts;
 use crate::error::Error;
 use crate::functions::session_functions;
+use crate::stoppable;
 
 /// The templates.
 pub(crate) struct Templates {
     user: SessionState,
     privileged: SessionState,
+    memory: Arc<dyn MemoryPool>,
 }
 
 impl Templates {
@@ -44,7 +46,12 @@ impl Templates {
         let lake_runtime = runtime(&memory).build().map_err(failed)?;
         let user = state(parts, Arc::new(user_runtime));
         let privileged = state(parts, Arc::new(lake_runtime));
-        Ok(Self { user, privileged })
+        Ok(Self { user, privileged, memory })
+    }
+
+    /// The memory of all running queries.
+    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.memory
     }
 
     /// A session for one statement of one user.
@@ -63,13 +70,21 @@ impl Templates {
     }
 }
 
-/// The physical rules of a user's session, between two turns of the guard; `stop` ends what they plan.
+/// The rules of a user's session, the physical ones between two turns of the guard; `stop` ends planning, and what is
+/// planned.
 pub(crate) fn guarded(state: &SessionState, guard: &Arc<LeafGuard>, stop: &CancellationToken) -> SessionState {
     let mut rules = vec![guard.rule()];
-    rules.extend(state.physical_optimizers().iter().cloned());
+    rules.extend(state.physical_optimizers().iter().map(|rule| stoppable::physical(rule, stop)));
     rules.push(Arc::new(Cooperate { stop: stop.clone() }));
     rules.push(guard.rule());
-    SessionStateBuilder::new_from_existing(state.clone()).with_physical_optimizer_rules(rules).build()
+    let (analyzers, optimizers) = stoppable::logical(state, stop);
+    let mut builder = SessionStateBuilder::new_from_existing(state.clone())
+        .with_optimizer_rules(optimizers)
+        .with_physical_optimizer_rules(rules);
+    if let Some(analyzer) = builder.analyzer() {
+        analyzer.rules = analyzers;
+    }
+    builder.build()
 }
 
 fn runtime(memory: &Arc<dyn MemoryPool>) -> RuntimeEnvBuilder {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use lakeward_base::{RoleId, SqlState, TableId};
 
@@ -49,6 +50,7 @@ struct Block {
     read_only: bool,
     isolation: Isolation,
     pinned: HashMap<TableId, u64>,
+    began_at: Instant,
     /// How the session was at BEGIN.
     begun: Saved,
     covered: Covered,
@@ -147,6 +149,11 @@ impl TransactionState {
             Some(block) if block.failed => TransactionStatus::Failed,
             Some(_) => TransactionStatus::InBlock,
         }
+    }
+
+    /// When the block began; `None` where there is none.
+    pub(crate) fn began_at(&self) -> Option<Instant> {
+        self.block.as_ref().map(|block| block.began_at)
     }
 
     /// A statement has failed. An implicit block ends with it: then this is what to put back.
@@ -413,6 +420,7 @@ impl Block {
             read_only,
             isolation: isolation.and_then(|name| Isolation::named(&name)).unwrap_or_default(),
             pinned: HashMap::new(),
+            began_at: Instant::now(),
             begun: now,
             covered: Covered::default(),
             write: None,

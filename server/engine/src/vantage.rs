@@ -11,9 +11,11 @@ use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Running;
+use crate::admission::Slot;
 use crate::client_rows::ClientRows;
 use crate::error::Error;
 use crate::functions::SessionFacts;
+use crate::limits::ResultLimit;
 use crate::session::Session;
 use crate::statement::{Kind, Statement};
 use crate::transaction::Saved;
@@ -36,6 +38,8 @@ pub(crate) struct Vantage {
     pub(crate) running: Arc<Running>,
     /// Rows that the client sends along.
     pub(crate) client: Option<Arc<ClientRows>>,
+    /// The right to run, where the statement needs it.
+    pub(crate) slot: Option<Arc<Slot>>,
 }
 
 impl Vantage {
@@ -106,7 +110,14 @@ impl Vantage {
             stop,
             running: Arc::default(),
             client: None,
+            slot: None,
         }
+    }
+
+    /// What the login role may receive of one statement.
+    pub(crate) fn result_limit(&self) -> ResultLimit {
+        let role = self.snapshot.role(self.principal.session_role);
+        role.map(|role| ResultLimit::of(&role.limits)).unwrap_or_default()
     }
 
     /// What the functions about the session answer.

@@ -1,6 +1,6 @@
 //! Decisions over a small catalog.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray, StringViewArray};
@@ -46,19 +46,7 @@ fn raw_table() -> RawTable {
 }
 
 fn role(draft: &mut Draft, name: &str, member_of: BTreeSet<RoleId>) -> RoleId {
-    draft
-        .create_role(NewRole {
-            name: name.into(),
-            login: true,
-            superuser: false,
-            bypass_row_security: false,
-            create_role: false,
-            verifier: None,
-            valid_until: None,
-            attributes: BTreeMap::new(),
-            member_of,
-        })
-        .unwrap()
+    draft.create_role(NewRole { name: name.into(), login: true, member_of, ..NewRole::default() }).unwrap()
 }
 
 impl World {

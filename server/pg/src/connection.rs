@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lakeward_base::{Coded, SqlState};
 use lakeward_engine::{Error, Session, TransactionStatus};
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +82,9 @@ impl Connection {
                 Ok(Next::Continue) => {}
                 Ok(Next::Ready) => self.ready().await?,
                 Ok(Next::End) => return Ok(()),
+                Err(Fault::Failed(error)) if error.sqlstate() == SqlState::TRANSACTION_TIMEOUT => {
+                    return Err(Fault::Fatal(error));
+                }
                 Err(Fault::Failed(error)) => self.fail(&error, is_query).await?,
                 Err(other) => return Err(other),
             }

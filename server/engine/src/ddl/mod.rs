@@ -264,6 +264,8 @@ pub struct RoleOptions {
     pub password: Option<Option<Redacted<String>>>,
     /// VALID UNTIL; `Some(None)` is 'infinity'.
     pub valid_until: Option<Option<DateTime<Utc>>>,
+    /// CONNECTION LIMIT; `Some(None)` is -1.
+    pub connection_limit: Option<Option<u32>>,
 }
 
 /// DROP of several things.

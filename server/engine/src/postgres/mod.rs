@@ -11,6 +11,8 @@ mod array;
 mod assign;
 mod call;
 mod cast;
+#[cfg(test)]
+mod corpus;
 mod datetime;
 mod document;
 mod input;

@@ -25,7 +25,7 @@ mod rewrite;
 pub(crate) mod setting;
 mod syntax;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 
 use datafusion::sql::sqlparser::ast;

@@ -44,6 +44,11 @@ pub(crate) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<S
     }
 }
 
+/// Whether a name is that of a relation of the catalog: of none that holds rows of the lake or the audit.
+pub(crate) fn is_catalog(name: &TableReference) -> bool {
+    pg_catalog::is_relation(name)
+}
+
 /// Refuses everybody but superusers and members of `role`.
 fn require_member(vantage: &Vantage, role: &str, table: &str) -> Result<(), Error> {
     if vantage.principal.superuser || vantage.principal.role_names.contains(role) {

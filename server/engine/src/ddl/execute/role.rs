@@ -4,12 +4,13 @@
 //! roles on which it was given the admin option, such as those that it made.
 
 use lakeward_base::{Redacted, RoleId, SqlState};
-use lakeward_catalog::{CatalogError, Described, Draft, NewRole, Relation, Role, ScramVerifier, Snapshot};
+use lakeward_catalog::{CatalogError, Described, Draft, NewRole, Relation, Role, RoleLimits, ScramVerifier, Snapshot};
 
 use super::actor::{self, Actor};
-use super::{DdlContext, Edited, refused, skip_missing};
+use super::{DdlContext, Edited, notice, refused, skip_missing};
 use crate::ddl::{AlterRole, CreateRole, Drop, RoleName, RoleOptions};
 use crate::error::Error;
+use crate::limits;
 use crate::response::Command;
 
 pub(super) async fn create(context: &DdlContext<'_>, create: &CreateRole) -> Result<Command, Error> {
@@ -29,6 +30,7 @@ fn create_in(draft: &mut Draft, actor: &Actor, create: &CreateRole, verifier: Op
         create_role: options.create_role.unwrap_or(false),
         verifier,
         valid_until: options.valid_until.flatten(),
+        limits: RoleLimits { connections: options.connection_limit.flatten(), ..RoleLimits::default() },
         ..NewRole::default()
     };
     for name in &create.in_roles {
@@ -76,7 +78,8 @@ fn alter_in(
         && options.superuser.is_none()
         && options.bypass_row_security.is_none()
         && options.create_role.is_none()
-        && options.valid_until.is_none();
+        && options.valid_until.is_none()
+        && options.connection_limit.is_none();
     if !own_password_only {
         must_create_roles(actor, "alter role")?;
         must_touch(actor, draft, &role)?;
@@ -92,6 +95,9 @@ fn alter_in(
         }
         if let Some(valid_until) = options.valid_until {
             role.valid_until = valid_until;
+        }
+        if let Some(most) = options.connection_limit {
+            role.limits.connections = most;
         }
     })?;
     Ok(Vec::new())
@@ -157,13 +163,17 @@ pub(super) async fn set_attribute(
         .await
 }
 
-/// A setting that a role's sessions begin with: by the login itself, or by whoever may alter the role.
+/// A setting that a role's sessions begin with: by the login itself, or by whoever may alter the role. A limit: by
+/// superusers.
 pub(super) async fn set(
     context: &DdlContext<'_>,
     name: &RoleName,
     setting: Option<&str>,
     value: Option<&str>,
 ) -> Result<Command, Error> {
+    if let Some(limit) = setting.filter(|setting| limits::is_limit(setting)) {
+        return set_limit(context, name, &limit.to_ascii_lowercase(), value).await;
+    }
     let kept = match (setting, value) {
         (Some(setting), Some(value)) => Some(crate::settings::admitted(setting, value)?),
         (Some(setting), None) => Some((crate::settings::known(setting)?, String::new())),
@@ -190,9 +200,37 @@ pub(super) async fn set(
                 (Some((setting, _)), None) => {
                     role.settings.remove(setting);
                 }
-                (None, _) => role.settings.clear(),
+                (None, _) => {
+                    role.settings.clear();
+                    if actor.superuser {
+                        limits::clear(&mut role.limits);
+                    }
+                }
             })?;
             Ok(Vec::new())
+        })
+        .await
+}
+
+async fn set_limit(
+    context: &DdlContext<'_>,
+    name: &RoleName,
+    limit: &str,
+    value: Option<&str>,
+) -> Result<Command, Error> {
+    limits::put(&mut RoleLimits::default(), limit, value)?;
+    context
+        .command("ALTER ROLE", |draft, actor| {
+            actor.must_be_superuser("set limits of roles")?;
+            let role = actor.role(draft, name)?;
+            let mut changed = role.limits;
+            limits::put(&mut changed, limit, value).map_err(refused)?;
+            draft.alter_role(role.id, |role| role.limits = changed)?;
+            if role.login || value.is_none() {
+                return Ok(Vec::new());
+            }
+            let message = format!("role \"{}\" cannot log in, and its members do not inherit its limits", role.name);
+            Ok(vec![notice(message)])
         })
         .await
 }

@@ -189,8 +189,12 @@ fn option(cursor: &mut Cursor<'_>, options: &mut RoleOptions) -> Result<(), Erro
             return Err(cursor.unsupported(&refused.to_ascii_uppercase(), "Leave it out."));
         }
     }
-    if cursor.sees(&["connection", "limit"]) || cursor.sees(&["sysid"]) {
-        return Err(cursor.unsupported("this option of a role", "Leave it out."));
+    if cursor.accept(&["connection", "limit"]) {
+        let most = connections(cursor)?;
+        return set(&mut options.connection_limit, most, twice);
+    }
+    if cursor.sees(&["sysid"]) {
+        return Err(cursor.unsupported("SYSID", "Leave it out."));
     }
     let switches = [
         ("login", "nologin", &mut options.login),
@@ -204,6 +208,25 @@ fn option(cursor: &mut Cursor<'_>, options: &mut RoleOptions) -> Result<(), Erro
         }
     }
     Err(cursor.error())
+}
+
+/// A number of connections; -1 is any.
+fn connections(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Error> {
+    let position = cursor.position();
+    let negative = cursor.accept_sign(&Token::Minus);
+    let Some(Token::Number(digits, false)) = cursor.peek().map(|lexeme| &lexeme.token) else {
+        return Err(cursor.error());
+    };
+    let number = digits.parse::<i32>().map_err(|_| cursor.error())?;
+    cursor.advance();
+    match (negative, u32::try_from(number)) {
+        (false, Ok(number)) => Ok(Some(number)),
+        (true, Ok(1)) => Ok(None),
+        _ => {
+            let message = format!("invalid connection limit: -{number}");
+            Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(position))
+        }
+    }
 }
 
 fn set<T>(field: &mut Option<T>, value: T, twice: impl FnOnce() -> Error) -> Result<(), Error> {

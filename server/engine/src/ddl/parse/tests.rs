@@ -189,7 +189,7 @@ fn clauses_are_kept() {
 #[test]
 fn what_is_not_there_is_refused_by_name() {
     let table = [
-        "CREATE ROLE a CONNECTION LIMIT 3",
+        "CREATE ROLE a SYSID 3",
         "CREATE ROLE a NOINHERIT",
         "CREATE ROLE a CREATEDB",
         "CREATE ROLE IF NOT EXISTS a",

@@ -12,6 +12,17 @@ use super::query::refuse_named_windows;
 use super::{Checker, call, refuse_if, refused};
 use crate::error::Error;
 
+/// Entries of a target list, as PostgreSQL's: planning one takes time with the square of its length.
+const TARGETS: usize = 1664;
+
+fn check_length(projection: &[SelectItem]) -> Result<(), Error> {
+    if projection.len() <= TARGETS {
+        return Ok(());
+    }
+    let message = format!("target lists can have at most {TARGETS} entries");
+    Err(Error::new(SqlState::TOO_MANY_COLUMNS, message))
+}
+
 pub(super) fn check(checker: &Checker<'_>, select: &Select) -> Result<(), Error> {
     let Select {
         select_token: _,
@@ -53,6 +64,7 @@ pub(super) fn check(checker: &Checker<'_>, select: &Select) -> Result<(), Error>
     refuse_if(qualify.is_some(), "QUALIFY", "Use a subquery and WHERE.")?;
     refuse_if(value_table_mode.is_some(), "SELECT AS STRUCT or AS VALUE", "Leave it out.")?;
     refuse_if(!matches!(flavor, SelectFlavor::Standard), "FROM before SELECT", "Write SELECT first.")?;
+    check_length(projection)?;
     check_distinct(distinct.as_ref())?;
     check_group_by(group_by)?;
     refuse_named_windows(selection)?;

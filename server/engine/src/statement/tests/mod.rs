@@ -1,5 +1,6 @@
 //! Tables of statements, by subject.
 
+pub(crate) mod corpus;
 mod kinds;
 mod shape;
 mod soup;

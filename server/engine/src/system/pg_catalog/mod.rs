@@ -74,6 +74,11 @@ fn find(name: &TableReference) -> Option<&'static Definition> {
     definition::find(name.schema().unwrap_or(definition::PG_CATALOG), name.table())
 }
 
+/// Whether a name is that of a relation of the catalog.
+pub(super) fn is_relation(name: &TableReference) -> bool {
+    find(name).is_some()
+}
+
 /// A function about the catalog, as it answers in this statement.
 pub(crate) fn function(vantage: &Vantage, name: &str) -> Option<Arc<ScalarUDF>> {
     functions::find(name, || Viewer::of(vantage))

@@ -109,13 +109,13 @@ fn number_of(oid: u32) -> Option<u64> {
 impl Viewer {
     pub(super) fn of(vantage: &Vantage) -> Arc<Self> {
         let cursors = vantage.session.transaction().cursors();
-        let settings = vantage.session.settings();
+        let (settings, search_path) = (vantage.session.shown(), vantage.session.settings().search_path());
         Arc::new(Self {
             cursors,
             snapshot: Arc::clone(&vantage.snapshot),
             principal: vantage.principal.clone(),
-            search_path: settings.search_path(),
-            settings: settings.all(),
+            search_path,
+            settings,
             stamp: *vantage.stamp,
             engine: vantage.session.engine().clone(),
             session: Arc::downgrade(&vantage.session),

@@ -1,7 +1,7 @@
-//! `pg_stat_activity`: who is connected, and what they run.
+//! `pg_stat_activity`, `system.sessions` and `system.queries`: who is connected, and what they run.
 //!
 //! Invariant: a statement's text is its own login's to see; superusers and operators see it with the literals taken out,
-//! everybody else `<insufficient privilege>`.
+//! everybody else `<insufficient privilege>`, and in Lakeward's own views not even that the session is there.
 
 use lakeward_base::Redacted;
 
@@ -23,6 +23,8 @@ const ACTIVITY: &[&str] = &[
     "backend_start",
     "query_start",
     "state_change",
+    "wait_event_type",
+    "wait_event",
     "state",
     "query",
     "backend_type",
@@ -33,16 +35,10 @@ pub(super) fn pg_stat_activity(viewer: &Viewer) -> Rows {
 }
 
 fn activity_row(viewer: &Viewer, seen: &Seen) -> Vec<Cell> {
-    let own = viewer.principal.session_role == seen.role;
-    let privileged = own || viewer.is_operator() || viewer.principal.effective_roles.contains(&seen.role);
+    let privileged = may_know(viewer, seen);
     let (address, port) = seen.client_addr.rsplit_once(':').unwrap_or((&seen.client_addr, ""));
     let since = seen.latest.as_ref().map(|(since, ..)| since.timestamp_micros());
-    let query = match &seen.latest {
-        _ if !privileged => "<insufficient privilege>".to_owned(),
-        Some((_, text, _)) if own => Redacted::expose(text).clone(),
-        Some((_, _, normalized)) => normalized.clone(),
-        None => String::new(),
-    };
+    let query = if privileged { text_of(viewer, seen) } else { "<insufficient privilege>".to_owned() };
     row![
         DATABASE_OID,
         DATABASE,
@@ -55,10 +51,91 @@ fn activity_row(viewer: &Viewer, seen: &Seen) -> Vec<Cell> {
         privileged.then(|| seen.opened_at.timestamp_micros()),
         since.filter(|_| privileged),
         since.filter(|_| privileged),
+        (privileged && seen.queued).then_some("Lock"),
+        (privileged && seen.queued).then_some("admission"),
         privileged.then(|| state(seen)),
         query,
         "client backend",
     ]
+}
+
+/// Whose sessions the viewer may know of: its own, those of roles that it is a member of, and all for operators.
+fn may_know(viewer: &Viewer, seen: &Seen) -> bool {
+    let (role, principal) = (seen.role, &viewer.principal);
+    principal.session_role == role || viewer.is_operator() || principal.effective_roles.contains(&role)
+}
+
+fn text_of(viewer: &Viewer, seen: &Seen) -> String {
+    match &seen.latest {
+        Some((_, text, _)) if viewer.principal.session_role == seen.role => Redacted::expose(text).clone(),
+        Some((_, _, normalized)) => normalized.clone(),
+        None => String::new(),
+    }
+}
+
+/// The statements that run or wait for their turn.
+pub(super) fn queries(viewer: &Viewer) -> Rows {
+    let columns = &[
+        "process_id",
+        "user_name",
+        "protocol",
+        "application_name",
+        "client_addr",
+        "state",
+        "started_at",
+        "duration_ms",
+        "statement_class",
+        "query",
+    ];
+    let now = viewer.engine.shared.parts.clock.now();
+    let known = viewer.engine.activity().into_iter().filter(|seen| seen.running && may_know(viewer, seen));
+    let rows = known.map(|seen| {
+        let since = seen.latest.as_ref().map(|(since, ..)| *since);
+        let taken = since.map(|since| (now - since).num_milliseconds());
+        row![
+            seen.process_id,
+            seen.user.as_str(),
+            seen.protocol,
+            seen.application_name.as_str(),
+            seen.client_addr.as_str(),
+            if seen.queued { "queued" } else { "running" },
+            since.map(|since| since.timestamp_micros()),
+            taken,
+            seen.class,
+            text_of(viewer, &seen),
+        ]
+    });
+    Rows::new(columns, rows.collect::<Vec<_>>())
+}
+
+/// The open sessions.
+pub(super) fn sessions(viewer: &Viewer) -> Rows {
+    let columns = &[
+        "process_id",
+        "user_name",
+        "auth_method",
+        "protocol",
+        "application_name",
+        "client_addr",
+        "opened_at",
+        "state",
+        "last_statement_at",
+    ];
+    let known = viewer.engine.activity().into_iter().filter(|seen| may_know(viewer, seen));
+    let rows = known.map(|seen| {
+        row![
+            seen.process_id,
+            seen.user.as_str(),
+            seen.auth_method,
+            seen.protocol,
+            seen.application_name.as_str(),
+            seen.client_addr.as_str(),
+            seen.opened_at.timestamp_micros(),
+            if seen.queued { "queued" } else { state(&seen) },
+            seen.latest.as_ref().map(|(since, ..)| since.timestamp_micros()),
+        ]
+    });
+    Rows::new(columns, rows.collect::<Vec<_>>())
 }
 
 /// The session's own cursors.

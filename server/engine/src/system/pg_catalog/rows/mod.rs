@@ -98,7 +98,9 @@ fn system(name: &str) -> Option<Filler> {
     Some(match name {
         "grants" => privileges::grants,
         "policies" => own::policies,
+        "queries" => activity::queries,
         "roles" => own::roles,
+        "sessions" => activity::sessions,
         "tags" => tag::tags,
         _ => return None,
     })

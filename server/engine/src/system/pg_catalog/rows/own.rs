@@ -57,9 +57,10 @@ fn role_row(viewer: &Viewer, role: &Role) -> Vec<Cell> {
     ]
 }
 
-/// `name=value`, as PostgreSQL keeps them.
+/// `name=value`, as PostgreSQL keeps them; limits are among them.
 pub(super) fn settings_of(role: &Role) -> Vec<String> {
-    role.settings.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    let settings = role.settings.iter().map(|(name, value)| format!("{name}={value}"));
+    settings.chain(crate::limits::listed(&role.limits)).collect()
 }
 
 pub(super) fn policies(viewer: &Viewer) -> Rows {

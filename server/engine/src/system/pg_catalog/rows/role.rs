@@ -64,7 +64,7 @@ fn role_row(role: &Role) -> Vec<Cell> {
         role.login,
         false,
         role.bypass_row_security || role.superuser,
-        -1,
+        role.limits.connections.map_or(-1, |most| i32::try_from(most).unwrap_or(i32::MAX)),
         role.valid_until.map(|until| until.timestamp_micros()),
     ]
 }
@@ -92,7 +92,8 @@ pub(super) fn pg_auth_members(viewer: &Viewer) -> Rows {
 
 /// Settings of roles: `\drds`.
 pub(super) fn pg_db_role_setting(viewer: &Viewer) -> Rows {
-    let set = viewer.snapshot.roles().filter(|role| !role.settings.is_empty() && viewer.sees_attributes(role.id));
-    let rows = set.map(|role| row![0_u32, role_oid(role.id), own::settings_of(role)]);
+    let close = viewer.snapshot.roles().filter(|role| viewer.sees_attributes(role.id));
+    let set = close.map(|role| (role, own::settings_of(role))).filter(|(_, settings)| !settings.is_empty());
+    let rows = set.map(|(role, settings)| row![0_u32, role_oid(role.id), settings]);
     Rows::new(&["setdatabase", "setrole", "setconfig"], rows.collect::<Vec<_>>())
 }
