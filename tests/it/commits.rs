@@ -243,7 +243,7 @@ fn a_write_is_committed_under_the_grants_of_that_moment() {
     for sql in ["INSERT INTO t VALUES (2, 'y')", "UPDATE t SET b = 'y'", "CREATE TABLE n AS SELECT a FROM t"] {
         for (change, outcome) in [
             ("REVOKE SELECT, INSERT, UPDATE ON t FROM nurse", "42501"),
-            ("CREATE POLICY p ON t USING (true) WITH CHECK (a = 9)", "42501"),
+            ("CREATE POLICY p ON t USING (a = 9)", "42501"),
             ("CREATE ROLE unrelated", ""),
         ] {
             let bench = Bench::open(setup);

@@ -233,7 +233,7 @@ fn a_simulation_is_one_statement_here_too() {
         assert_eq!(officer.rows(&info).await.unwrap(), ["1"]);
         assert_refused(officer.query("SELECT a FROM t").await, Code::PermissionDenied, "42501");
         let traced = officer.query("EXPLAIN (POLICIES) SELECT a FROM t").await.unwrap();
-        assert_eq!(officer.rows(&traced).await.unwrap(), ["t||deny||grant|no SELECT on table"]);
+        assert_eq!(officer.rows(&traced).await.unwrap(), ["t|∅|deny|∅|grant|no SELECT on table"]);
         let mut nobody = Raw::login(&lab, "nobody").await;
         assert_refused(nobody.query(simulated).await, Code::PermissionDenied, "42501");
     });

@@ -83,7 +83,13 @@ const POLICY_COLUMNS: &[&str] = &[
     "shadow_failures",
 ];
 
+/// Of all tables for those who make policies, of those that one may know for everybody else.
 pub(super) fn policies(viewer: &Viewer) -> Rows {
+    if viewer.makes_policies() {
+        let schema = |table: &Table| viewer.snapshot.schema(table.schema).map_or("", |schema| schema.name.as_str());
+        let rows = viewer.snapshot.tables().flat_map(|table| policies_of(viewer, (schema(table), &table.name), table));
+        return Rows::new(POLICY_COLUMNS, rows.collect::<Vec<_>>());
+    }
     let relations = viewer.user_relations();
     let rows = relations.iter().flat_map(|seen| match seen.origin {
         Origin::Table(table) => policies_of(viewer, (seen.schema, seen.name), table),
