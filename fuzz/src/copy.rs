@@ -36,3 +36,9 @@ pub(crate) fn read(options: &Arc<CopyOptions>, schema: &SchemaRef, pieces: &[&[u
     }
     Ok(rows)
 }
+
+impl From<lakeward_engine::Error> for crate::error::PgError {
+    fn from(error: lakeward_engine::Error) -> Self {
+        Self::Value(Box::new(error))
+    }
+}
