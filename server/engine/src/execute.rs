@@ -65,11 +65,7 @@ pub(crate) async fn start(
             let begun = Begun { ending, facts, waited, watch };
             declare(*plan, declared, &vantage, begun, &deadline).map(Response::Command)
         }
-        Work::Answer(batch, tag) => {
-            let schema = batch.schema();
-            let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-            Ok(hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, &vantage))
-        }
+        Work::Answer(batch, tag) => Ok(answer(batch, tag, ending, waited, deadline, &vantage)),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -87,33 +83,35 @@ pub(crate) async fn start(
             Box::pin(pending::write(writing, write)).await
         }
         work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline, watch).await,
-        Work::Command(statement) => match &statement.kind {
-            Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
-                let (schema, batch) = match shown(&vantage.session, setting) {
-                    Ok(shown) => shown,
-                    Err(error) => return Err(refuse(ending, error)),
-                };
-                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-                Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
-            }
-            Kind::RunPolicyTests => {
-                let batch = match Box::pin(tested(&vantage, ending.durable())).await {
-                    Ok(batch) => batch,
-                    Err(error) => return Err(refuse(ending, error)),
-                };
-                let schema = batch.schema();
-                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-                Ok(hand_out(Box::pin(rows), schema, RowTag::Select, ending, waited, deadline, &vantage))
-            }
-            Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
-                match vantage.session.transaction().cursor(name) {
-                    Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
-                    Err(error) => Err(refuse(ending, error)),
-                }
-            }
-            Kind::Transaction(Transaction::Commit) => commit(&vantage, ending, waited, &deadline).await,
-            _ => finish(ending, waited, command(&vantage, &statement)).await,
+        Work::Command(statement) => start_command(&vantage, &statement, ending, waited, deadline).await,
+    }
+}
+
+/// Starts what reads no tables and writes none.
+async fn start_command(
+    vantage: &Vantage,
+    statement: &Statement,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+) -> Result<Response, Error> {
+    match &statement.kind {
+        Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => match shown(&vantage.session, setting) {
+            Ok(batch) => Ok(answer(batch, RowTag::Show, ending, waited, deadline, vantage)),
+            Err(error) => Err(refuse(ending, error)),
         },
+        Kind::RunPolicyTests => match Box::pin(tested(vantage, ending.durable())).await {
+            Ok(batch) => Ok(answer(batch, RowTag::Select, ending, waited, deadline, vantage)),
+            Err(error) => Err(refuse(ending, error)),
+        },
+        Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
+            match vantage.session.transaction().cursor(name) {
+                Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
+                Err(error) => Err(refuse(ending, error)),
+            }
+        }
+        Kind::Transaction(Transaction::Commit) => commit(vantage, ending, waited, &deadline).await,
+        _ => finish(ending, waited, command(vantage, statement)).await,
     }
 }
 
@@ -202,6 +200,20 @@ async fn tested(vantage: &Vantage, durable: Option<lakeward_audit::Durable>) -> 
 fn refuse(mut ending: Ending, error: Error) -> Error {
     ending.finish(error.sqlstate());
     error
+}
+
+/// Rows that are there already.
+fn answer(
+    batch: RecordBatch,
+    tag: RowTag,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+    vantage: &Vantage,
+) -> Response {
+    let schema = batch.schema();
+    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+    hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, vantage)
 }
 
 fn hand_out(
@@ -461,7 +473,7 @@ pub(crate) fn show_schema(setting: &Setting) -> SchemaRef {
     }
 }
 
-fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch), Error> {
+fn shown(session: &Session, setting: &Setting) -> Result<RecordBatch, Error> {
     let schema = show_schema(setting);
     let columns: Vec<Arc<dyn arrow::array::Array>> = match setting {
         Setting::Show(name) => vec![Arc::new(StringArray::from(vec![session.show(name)?]))],
@@ -470,7 +482,5 @@ fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch
             vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))]
         }
     };
-    let batch =
-        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| publish::execution(&error.into()))?;
-    Ok((schema, batch))
+    RecordBatch::try_new(schema, columns).map_err(|error| publish::execution(&error.into()))
 }

@@ -6,6 +6,7 @@
 
 mod execute;
 mod parse;
+mod role;
 mod tag;
 pub(crate) mod types;
 
@@ -23,6 +24,7 @@ pub(crate) use execute::{
     Created, Creation, DdlContext, DdlValidator, Derivation, create_table, execute, existing_table, undo_create,
 };
 pub(crate) use parse::parse;
+pub use role::{AlterRole, CreateRole, Membership, RoleName, RoleOptions};
 pub use tag::{TagChange, TagDdl};
 
 /// A change of the catalog.
@@ -229,17 +231,6 @@ impl Ddl {
     }
 }
 
-/// A role, as statements name one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoleName {
-    /// CURRENT_ROLE, CURRENT_USER.
-    Current,
-    /// SESSION_USER.
-    Session,
-    /// By name.
-    Named(String),
-}
-
 /// Whom a grant or a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GranteeName {
@@ -259,21 +250,6 @@ pub struct Opening {
     pub ticket: Option<Redacted<String>>,
     /// For how long; `None` leaves it to the server.
     pub micros: Option<i64>,
-}
-
-/// CREATE ROLE.
-#[derive(Debug)]
-pub struct CreateRole {
-    /// Its name.
-    pub name: String,
-    /// What it may do.
-    pub options: RoleOptions,
-    /// Roles that it becomes a member of.
-    pub in_roles: Vec<RoleName>,
-    /// Roles that become members of it.
-    pub members: Vec<RoleName>,
-    /// Roles that become members of it, with the admin option.
-    pub admins: Vec<RoleName>,
 }
 
 /// Where a relation goes.
@@ -298,34 +274,6 @@ pub enum CommentTarget {
     Role(RoleName),
 }
 
-/// ALTER ROLE.
-#[derive(Debug)]
-pub struct AlterRole {
-    /// The role.
-    pub role: RoleName,
-    /// What changes.
-    pub options: RoleOptions,
-}
-
-/// Options of a role; `None` leaves one as it is.
-#[derive(Debug, Default)]
-pub struct RoleOptions {
-    /// LOGIN
-    pub login: Option<bool>,
-    /// SUPERUSER
-    pub superuser: Option<bool>,
-    /// BYPASSRLS
-    pub bypass_row_security: Option<bool>,
-    /// CREATEROLE
-    pub create_role: Option<bool>,
-    /// PASSWORD: text or verifier; `Some(None)` is PASSWORD NULL.
-    pub password: Option<Option<Redacted<String>>>,
-    /// VALID UNTIL; `Some(None)` is 'infinity'.
-    pub valid_until: Option<Option<DateTime<Utc>>>,
-    /// CONNECTION LIMIT; `Some(None)` is -1.
-    pub connection_limit: Option<Option<u32>>,
-}
-
 /// DROP of several things.
 #[derive(Debug)]
 pub struct Drop<T> {
@@ -333,21 +281,6 @@ pub struct Drop<T> {
     pub names: Vec<T>,
     /// No error where one does not exist.
     pub if_exists: bool,
-}
-
-/// GRANT | REVOKE role, … TO | FROM role, …
-#[derive(Debug)]
-pub struct Membership {
-    /// GRANT.
-    pub grant: bool,
-    /// The roles.
-    pub roles: Vec<String>,
-    /// Their members.
-    pub members: Vec<RoleName>,
-    /// WITH ADMIN OPTION; of REVOKE: ADMIN OPTION FOR.
-    pub admin_option: bool,
-    /// GRANTED BY
-    pub granted_by: Option<RoleName>,
 }
 
 /// GRANT | REVOKE privileges ON … TO | FROM …
