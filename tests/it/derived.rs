@@ -37,7 +37,7 @@ fn a_new_table_has_the_tags_and_masks_of_what_arrived_unmasked() {
     assert_eq!(ann.rows("SELECT id, s, m, n FROM lab.t ORDER BY id"), "1|***-**-1073||1\n2|***-**-2222||1");
     assert_eq!(ann.rows("SELECT length(h) FROM lab.t WHERE id = 1"), "64");
     let kinds = "SELECT column_name, kind, policy_name FROM system.policies WHERE table_name = 't' ORDER BY 1";
-    assert_eq!(lab.psql("governor").rows(kinds), "m|tag_mask|hide\ns|mask|last4");
+    assert_eq!(lab.psql("admin").rows(kinds), "m|tag_mask|hide\ns|mask|last4");
     // What the maker saw masked is what it is: without the mask, but with the tag.
     nurse.rows("CREATE TABLE lab.u AS SELECT id, ssn, mrn FROM p; GRANT SELECT ON lab.u TO ann, doc");
     assert_eq!(ann.rows("SELECT ssn, mrn FROM lab.u WHERE id = 1"), "***-**-1073|");
