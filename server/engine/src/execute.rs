@@ -90,7 +90,7 @@ pub(crate) async fn start(
 /// Starts what reads no tables and writes none.
 async fn start_command(
     vantage: &Vantage,
-    statement: &Statement,
+    statement: &Arc<Statement>,
     ending: Ending,
     waited: bool,
     deadline: Deadline,

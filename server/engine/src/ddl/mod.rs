@@ -13,7 +13,6 @@ pub(crate) mod types;
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::Redacted;
 use lakeward_catalog::{ColumnChange, Expectation, PolicyCommand, Privilege};
