@@ -65,11 +65,7 @@ pub(crate) async fn start(
             let begun = Begun { ending, facts, waited, watch };
             declare(*plan, declared, &vantage, begun, &deadline).map(Response::Command)
         }
-        Work::Answer(batch, tag) => {
-            let schema = batch.schema();
-            let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-            Ok(hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, &vantage))
-        }
+        Work::Answer(batch, tag) => made(Ok(batch), tag, ending, waited, deadline, &vantage),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -87,34 +83,55 @@ pub(crate) async fn start(
             Box::pin(pending::write(writing, write)).await
         }
         work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline, watch).await,
-        Work::Command(statement) => match &statement.kind {
-            Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
-                let (schema, batch) = match shown(&vantage.session, setting) {
-                    Ok(shown) => shown,
-                    Err(error) => return Err(refuse(ending, error)),
-                };
-                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-                Ok(hand_out(Box::pin(rows), schema, RowTag::Show, ending, waited, deadline, &vantage))
-            }
-            Kind::RunPolicyTests => {
-                let batch = match Box::pin(tested(&vantage, ending.durable())).await {
-                    Ok(batch) => batch,
-                    Err(error) => return Err(refuse(ending, error)),
-                };
-                let schema = batch.schema();
-                let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-                Ok(hand_out(Box::pin(rows), schema, RowTag::Select, ending, waited, deadline, &vantage))
-            }
-            Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
-                match vantage.session.transaction().cursor(name) {
-                    Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
-                    Err(error) => Err(refuse(ending, error)),
-                }
-            }
-            Kind::Transaction(Transaction::Commit) => commit(&vantage, ending, waited, &deadline).await,
-            _ => finish(ending, waited, command(&vantage, &statement)).await,
-        },
+        Work::Command(statement) => start_command(&vantage, &statement, ending, waited, deadline).await,
     }
+}
+
+/// Starts what is no plan: most are done at once, some answer rows.
+async fn start_command(
+    vantage: &Vantage,
+    statement: &Arc<Statement>,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+) -> Result<Response, Error> {
+    match &statement.kind {
+        Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
+            let shown = shown(&vantage.session, setting).map(|(_, batch)| batch);
+            made(shown, RowTag::Show, ending, waited, deadline, vantage)
+        }
+        Kind::RunPolicyTests => {
+            let tested = Box::pin(tested(vantage, ending.durable())).await;
+            made(tested, RowTag::Select, ending, waited, deadline, vantage)
+        }
+        Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
+            let cursor = vantage.session.transaction().cursor(name);
+            match cursor {
+                Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
+                Err(error) => Err(refuse(ending, error)),
+            }
+        }
+        Kind::Transaction(Transaction::Commit) => commit(vantage, ending, waited, &deadline).await,
+        _ => finish(ending, waited, command(vantage, statement)).await,
+    }
+}
+
+/// Hands out rows that are made already, where they are.
+fn made(
+    batch: Result<RecordBatch, Error>,
+    tag: RowTag,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+    vantage: &Vantage,
+) -> Result<Response, Error> {
+    let batch = match batch {
+        Ok(batch) => batch,
+        Err(error) => return Err(refuse(ending, error)),
+    };
+    let schema = batch.schema();
+    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+    Ok(hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, vantage))
 }
 
 fn start_rows(
