@@ -65,7 +65,7 @@ pub(crate) async fn start(
             let begun = Begun { ending, facts, waited, watch };
             declare(*plan, declared, &vantage, begun, &deadline).map(Response::Command)
         }
-        Work::Answer(batch, tag) => Ok(answer(batch, tag, ending, waited, deadline, &vantage)),
+        Work::Answer(batch, tag) => made(Ok(batch), tag, ending, waited, deadline, &vantage),
         Work::Explain(plan, form) => {
             let rows = explain::rows(plan.physical, plan.task, form);
             Ok(hand_out(rows, explain::schema(), RowTag::Explain, ending, waited, deadline, &vantage))
@@ -87,7 +87,7 @@ pub(crate) async fn start(
     }
 }
 
-/// Starts what reads no tables and writes none.
+/// Starts what is no plan: most are done at once, some answer rows.
 async fn start_command(
     vantage: &Vantage,
     statement: &Arc<Statement>,
@@ -96,16 +96,17 @@ async fn start_command(
     deadline: Deadline,
 ) -> Result<Response, Error> {
     match &statement.kind {
-        Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => match shown(&vantage.session, setting) {
-            Ok(batch) => Ok(answer(batch, RowTag::Show, ending, waited, deadline, vantage)),
-            Err(error) => Err(refuse(ending, error)),
-        },
-        Kind::RunPolicyTests => match Box::pin(tested(vantage, ending.durable())).await {
-            Ok(batch) => Ok(answer(batch, RowTag::Select, ending, waited, deadline, vantage)),
-            Err(error) => Err(refuse(ending, error)),
-        },
+        Kind::Setting(setting @ (Setting::Show(_) | Setting::ShowAll)) => {
+            let shown = shown(&vantage.session, setting).map(|(_, batch)| batch);
+            made(shown, RowTag::Show, ending, waited, deadline, vantage)
+        }
+        Kind::RunPolicyTests => {
+            let tested = Box::pin(tested(vantage, ending.durable())).await;
+            made(tested, RowTag::Select, ending, waited, deadline, vantage)
+        }
         Kind::Cursor(CursorStatement::Fetch { name, direction, moves: false }) => {
-            match vantage.session.transaction().cursor(name) {
+            let cursor = vantage.session.transaction().cursor(name);
+            match cursor {
                 Ok(cursor) => portal::fetch(&cursor, *direction, ending, deadline).map(Response::Rows),
                 Err(error) => Err(refuse(ending, error)),
             }
@@ -113,6 +114,24 @@ async fn start_command(
         Kind::Transaction(Transaction::Commit) => commit(vantage, ending, waited, &deadline).await,
         _ => finish(ending, waited, command(vantage, statement)).await,
     }
+}
+
+/// Hands out rows that are made already, where they are.
+fn made(
+    batch: Result<RecordBatch, Error>,
+    tag: RowTag,
+    ending: Ending,
+    waited: bool,
+    deadline: Deadline,
+    vantage: &Vantage,
+) -> Result<Response, Error> {
+    let batch = match batch {
+        Ok(batch) => batch,
+        Err(error) => return Err(refuse(ending, error)),
+    };
+    let schema = batch.schema();
+    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
+    Ok(hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, vantage))
 }
 
 fn start_rows(
@@ -200,20 +219,6 @@ async fn tested(vantage: &Vantage, durable: Option<lakeward_audit::Durable>) -> 
 fn refuse(mut ending: Ending, error: Error) -> Error {
     ending.finish(error.sqlstate());
     error
-}
-
-/// Rows that are there already.
-fn answer(
-    batch: RecordBatch,
-    tag: RowTag,
-    ending: Ending,
-    waited: bool,
-    deadline: Deadline,
-    vantage: &Vantage,
-) -> Response {
-    let schema = batch.schema();
-    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter([Ok(batch)]));
-    hand_out(Box::pin(rows), schema, tag, ending, waited, deadline, vantage)
 }
 
 fn hand_out(
@@ -473,7 +478,7 @@ pub(crate) fn show_schema(setting: &Setting) -> SchemaRef {
     }
 }
 
-fn shown(session: &Session, setting: &Setting) -> Result<RecordBatch, Error> {
+fn shown(session: &Session, setting: &Setting) -> Result<(SchemaRef, RecordBatch), Error> {
     let schema = show_schema(setting);
     let columns: Vec<Arc<dyn arrow::array::Array>> = match setting {
         Setting::Show(name) => vec![Arc::new(StringArray::from(vec![session.show(name)?]))],
@@ -482,5 +487,7 @@ fn shown(session: &Session, setting: &Setting) -> Result<RecordBatch, Error> {
             vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))]
         }
     };
-    RecordBatch::try_new(schema, columns).map_err(|error| publish::execution(&error.into()))
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| publish::execution(&error.into()))?;
+    Ok((schema, batch))
 }

@@ -6,6 +6,7 @@
 
 mod execute;
 mod parse;
+mod policy_test;
 mod role;
 mod tag;
 pub(crate) mod types;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast;
 use lakeward_base::Redacted;
-use lakeward_catalog::{ColumnChange, Expectation, PolicyCommand, Privilege};
+use lakeward_catalog::{ColumnChange, PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
@@ -23,6 +24,7 @@ pub(crate) use execute::{
     Created, Creation, DdlContext, DdlValidator, Derivation, create_table, execute, existing_table, undo_create,
 };
 pub(crate) use parse::parse;
+pub use policy_test::CreatePolicyTest;
 pub use role::{AlterRole, CreateRole, Membership, RoleName, RoleOptions};
 pub use tag::{TagChange, TagDdl};
 
@@ -465,21 +467,6 @@ pub struct CreateMaskingPolicy {
     pub returns: String,
     /// The expression.
     pub body: Redacted<String>,
-}
-
-/// CREATE POLICY TEST.
-#[derive(Debug)]
-pub struct CreatePolicyTest {
-    /// Its name.
-    pub name: String,
-    /// As whom.
-    pub role: String,
-    /// Attributes over the role's own.
-    pub attributes: BTreeMap<String, Redacted<String>>,
-    /// The query, as it was typed.
-    pub query: Redacted<String>,
-    /// What must come of it.
-    pub expectation: Expectation,
 }
 
 /// A mask to be set.
