@@ -2,8 +2,9 @@
 //!
 //! The rows go through deltalake's write operation (it checks constraints, splits by partition and writes Parquet with
 //! statistics), a batch at a time: what is in memory is the open row group of each partition. Files aim at 128 MiB, row
-//! groups at 128 Ki rows (small enough to prune by, large enough to read fast). The commit that deltalake would make is
-//! captured, completed, and made by [`crate::commit`], at once or when its transaction block ends ([`crate::pending`]).
+//! groups at 128 Ki rows (small enough to prune by, large enough to read fast), pages at 8 Ki: a look-up by key reads one
+//! of each column. The commit that deltalake would make is captured, completed, and made by [`crate::commit`], at once or
+//! when its transaction block ends ([`crate::pending`]).
 //!
 //! Invariant: unless the answer is `Ok`, nothing was committed, save where the caller goes away, or storage fails, in the
 //! middle of putting the commit itself (then the outcome is unknown and no file is deleted).
@@ -49,6 +50,9 @@ use crate::staging::StagingStore;
 
 pub(crate) const TARGET_FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+const PAGE_ROWS: usize = 8 * 1024;
+/// Whoever reads one page reads its column's dictionary: a column of many different values soon goes without.
+const DICTIONARY_BYTES: usize = 256 * 1024;
 pub(crate) const WRITE_BATCH_ROWS: usize = 8192;
 
 /// How often a commit that deltalake makes by itself is tried again.
@@ -178,6 +182,8 @@ pub(crate) fn writer_properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_created_by(concat!("lakeward ", env!("CARGO_PKG_VERSION")).to_owned())
         .build()
 }
