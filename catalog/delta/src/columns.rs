@@ -78,9 +78,7 @@ fn stored_type(data_type: &DataType) -> Result<DataType, StoreError> {
         | DataType::Float64
         | DataType::Date32 => data_type.clone(),
         DataType::List(item) => DataType::List(stored_item(item)?),
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|field| stored_item(field)).collect::<Result<_, _>>()?)
-        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(stored_item).collect::<Result<_, _>>()?),
         DataType::Map(entries, sorted) => match entries.data_type() {
             DataType::Struct(fields) if fields.iter().all(|field| stored_type(field.data_type()).is_ok()) => {
                 DataType::Map(Arc::clone(entries), *sorted)

@@ -109,6 +109,7 @@ fn retention(table: &Pinned, retain_hours: Option<u64>) -> Result<TimeDelta, Sto
 pub(crate) async fn add_column(
     snapshots: &Snapshots,
     place: &Place,
+    table: &Table,
     column: &Field,
     note: &CommitNote,
 ) -> Result<u64, StoreError> {
@@ -117,7 +118,10 @@ pub(crate) async fn add_column(
     check_unmapped(&newest)?;
     let same_name = |field: &&Arc<Field>| field.name().eq_ignore_ascii_case(column.name());
     if let Some(known) = newest.declared.fields().iter().find(same_name) {
-        let same = known.name() == column.name() && known.data_type() == column.data_type();
+        // Taken over where an addition came no further. Where a column of the catalog's is gone, this may be that one
+        // under another name.
+        let whole = table.columns.iter().all(|own| newest.declared.index_of(&own.name).is_ok());
+        let same = whole && known.name() == column.name() && known.data_type() == column.data_type();
         return if same { Ok(newest.raw.version()) } else { Err(StoreError::AlreadyExists) };
     }
     if matches!(column.data_type(), DataType::Timestamp(_, None))

@@ -175,7 +175,7 @@ impl TableStore for DeltaStore {
     }
 
     async fn add_column(&self, table: &Table, column: &Field, note: &CommitNote) -> Result<u64, StoreError> {
-        maintain::add_column(&self.snapshots, &self.roots.place(&table.location)?, column, note).await
+        maintain::add_column(&self.snapshots, &self.roots.place(&table.location)?, table, column, note).await
     }
 
     async fn change_column(&self, table: &Table, change: &ColumnChange, note: &CommitNote) -> Result<u64, StoreError> {

@@ -16,6 +16,7 @@ use lakeward_base::{RoleId, SqlState};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::ddl::Ddl;
 use crate::engine::Limits;
 use crate::error::Error;
 use crate::mentioned::names_in;
@@ -213,7 +214,9 @@ pub(crate) fn needs_slot(statement: &Statement) -> bool {
         | Kind::RunPolicyTests
         | Kind::Cursor(CursorStatement::Declare { .. }) => true,
         Kind::ExplainPolicies { .. } | Kind::EffectivePolicies { .. } => false,
-        Kind::Empty | Kind::Ddl(_) | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => false,
+        // Every file of the table is written anew.
+        Kind::Ddl(change) => matches!(**change, Ddl::ChangeColumn(_)),
+        Kind::Empty | Kind::Setting(_) | Kind::Transaction(_) | Kind::Cursor(_) => false,
     }
 }
 
@@ -224,7 +227,7 @@ fn makes_rows(query: &ast::Query) -> bool {
     !only_catalog || query.visit(&mut Recursion).is_break()
 }
 
-/// Finds `WITH RECURSIVE`.
+/// Finds what makes rows of its own: `WITH RECURSIVE`, and functions that answer many.
 struct Recursion;
 
 impl Visitor for Recursion {
@@ -233,6 +236,13 @@ impl Visitor for Recursion {
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
         let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
         if recursive { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<()> {
+        let ast::Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
+        let name = function.name.0.last().map(|part| part.to_string().to_lowercase()).unwrap_or_default();
+        let many = name == "unnest" || crate::postgres::SETS.contains(&name.as_str());
+        if many { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

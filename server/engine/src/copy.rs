@@ -144,7 +144,7 @@ pub(crate) async fn start(
     let (rows, queue) = mpsc::channel(QUEUE_BATCHES);
     let (table, options) = (Arc::clone(&plan.target.table), Arc::clone(&plan.options));
     let runtime = vantage.session.engine().shared.parts.query_runtime.clone();
-    let block = vantage.session.transaction().open_block();
+    let block = vantage.block;
     let vantage = Arc::new(vantage);
     let task = AbortOnDrop(runtime.spawn(stage(Arc::clone(&vantage), plan, queue, block.is_some())));
     let rows = Some(rows);

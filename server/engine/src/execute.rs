@@ -12,6 +12,7 @@ use lakeward_audit::{Audit, BeginFacts};
 use lakeward_base::{Coded, SqlState};
 use lakeward_catalog::CommitNote;
 
+use crate::ddl::Ddl;
 use crate::error::Error;
 use crate::explain;
 use crate::limits::ResultLimit;
@@ -83,6 +84,9 @@ pub(crate) async fn start(
             Box::pin(pending::write(writing, write)).await
         }
         work @ (Work::Maintain(_) | Work::CreateTable(_)) => whole(vantage, work, ending, &deadline, watch).await,
+        Work::Command(statement) if changes_columns(&statement) => {
+            whole(vantage, Work::Command(statement), ending, &deadline, watch).await
+        }
         Work::Command(statement) => start_command(&vantage, &statement, ending, waited, deadline).await,
     }
 }
@@ -280,6 +284,10 @@ async fn finish(
     }
 }
 
+fn changes_columns(statement: &Statement) -> bool {
+    matches!(&statement.kind, Kind::Ddl(change) if matches!(**change, Ddl::AddColumn(_) | Ddl::ChangeColumn(_)))
+}
+
 /// Does work that is more than one step, in a task of its own: a time-out, a cancel and the client's going away reach it
 /// where it asks for them and can be undone, and nowhere else. The client hears how it ended.
 async fn whole(
@@ -299,7 +307,11 @@ async fn whole(
     let done = async move {
         match work {
             Work::Maintain(plan) => finish(ending, false, maintain::run(&vantage, *plan, &within)).await,
-            Work::CreateTable(plan) => finish(ending, false, create::table_as(&vantage, *plan, &within, watch)).await,
+            Work::CreateTable(plan) => {
+                Box::pin(finish(ending, false, create::table_as(&vantage, *plan, &within, watch))).await
+            }
+            // Files and catalog change together: there is no way back once it has begun.
+            Work::Command(statement) => Box::pin(finish(ending, false, command(&vantage, &statement))).await,
             _ => Err(refuse(ending, publish::incident("execution", "work"))),
         }
     };
@@ -324,10 +336,10 @@ pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
 
 /// COMMIT. It is not stopped half-way, and leaves no block behind.
 async fn commit(vantage: &Vantage, ending: Ending, waited: bool, deadline: &Deadline) -> Result<Response, Error> {
-    let ending = begun(ending, waited).await?;
     if let Err(error) = deadline.hold() {
         return Err(refuse(ending, error));
     }
+    let ending = begun(ending, waited).await?;
     let Concluded { tag, warning, reported } = pending::commit(&vantage.session, Some(ending)).await?;
     Ok(Response::Command(told(tag, warning, reported)))
 }

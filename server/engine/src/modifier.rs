@@ -207,6 +207,14 @@ fn check_text(column: &ArrayRef) -> Result<(), DataFusionError> {
             let Some(list) = column.as_list_opt::<i32>() else { return Ok(()) };
             return list.iter().flatten().try_for_each(|elements| check_text(&elements));
         }
+        DataType::Struct(_) => {
+            let Some(fields) = column.as_struct_opt() else { return Ok(()) };
+            return fields.columns().iter().try_for_each(check_text);
+        }
+        DataType::Map(..) => {
+            let Some(map) = column.as_map_opt() else { return Ok(()) };
+            return [map.keys(), map.values()].into_iter().try_for_each(check_text);
+        }
         _ => false,
     };
     if found {

@@ -133,7 +133,7 @@ pub(crate) struct Writing<'a> {
 
 /// Runs a write: staged, then committed or kept.
 pub(crate) async fn write(mut writing: Writing<'_>, mut work: Write) -> Result<Response, Error> {
-    let block = writing.vantage.session.transaction().open_block();
+    let block = writing.vantage.block;
     let table = Arc::clone(work.table());
     let (staged, tag) = match staged(&writing, &mut work, block.is_some()).await {
         Ok(done) => done,

@@ -105,11 +105,19 @@ async fn build(
     let sets = Sets::of(request)?;
     sets.admit(&statement)?;
     session.transaction().settle_modes(&statement);
+    let block = session.transaction().open_block();
     let running = session.begin(&statement);
     let slot = if needs_slot(&statement) { Some(session.take_turn(&running).await?) } else { None };
-    // It may have been a long wait: it is decided from here on.
+    // It may have been a long wait: it is decided from here on, and another call may have ended the block meanwhile.
+    if session.transaction().open_block() != block {
+        return Err(Error::new(
+            SqlState::NO_ACTIVE_SQL_TRANSACTION,
+            "the transaction block that the statement waited in has ended",
+        ));
+    }
+    session.admit(&statement)?;
     let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
-    (vantage.running, vantage.slot) = (Arc::new(running), slot);
+    (vantage.running, vantage.slot, vantage.block) = (Arc::new(running), slot, block);
     vantage.client = request.client_rows();
     let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
     deadline.check()?;

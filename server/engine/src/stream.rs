@@ -272,7 +272,10 @@ impl Outgoing {
         match &step {
             Ok(Some(batch)) => self.ending.count(batch),
             // A cursor's last rows may not be handed out yet.
-            Ok(None) if self.ending.withheld.is_some() => self.done = true,
+            Ok(None) if self.ending.withheld.is_some() => {
+                self.done = true;
+                self.ending.holds(None);
+            }
             Ok(None) => self.finish(SqlState::SUCCESS),
             Err(error) => self.finish(error.sqlstate()),
         }

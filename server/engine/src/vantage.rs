@@ -41,6 +41,8 @@ pub(crate) struct Vantage {
     pub(crate) stop: CancellationToken,
     /// Until all who hold it are gone, the session shows as active.
     pub(crate) running: Arc<Running>,
+    /// The block that the statement was let into, where there is one: it keeps its write, or nothing does.
+    pub(crate) block: Option<u64>,
     /// Rows that the client sends along.
     pub(crate) client: Option<Arc<ClientRows>>,
     /// The right to run, where the statement needs it.
@@ -75,7 +77,7 @@ impl Vantage {
             (settings.search_path(), settings.time_zone())
         };
         let vantage = Self::of(session, (snapshot, principal), id, (search_path, time_zone), stop);
-        vantage.as_simulated(statement.simulation.as_deref())
+        vantage.simulating(statement.simulation.as_deref())
     }
 
     /// The snapshot of this moment for a statement that began when the session was as `then`.
@@ -92,7 +94,7 @@ impl Vantage {
         let mut principal = session.principal_then(&snapshot, then)?;
         principal.glass = if is_read(&statement.kind) { session.glass(&snapshot) } else { None };
         let names = (then.settings.search_path(), then.settings.time_zone());
-        Self::of(session, (snapshot, principal), id, names, stop).as_simulated(statement.simulation.as_deref())
+        Self::of(session, (snapshot, principal), id, names, stop).simulating(statement.simulation.as_deref())
     }
 
     /// Where a policy test stands: in a catalog that may not be in force.
@@ -110,7 +112,7 @@ impl Vantage {
     ///
     /// # Errors
     /// 42501 where the principal may not ask for it, 42704 where there is no such role.
-    fn as_simulated(mut self, simulation: Option<&Simulation>) -> Result<Self, Error> {
+    fn simulating(mut self, simulation: Option<&Simulation>) -> Result<Self, Error> {
         let Some(simulation) = simulation else { return Ok(self) };
         let simulated = simulate::principal(&self.snapshot, &self.principal, simulation)?;
         self.act_as(simulated);
@@ -161,6 +163,7 @@ impl Vantage {
             time_zone,
             stop,
             running: Arc::default(),
+            block: None,
             client: None,
             slot: None,
         }
@@ -168,8 +171,7 @@ impl Vantage {
 
     /// What the login role may receive of one statement.
     pub(crate) fn result_limit(&self) -> ResultLimit {
-        let role = self.snapshot.role(self.principal.session_role);
-        role.map(|role| ResultLimit::of(&role.limits)).unwrap_or_default()
+        ResultLimit::of(&self.session.limits())
     }
 
     /// What the functions about the session answer.

@@ -502,7 +502,7 @@ fn micros_of(fraction: &str) -> Option<i64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let seven = number(&format!("{fraction:0<7}").get(..7)?)?;
+    let seven = number(format!("{fraction:0<7}").get(..7)?)?;
     Some((seven + 5) / 10)
 }
 

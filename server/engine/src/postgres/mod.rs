@@ -41,7 +41,7 @@ pub(crate) use assign::{assigned, assigned_values};
 pub use document::json_texts;
 pub use input::read_text;
 pub(crate) use json::MARK as JSON_MARK;
-pub(crate) use rewrite::{rewrite, rewrite_expression, set_in_from};
+pub(crate) use rewrite::{SETS, rewrite, rewrite_expression, set_in_from};
 pub(crate) use series::{arguments as series_arguments, error as series_error};
 
 /// The functions, for the registry. They win over DataFusion's of the same name.

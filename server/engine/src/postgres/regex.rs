@@ -159,6 +159,7 @@ fn replace(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fa
     let mut start = 0;
     for found in regex.captures_iter(given) {
         let Some(whole) = found.get(0) else { break };
+        call.room.lasts()?;
         out.push_str(given.get(start..whole.start()).unwrap_or_default());
         expand(&mut out, with, &found, &call.room)?;
         start = whole.end();
@@ -213,6 +214,7 @@ fn split(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Faul
     {
         parts.push(utf8(given.get(start..found.start()).unwrap_or_default()));
         call.room.holds(parts.len().saturating_mul(PART_BYTES))?;
+        call.room.lasts()?;
         start = found.end();
     }
     parts.push(utf8(given.get(start..).unwrap_or_default()));
@@ -222,9 +224,14 @@ fn split(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Faul
 /// What a part takes besides its text.
 const PART_BYTES: usize = 96;
 
-fn count(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {
+fn count(arguments: &[ScalarValue], call: &Call<'_>) -> Result<ScalarValue, Fault> {
     let regex = compiled(argument(arguments, 1), "")?;
-    Ok(ScalarValue::Int32(i32::try_from(regex.find_iter(argument(arguments, 0)).count()).ok()))
+    let mut count = 0;
+    for _ in regex.find_iter(argument(arguments, 0)) {
+        call.room.lasts()?;
+        count += 1;
+    }
+    Ok(ScalarValue::Int32(Some(count)))
 }
 
 fn substring(arguments: &[ScalarValue], _: &Call<'_>) -> Result<ScalarValue, Fault> {

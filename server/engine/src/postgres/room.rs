@@ -1,9 +1,11 @@
-//! What the results of one batch of rows may take: a function's result is not charged to the memory pool.
+//! What one batch of rows may take of memory and time: a function's result is not charged to the memory pool, and the
+//! function is not asked to give way.
 //!
 //! Invariant: a body that can make far more than it is given asks [`Room::holds`] before it allocates, and what each row
 //! has made is taken off for the next.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use datafusion::common::ScalarValue;
 use lakeward_base::SqlState;
@@ -11,22 +13,39 @@ use lakeward_base::SqlState;
 use super::call::Fault;
 use crate::bounded::BATCH_BYTES;
 
-/// Bytes that are left.
-pub(super) struct Room(Cell<u64>);
+/// How long one batch may take: nothing stops a function in the midst of it.
+const BATCH_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes that are left, and since when they are used.
+pub(super) struct Room {
+    left: Cell<u64>,
+    begun: Instant,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Cell::new(BATCH_BYTES))
+        Self { left: Cell::new(BATCH_BYTES), begun: Instant::now() }
     }
 }
 
 impl Room {
+    /// Refuses what has taken too long: for loops whose steps are many times the length of what they are given.
+    ///
+    /// # Errors
+    /// 54000.
+    pub(super) fn lasts(&self) -> Result<(), Fault> {
+        if self.begun.elapsed() < BATCH_TIME {
+            return Ok(());
+        }
+        Err(Fault::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a function takes too much time"))
+    }
+
     /// Refuses what has no room.
     ///
     /// # Errors
     /// 54000.
     pub(super) fn holds(&self, bytes: usize) -> Result<(), Fault> {
-        if bytes as u64 <= self.0.get() {
+        if bytes as u64 <= self.left.get() {
             return Ok(());
         }
         Err(Fault::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the results of a function would take too much memory"))
@@ -39,7 +58,7 @@ impl Room {
     pub(super) fn take(&self, result: &ScalarValue) -> Result<(), Fault> {
         let bytes = result.size();
         self.holds(bytes)?;
-        self.0.set(self.0.get().saturating_sub(bytes as u64));
+        self.left.set(self.left.get().saturating_sub(bytes as u64));
         Ok(())
     }
 

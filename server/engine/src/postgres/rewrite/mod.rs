@@ -24,7 +24,7 @@ use crate::error::Error;
 pub(crate) use from::set_in_from;
 
 /// Functions that answer rows in the select list.
-const SETS: &[&str] = &[
+pub(crate) const SETS: &[&str] = &[
     "generate_series",
     "jsonb_array_elements",
     "json_array_elements",
