@@ -183,6 +183,12 @@ fn a_column_is_not_filled_from_one_that_is_better_protected() {
     ] {
         doc.rows(taken);
     }
+    // A mask that its owner could take off again protects nothing; nor does who owns both tables gain by it.
+    doc.rows("CREATE TABLE lab.own (ssn text); ALTER TABLE lab.own ALTER COLUMN ssn SET MASKING POLICY last4");
+    assert_eq!(doc.fails("INSERT INTO lab.own SELECT ssn FROM p").0, "42501");
+    admin.rows("GRANT SELECT ON lab.own TO staff; ALTER TABLE p OWNER TO doc");
+    doc.rows("INSERT INTO lab.own SELECT ssn FROM p");
+    admin.rows("ALTER TABLE p OWNER TO admin");
     // Neither what the nurse sees masked.
     for refused in ["INSERT INTO lab.plain (ssn) SELECT ssn FROM p", "INSERT INTO lab.plain (mrn) SELECT mrn FROM p"] {
         assert_eq!(nurse.fails(refused).0, "42501", "{refused}");

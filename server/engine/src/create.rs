@@ -86,7 +86,8 @@ pub(crate) async fn table_as(
     // What the client has sent is nobody's data that policies would have to follow.
     let sent = vantage.client.is_some();
     let types: Vec<_> = schema.fields().iter().map(|field| ddl::types::sql_type(field.data_type())).collect();
-    let known = Sources { snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
+    let known =
+        Sources { principal: &vantage.principal, snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
     let derived = lineage::carried(&known, &types);
     let creation = Creation {
         name: &statement.table,

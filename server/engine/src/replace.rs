@@ -110,7 +110,8 @@ async fn stage(
     check_policies(validator, &replaced).await?;
     if !write::is_free(&vantage.principal, table) {
         let written: Vec<_> = columns.iter().map(|column| column.name.clone()).enumerate().collect();
-        let sources = Sources { snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
+        let sources =
+            Sources { principal: &vantage.principal, snapshot: &vantage.snapshot, tables: &sources, lineage: &lineage };
         lineage::must_cover(&sources, &replaced, &written, None)?;
     }
     let predicate = check(vantage, table, &schema).await?;

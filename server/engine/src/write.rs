@@ -122,7 +122,12 @@ fn must_cover(planner: &QueryPlanner<'_>, target: &ResolvedTable, rows: &Logical
 
 /// What is written comes from these.
 pub(crate) fn sources<'a>(planner: &'a QueryPlanner<'_>, lineage: &'a Lineage) -> Sources<'a> {
-    Sources { snapshot: &planner.vantage.snapshot, tables: &planner.resolved.tables, lineage }
+    Sources {
+        principal: &planner.vantage.principal,
+        snapshot: &planner.vantage.snapshot,
+        tables: &planner.resolved.tables,
+        lineage,
+    }
 }
 
 /// Whether a principal may write what it likes into a table: nothing is hidden from a superuser, and what is its

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakeward_base::{ColumnId, SqlState, TagId};
 use lakeward_catalog::{Column, EffectiveMask, Inherited, MaskSource, Snapshot, Table};
-use lakeward_govern::ResolvedTable;
+use lakeward_govern::{Principal, ResolvedTable};
 
 use super::{Lineage, Origin, Source};
 use crate::error::Error;
@@ -16,6 +16,8 @@ use crate::write;
 
 /// The tables that derived values come from, and how they come.
 pub(crate) struct Sources<'a> {
+    /// Who derives.
+    pub(crate) principal: &'a Principal,
     /// The catalog that was decided by.
     pub(crate) snapshot: &'a Snapshot,
     /// What was read.
@@ -48,6 +50,13 @@ impl<'a> Sources<'a> {
         let mut decided = decisions.filter(|one| one.table == origin.table && one.version == origin.version);
         let hidden = decided.all(|decision| decision.hides(&origin.column));
         Some(Known { column, mask: self.snapshot.mask_of(column), hidden })
+    }
+
+    /// Whether who writes could take a mask off the target that it cannot take off the source.
+    fn could_unmask(&self, target: &Table, origin: &Origin) -> bool {
+        let owns = |table: &Table| self.principal.effective_roles.contains(&table.owner);
+        let source = self.tables.iter().find(|read| read.table.id == origin.table);
+        owns(target) && !target.inherits && !source.is_some_and(|read| owns(&read.table))
     }
 }
 
@@ -176,6 +185,9 @@ fn covers(
     if known.hidden {
         return true;
     }
+    if there.source == MaskSource::Column && sources.could_unmask(target, origin) {
+        return false;
+    }
     let mut pairs = wanted.binding.arguments.iter().zip(&there.binding.arguments).skip(1);
     pairs.all(|(from, to)| {
         let Some(name) = target.columns.iter().find(|column| column.id == *to).map(|column| &column.name) else {
@@ -201,5 +213,5 @@ fn less_protected(sources: &Sources<'_>, origin: &Origin, target: &Table, column
         target.name, origin.column
     );
     Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
-        .with_hint("It needs the same tags and masking policy. CREATE TABLE AS makes a table whose columns have them.")
+        .with_hint("It needs the same tags and masking policy, and not by you. CREATE TABLE AS makes a table whose columns have them.")
 }
