@@ -272,3 +272,39 @@ fn the_audit_names_the_mapping_tables() {
         assert_eq!(admin.rows(&format!("{named} '{class}'")), "1", "{class}");
     }
 }
+
+/// What looks alike is not the same, and a name does not come to mean another column.
+#[test]
+fn subqueries_are_told_apart_and_stay_bound() {
+    let lab = Lab::open(
+        "CREATE TABLE t (pid bigint); INSERT INTO t VALUES (1), (2);
+         CREATE TABLE m (k bigint, a boolean, b boolean); INSERT INTO m VALUES (1, false, false);
+         CREATE TABLE opted_out (k bigint, legacy bigint); INSERT INTO opted_out VALUES (2, NULL);
+         CREATE ROLE ann LOGIN PASSWORD 'secret'; GRANT SELECT ON t TO ann;
+         CREATE POLICY p1 ON t USING (EXISTS (SELECT 1 FROM m WHERE m.k = t.pid AND NOT (m.a AND m.b)));
+         CREATE POLICY p2 ON t AS RESTRICTIVE USING (EXISTS (SELECT 1 FROM m WHERE m.k = t.pid AND NOT m.a AND m.b));",
+    );
+    let (admin, ann) = (lab.psql("admin"), lab.psql("ann"));
+    assert_eq!(ann.rows("SELECT * FROM t"), "", "the second finds none");
+    admin.rows(
+        "DROP POLICY p1 ON t; DROP POLICY p2 ON t; CREATE POLICY every ON t USING (true);
+         CREATE POLICY out ON t AS RESTRICTIVE USING (NOT EXISTS (SELECT 1 FROM opted_out WHERE k = pid))",
+    );
+    assert_eq!(ann.rows("SELECT * FROM t"), "1");
+    for refused in [
+        "ALTER TABLE opted_out RENAME COLUMN legacy TO pid",
+        "ALTER TABLE opted_out RENAME COLUMN k TO key",
+        "ALTER TABLE opted_out DROP COLUMN k",
+    ] {
+        assert_eq!(admin.fails(refused).0, "2BP01", "{refused}");
+    }
+    admin.rows("ALTER TABLE opted_out RENAME TO refusals");
+    for refused in ["ALTER TABLE refusals RENAME COLUMN legacy TO pid", "ALTER TABLE refusals DROP COLUMN k"] {
+        assert_eq!(admin.fails(refused).0, "2BP01", "{refused}");
+    }
+    admin.rows("ALTER TABLE refusals ADD COLUMN pid bigint");
+    assert_eq!(ann.fails("SELECT * FROM t").0, "42501", "its text would mean the new column");
+    admin.rows("ALTER POLICY out ON t USING (NOT EXISTS (SELECT 1 FROM refusals r WHERE r.k = t.pid))");
+    assert_eq!(ann.rows("SELECT * FROM t"), "1");
+    assert_eq!(admin.fails("ALTER TABLE t RENAME TO u").0, "2BP01", "a policy calls it by its name");
+}

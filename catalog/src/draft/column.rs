@@ -42,16 +42,7 @@ impl Draft {
             self.check_untagged(&old, column)?;
         }
         self.check_columns_unread(&old, &columns.iter().map(|column| column.id).collect())?;
-        if let Some(subject) = old.columns.iter().find(|column| gone(column) && old.subject == Some(column.id)) {
-            return Err(CatalogError::InUse {
-                message: format!(
-                    "cannot replace column {} of table {}: it is its SUBJECT COLUMN",
-                    subject.name, old.name
-                ),
-                detail: format!("column {} says whose data a row is", subject.name),
-                hint: Some("Name another one with ALTER TABLE … SUBJECT COLUMN first."),
-            });
-        }
+        old.columns.iter().filter(gone).try_for_each(|column| check_no_subject(&old, column))?;
         let mut table = Table::clone(&old);
         table.former_columns.extend(old.columns.iter().filter(gone).map(|column| column.name.clone()));
         table.columns = columns;
@@ -71,6 +62,8 @@ impl Draft {
         let gone = find(&old, name)?;
         self.check_unmasked(&old, gone)?;
         self.check_untagged(&old, gone)?;
+        self.check_column_unread(&old, gone)?;
+        check_no_subject(&old, gone)?;
         let mut table = Table::clone(&old);
         table.columns.retain(|column| column.id != gone.id);
         table.grants.retain(|grant| grant.column != Some(gone.id));
@@ -83,7 +76,9 @@ impl Draft {
     /// # Errors
     /// 42P01 and 42703 where table or column does not exist, 42701 where the new name is taken.
     pub fn rename_column(&mut self, id: TableId, from: &str, to: &str, version: u64) -> Result<(), CatalogError> {
-        let mut table = Table::clone(self.existing_table(id)?);
+        let old = Arc::clone(self.existing_table(id)?);
+        self.check_column_unread(&old, find(&old, from)?)?;
+        let mut table = Table::clone(&old);
         let renamed = find(&table, from)?.id;
         if table.columns.iter().any(|column| column.name == to) {
             return Err(CatalogError::ColumnExists { column: to.to_owned(), relation: table.name });
@@ -98,6 +93,12 @@ impl Draft {
         }
         table.former_columns.insert(from.to_owned());
         self.make(Change::PutTable(Arc::new(table)))
+    }
+
+    /// Policies on other tables read columns by their names.
+    fn check_column_unread(&self, table: &Table, changed: &Column) -> Result<(), CatalogError> {
+        let others = table.columns.iter().map(|column| column.id).filter(|id| *id != changed.id);
+        self.check_columns_unread(table, &others.collect())
     }
 
     /// A tag goes from a column by UNSET TAG alone: whoever may replace a table need not be one who tags.
@@ -125,6 +126,18 @@ impl Draft {
             hint: Some("Unset the masking policy first."),
         })
     }
+}
+
+/// BREAK GLASS goes by it.
+fn check_no_subject(table: &Table, gone: &Column) -> Result<(), CatalogError> {
+    if table.subject != Some(gone.id) {
+        return Ok(());
+    }
+    Err(CatalogError::InUse {
+        message: format!("cannot drop column {} of table {}: it is its SUBJECT COLUMN", gone.name, table.name),
+        detail: format!("column {} says whose data a row is", gone.name),
+        hint: Some("Name another one with ALTER TABLE … SUBJECT COLUMN first."),
+    })
 }
 
 fn find<'a>(table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {

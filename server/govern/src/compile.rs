@@ -197,6 +197,7 @@ pub(crate) fn compile_predicate(
     rights: &OwnersRights<'_>,
 ) -> Result<Expr, CompileError> {
     let expr = rights.compiler.compile(sql, schema, rights.sources(reads)?)?;
+    rights.check_bound(reads, &expr)?;
     let expr = with_probes(expr, schema, reads, principal, rights)?;
     refuse_foreign(&expr)?;
     rights.check(&expr)?;

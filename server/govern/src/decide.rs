@@ -258,7 +258,8 @@ impl<'a> Subject<'a> {
     ) -> Result<Access, DecideError> {
         let table = &self.resolved.table;
         let glass = principal.glass.as_ref().filter(|_| {
-            require_maker(principal, table).is_ok() && readable(self.snapshot, table, &principal.role_set()).is_ok()
+            let whole = require_privilege(self.snapshot, table, &principal.role_set(), Privilege::Select);
+            require_maker(principal, table).is_ok() && whole.is_ok()
         });
         let Some(is_subject) = glass.and_then(|glass| self.is_subject(&glass.subject)) else {
             return Ok(Access::Governed { row_filter, masks });

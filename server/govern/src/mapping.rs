@@ -52,8 +52,6 @@ pub struct Mapping {
     types: Vec<DataType>,
     is_in: bool,
     tables: Vec<MappedTable>,
-    /// What it is, whatever version its tables are at: a portal's decision does not change with their rows.
-    identity: String,
     reading: futures::lock::Mutex<()>,
     answer: OnceLock<Answer>,
 }
@@ -70,10 +68,8 @@ struct Answer {
 impl Mapping {
     /// A subquery whose `plan` yields columns of `types`, the value of IN last.
     pub(crate) fn new(plan: LogicalPlan, types: Vec<DataType>, is_in: bool, tables: Vec<MappedTable>) -> Self {
-        let ids: Vec<TableId> = tables.iter().map(|table| table.table).collect();
-        let identity = format!("{is_in} {ids:?} {types:?} {}", plan.display_indent());
         let (reading, answer) = (futures::lock::Mutex::new(()), OnceLock::new());
-        Self { plan, types, is_in, tables, identity, reading, answer }
+        Self { plan, types, is_in, tables, reading, answer }
     }
 
     /// Whether another reads the same, at the same versions: then one answers for both.
@@ -186,9 +182,15 @@ impl Building {
     }
 }
 
+/// The same subquery of the same tables, whatever version these are at: a portal's decision does not change with their
+/// rows. How a plan is displayed would not do: two may look alike.
 impl PartialEq for Mapping {
     fn eq(&self, other: &Self) -> bool {
-        self.identity == other.identity
+        let tables = |mapping: &Self| mapping.tables.iter().map(|table| table.table).collect::<Vec<_>>();
+        self.is_in == other.is_in
+            && self.types == other.types
+            && tables(self) == tables(other)
+            && self.plan == other.plan
     }
 }
 
@@ -196,7 +198,8 @@ impl Eq for Mapping {}
 
 impl Hash for Mapping {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.identity.hash(state);
+        (self.is_in, &self.types).hash(state);
+        self.tables.iter().for_each(|table| table.table.hash(state));
     }
 }
 

@@ -66,6 +66,17 @@ impl OwnersRights<'_> {
         reads.iter().map(complete).collect()
     }
 
+    /// Refuses an expression that has come to read other columns than when it was made: a column that was added later
+    /// could stand for one of the governed table.
+    pub(crate) fn check_bound(&self, reads: &[PolicyRead], expr: &Expr) -> Result<(), CompileError> {
+        for (made, now) in reads.iter().zip(self.with_columns(reads, expr)?) {
+            if !now.columns.is_subset(&made.columns) {
+                return Err(CompileError::Mapping(made.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a mapping table that the owner may not read, or of which anything is hidden from them.
     fn check_mapping(&self, read: &PolicyRead) -> Result<(), CompileError> {
         let denied = || CompileError::Mapping(read.name.clone());

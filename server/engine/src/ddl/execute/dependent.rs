@@ -28,7 +28,13 @@ pub(super) fn must_not_be_named(
     for other in snapshot.tables() {
         let own = other.id == table.id;
         for policy in &other.policies {
-            let text = |text: &Redacted<String>| named(text.expose()) && (own || has_word(text.expose(), &table.name));
+            // It reads the table whatever that was called when the policy was made.
+            let reads = policy.reads.iter().any(|read| read.table == table.id);
+            let about = |text: &str| own || reads || has_word(text, &table.name);
+            let text = |text: &Redacted<String>| {
+                let text = text.expose();
+                (named(text) && about(text)) || (reads && has_word(text, "natural"))
+            };
             if policy.using.iter().chain(&policy.with_check).any(text) {
                 users.push(format!("policy {} on table {}", policy.name, snapshot.qualified_name(other.id)));
             }
@@ -54,6 +60,18 @@ pub(super) fn must_not_be_named(
         message: format!("cannot {verb} column {column} of table {} because other objects depend on it", table.name),
         detail: users.iter().map(|user| format!("{user} depends on it")).collect::<Vec<_>>().join("\n"),
         hint: Some("Alter or drop them first."),
+    })
+}
+
+/// 2BP01 where a policy on the table names it: the text would not be understood under another name.
+pub(super) fn must_not_name_itself(table: &Table) -> Result<(), CatalogError> {
+    let names = |text: &Redacted<String>| has_word(text.expose(), &table.name);
+    let found = table.policies.iter().find(|policy| policy.using.iter().chain(&policy.with_check).any(names));
+    let Some(policy) = found else { return Ok(()) };
+    Err(CatalogError::InUse {
+        message: format!("cannot rename table {} because other objects depend on it", table.name),
+        detail: format!("policy {} on the table names it", policy.name),
+        hint: Some("Write the policy without the table's name, or drop it first."),
     })
 }
 

@@ -126,7 +126,9 @@ pub(super) async fn set(
         .policy_command("ALTER TABLE", |draft, acting| {
             let table = governed(context, draft, acting, table)?;
             must_change_masks(acting, &table)?;
-            let masked = find_column(&table, column)?.id;
+            let found = find_column(&table, column)?;
+            let masked = found.id;
+            must_undo_tags(draft, acting, &table, std::iter::once(found))?;
             let binding = mask.map(|mask| bind(draft, acting, &table, column, mask)).transpose()?;
             draft.set_mask(table.id, masked, binding)?;
             Ok(Vec::new())
@@ -212,6 +214,27 @@ fn must_change_masks(acting: &Actor, table: &Table) -> Result<(), CatalogError> 
     let message = format!("the masks of table {} are those of the tables that it was made from", table.name);
     let hint = "Superusers and members of policy_admin may change them.";
     Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint)))
+}
+
+/// A column's own mask beats its tag's, which is not the owner's to undo.
+fn must_undo_tags<'a>(
+    snapshot: &Snapshot,
+    acting: &Actor,
+    table: &Table,
+    mut columns: impl Iterator<Item = &'a Column>,
+) -> Result<(), CatalogError> {
+    if acting.superuser || acting.policy_admin || !columns.any(|column| snapshot.tag_masks(column).next().is_some()) {
+        return Ok(());
+    }
+    let message = format!("a tag masks a column of table {}", table.name);
+    let hint = "Superusers and members of policy_admin may change what is shown of it.";
+    Err(refused(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message).with_hint(hint)))
+}
+
+/// Whose data a row is says what BREAK GLASS shows: of masks that are not the owner's, it is not the owner's to say.
+pub(super) fn must_lift_masks(snapshot: &Snapshot, acting: &Actor, table: &Table) -> Result<(), CatalogError> {
+    must_change_masks(acting, table)?;
+    must_undo_tags(snapshot, acting, table, table.columns.iter())
 }
 
 /// A masking policy is everybody's: only those who answer for all tables make one.

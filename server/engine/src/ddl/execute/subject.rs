@@ -21,6 +21,7 @@ pub(super) async fn set(
             let mut notices = Vec::new();
             let found = policy::governed(context, draft, acting, name);
             let Some(table) = skip_missing(found, if_exists, &mut notices)? else { return Ok(notices) };
+            super::mask::must_lift_masks(draft, acting, &table)?;
             let missing = || CatalogError::ColumnNotFound { column: column.to_owned(), relation: table.name.clone() };
             let subject = table.columns.iter().find(|known| known.name == column).ok_or_else(missing)?.id;
             draft.set_subject(table.id, Some(subject))?;

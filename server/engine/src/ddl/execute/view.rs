@@ -150,10 +150,15 @@ pub(super) async fn move_to(
                     let message = format!("\"{}\" is not a view", table.name);
                     return Err(refused(Error::new(SqlState::WRONG_OBJECT_TYPE, message)));
                 }
-                Relation::Table(table) => draft.alter_table(table.id, |table| {
-                    table.schema = schema;
-                    table.name = new_name;
-                })?,
+                Relation::Table(table) => {
+                    if table.name != new_name {
+                        super::dependent::must_not_name_itself(&table)?;
+                    }
+                    draft.alter_table(table.id, |table| {
+                        table.schema = schema;
+                        table.name = new_name;
+                    })?;
+                }
                 Relation::View(view) => draft.alter_view(view.id, |view| {
                     view.schema = schema;
                     view.name = new_name;
