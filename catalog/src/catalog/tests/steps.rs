@@ -132,7 +132,9 @@ fn take(draft: &mut Draft, step: &Step) -> Result<(), CatalogError> {
         }
         Step::TagMask(a, n) => {
             let policy = pick(masks, *n)?;
-            draft.alter_tag(pick(tags, *a)?, |tag| drop(tag.masks.insert(format!("v{}", n % 2), policy)))
+            draft.alter_tag(pick(tags, *a)?, |tag| {
+                tag.masks.insert(format!("v{}", n % 2), policy);
+            })
         }
         Step::TagColumn(a, n) => {
             let table = pick(tables, *a)?;

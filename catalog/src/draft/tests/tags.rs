@@ -20,7 +20,9 @@ impl Hospital {
 
     fn mask_tag(&mut self, tag: TagId, value: &str, policy: &str) -> Result<(), CatalogError> {
         let policy = self.draft.masking_policy_by_name(policy).expect("policy").id;
-        self.draft.alter_tag(tag, |tag| drop(tag.masks.insert(value.to_owned(), policy)))
+        self.draft.alter_tag(tag, |tag| {
+            tag.masks.insert(value.to_owned(), policy);
+        })
     }
 
     /// The policy in effect on a column, and whether a tag brings it along.
