@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP, without TLS and without a login: nothing here is about anybody.
 //!
-//! Slow clients are dropped ([`Patient`]). Invariant: no answer holds a name, a value or a statement of a user.
+//! Slow clients are dropped (`patience.rs`). Invariant: no answer holds a name, a value or a statement of a user.
 
 use std::convert::Infallible;
 use std::sync::Arc;
