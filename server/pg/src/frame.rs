@@ -159,13 +159,13 @@ mod tests {
         }
     }
 
-    /// The fuzzers' corpus: whatever the bytes, an error or a message.
+    /// The hostile corpus: whatever the bytes, an error or a message.
     #[test]
     fn the_corpus_of_messages_is_read() {
         use crate::message::Frontend;
         use crate::{packet, parameter, rows::Zone};
         use arrow::datatypes::DataType;
-        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/wire");
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile/wire");
         let types = [DataType::Int32, DataType::Utf8, DataType::Float64, DataType::Date32, DataType::Binary];
         let mut bound = 0;
         for file in std::fs::read_dir(directory).unwrap() {

@@ -1,4 +1,4 @@
-//! The fuzzers' corpus of values: what is read and shown is read again as the same.
+//! Hostile values: what is read and shown is read again as the same.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::input::read_text;
 use super::output::text_of;
 use crate::statement::tests::corpus::corpus;
 
-/// In the order of `fuzz/src/lib.rs`.
+/// A file's first byte says which.
 fn types() -> Vec<DataType> {
     let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
     vec![

@@ -154,10 +154,10 @@ proptest! {
     }
 }
 
-/// The fuzzers' corpus: whatever the bytes, rows or an error, wherever they are cut.
+/// The hostile corpus: whatever the bytes, rows or an error, wherever they are cut.
 #[test]
 fn the_corpus_is_read() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/copy");
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile/copy");
     let read = |options: &Arc<CopyOptions>, pieces: &[&[u8]]| -> Result<usize, SqlState> {
         let told = |error: Error| error.sqlstate();
         let mut decoder = Decoder::new(options, &schema(), "t", Zone::UTC).unwrap();

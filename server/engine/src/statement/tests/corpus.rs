@@ -1,12 +1,12 @@
-//! What the fuzzers begin with, and what they have found: nothing panics, and no literal is kept for the audit.
+//! Hostile statements and expressions: nothing panics, and no literal is kept for the audit.
 
 use std::path::Path;
 
 use crate::statement::{describe, first_refused, normalize, parse, parse_expression, split};
 
-/// The files of a fuzz target's corpus, as text.
+/// The files of one kind in `tests/hostile`, as text.
 pub(crate) fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile").join(target);
     let files = std::fs::read_dir(directory).expect("the corpus is there");
     let files = files.map(|file| {
         let path = file.expect("a file").path();

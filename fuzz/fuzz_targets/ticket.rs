@@ -1,3 +1,0 @@
-//! Fuzzes Flight tickets and commands: see `src/lib.rs` for what must hold.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lakeward_fuzz::ticket(data));
