@@ -147,3 +147,30 @@ fn it_is_open_until_another_policy_admin_reviews_it_and_the_audit_says_so() {
         "SELECT count(*) FROM system.audit WHERE sql_normalized LIKE '%unconscious%' OR sql_normalized LIKE '%17%'";
     assert_eq!(admin.rows(quoted), "0");
 }
+
+/// It opens what the role may read itself, and masks that are not the owner's are not the owner's to open.
+#[test]
+fn what_was_not_granted_and_what_others_hide_stays_closed() {
+    let hospital = hospital();
+    let admin = hospital.psql("admin");
+    admin.rows(
+        "CREATE ROLE cara LOGIN PASSWORD 'secret'; GRANT BREAK GLASS TO cara; GRANT SELECT (patient_id) ON patients TO cara;
+         CREATE VIEW v AS SELECT patient_id, ssn FROM patients; GRANT SELECT ON v TO cara;
+         CREATE ROLE olga LOGIN PASSWORD 'secret'; CREATE TABLE hers (id int, country text, ssn text);
+         INSERT INTO hers VALUES (1, 'CH', '123-45-6789'); ALTER TABLE hers OWNER TO olga; GRANT BREAK GLASS TO olga;
+         CREATE TAG phi; ALTER TAG phi SET MASKING POLICY last4 FOR VALUE 'ssn';
+         ALTER TABLE hers ALTER COLUMN ssn SET TAG phi = 'ssn';",
+    );
+    let cara = hospital.psql("cara");
+    assert_eq!(session(&cara, &[BREAK, "SELECT * FROM v ORDER BY patient_id"]), USUAL, "a column is not the table");
+    let olga = hospital.psql("olga");
+    for refused in
+        ["ALTER TABLE hers SUBJECT COLUMN (country)", "ALTER TABLE hers ALTER COLUMN ssn SET MASKING POLICY last4"]
+    {
+        assert_eq!(olga.fails(refused).0, "42501", "{refused}");
+    }
+    assert_eq!(admin.fails("ALTER TABLE closed DROP COLUMN patient_id").0, "2BP01");
+    // A simulation has the limits of whoever asks for it.
+    admin.rows("ALTER ROLE chief SET max_result_rows = 1; CREATE POLICY every ON loose TO ann USING (true); INSERT INTO loose VALUES (18, 2)");
+    assert_eq!(hospital.psql("chief").fails("EXECUTE AS ROLE ann SELECT * FROM loose").0, "53400");
+}
