@@ -336,3 +336,24 @@ fn a_transaction_that_takes_too_long_ends_with_its_session() {
     });
     assert_eq!(lab.psql("admin").rows("SELECT count(*) FROM t WHERE a < 0"), "0");
 }
+
+#[test]
+fn a_cursor_that_was_read_to_its_end_keeps_nobody_waiting() {
+    let lab = lab(&[ONE]);
+    block_on(async {
+        let (nurse, doctor) = (lab.connect("nurse").await, lab.connect("doctor").await);
+        nurse.batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT a FROM t").await.unwrap();
+        until(&lab, 1, 0).await;
+        nurse.batch_execute("FETCH ALL FROM c").await.unwrap();
+        until(&lab, 0, 0).await;
+        assert_eq!(ask(&doctor, "SELECT count(*) FROM t").await, "20000");
+        nurse.batch_execute("COMMIT").await.unwrap();
+        // Rows that a select list makes are rows.
+        let stop = nurse.cancel_token();
+        let endless = "SELECT count(*) FROM (SELECT generate_series(1, 1000000) a) x, (SELECT generate_series(1, 1000000) b) y WHERE a + b < 0";
+        let endless = start(nurse, endless);
+        until(&lab, 1, 0).await;
+        cancel(&lab, &stop).await;
+        assert_eq!(code(&endless.await.unwrap().1.unwrap_err()), "57014");
+    });
+}
