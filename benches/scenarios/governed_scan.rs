@@ -10,15 +10,11 @@
 
 #[path = "governed_scan/lake.rs"]
 mod lake;
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use datafusion::prelude::SessionContext;
-use futures::StreamExt;
-use lakeward_engine::{Request, Response, Session, run};
+#[path = "side_by_side/mod.rs"]
+mod side_by_side;
 
 use lake::Lake;
+use side_by_side::{report, through_datafusion, through_engine};
 
 const MASKED: &str = "mask_null(name) AS name, mask_show_last(ssn, 4) AS ssn, truncate_to_year(birth_date) AS birth_date, \
                       safe_harbor_zip(zip) AS zip, mask_hash(patient_id, 'patient') AS patient_id, gender, age";
@@ -100,38 +96,6 @@ fn main() {
                 by_hand.push(theirs.0);
             }
         }
-        report(&case, governed, by_hand);
+        report(case.title, governed, by_hand);
     }
-}
-
-fn report(case: &Case, mut governed: Vec<Duration>, mut by_hand: Vec<Duration>) {
-    governed.sort_unstable();
-    by_hand.sort_unstable();
-    let ms = |times: &[Duration], at: usize| times[at].as_secs_f64() * 1e3;
-    let middle = governed.len() / 2;
-    let shown = |times: &[Duration]| {
-        format!("{:.1} ({:.1}–{:.1})", ms(times, middle), ms(times, 0), ms(times, times.len() - 1))
-    };
-    let ratio = ms(&governed, middle) / ms(&by_hand, middle);
-    println!("| {} | {} | {} | {ratio:.2} |", case.title, shown(&governed), shown(&by_hand));
-}
-
-async fn through_engine(session: &Arc<Session>, sql: &str) -> (Duration, usize) {
-    let begun = Instant::now();
-    let Response::Rows(mut rows) = run(session, Request::text(sql)).await.unwrap() else { panic!("no rows") };
-    let mut count = 0;
-    while let Some(batch) = rows.next().await {
-        count += batch.unwrap().num_rows();
-    }
-    (begun.elapsed(), count)
-}
-
-async fn through_datafusion(context: &SessionContext, sql: &str) -> (Duration, usize) {
-    let begun = Instant::now();
-    let mut rows = context.sql(sql).await.unwrap().execute_stream().await.unwrap();
-    let mut count = 0;
-    while let Some(batch) = rows.next().await {
-        count += batch.unwrap().num_rows();
-    }
-    (begun.elapsed(), count)
 }

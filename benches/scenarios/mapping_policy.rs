@@ -6,16 +6,19 @@
 //! `cargo bench --workspace --bench mapping_policy [-- rows [keys [rounds]]]`
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
+#[path = "side_by_side/mod.rs"]
+mod side_by_side;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::StreamExt;
 use lakeward_catalog::{CommitNote, Relation, Table, TableStore, VersionSelector, WriteMode};
-use lakeward_engine::{Limits, Request, Response, Session, run};
+use lakeward_engine::Limits;
 use lakeward_tests::local_engine::{ADMIN, LocalEngine, execute};
+
+use side_by_side::{report, through_datafusion, through_engine};
 
 const TABLES: [&str; 4] = ["close", "close_keys", "scattered", "scattered_keys"];
 const SETUP: &str = "
@@ -124,36 +127,4 @@ async fn plain(local: &LocalEngine) -> SessionContext {
         context.register_table(name, raw.privileged_provider()).unwrap();
     }
     context
-}
-
-fn report(title: &str, mut governed: Vec<Duration>, mut by_hand: Vec<Duration>) {
-    governed.sort_unstable();
-    by_hand.sort_unstable();
-    let ms = |times: &[Duration], at: usize| times[at].as_secs_f64() * 1e3;
-    let middle = governed.len() / 2;
-    let shown = |times: &[Duration]| {
-        format!("{:.1} ({:.1}–{:.1})", ms(times, middle), ms(times, 0), ms(times, times.len() - 1))
-    };
-    let ratio = ms(&governed, middle) / ms(&by_hand, middle);
-    println!("| {title} | {} | {} | {ratio:.2} |", shown(&governed), shown(&by_hand));
-}
-
-async fn through_engine(session: &Arc<Session>, sql: &str) -> (Duration, usize) {
-    let begun = Instant::now();
-    let Response::Rows(mut rows) = run(session, Request::text(sql)).await.unwrap() else { panic!("no rows") };
-    let mut count = 0;
-    while let Some(batch) = rows.next().await {
-        count += batch.unwrap().num_rows();
-    }
-    (begun.elapsed(), count)
-}
-
-async fn through_datafusion(context: &SessionContext, sql: &str) -> (Duration, usize) {
-    let begun = Instant::now();
-    let mut rows = context.sql(sql).await.unwrap().execute_stream().await.unwrap();
-    let mut count = 0;
-    while let Some(batch) = rows.next().await {
-        count += batch.unwrap().num_rows();
-    }
-    (begun.elapsed(), count)
 }

@@ -30,7 +30,9 @@ pub const SNAPSHOT_INTERVAL: u64 = 64;
 /// Each lost race means that another writer got on, so this is reached only under absurd contention.
 const MAX_ATTEMPTS: u32 = 200;
 const MAX_PAUSE_MS: u64 = 50;
-const BUILT_IN_ROLES: [&str; 3] = ["auditor", "policy_admin", "operator"];
+/// The built-in role that makes policies, masks and tags for all tables.
+pub const POLICY_ADMIN: &str = "policy_admin";
+const BUILT_IN_ROLES: [&str; 3] = ["auditor", POLICY_ADMIN, "operator"];
 
 /// An open catalog.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ mod scram;
 mod snapshot;
 mod store;
 
-pub use catalog::{Catalog, FOLLOW_PERIOD, SNAPSHOT_INTERVAL};
+pub use catalog::{Catalog, FOLLOW_PERIOD, POLICY_ADMIN, SNAPSHOT_INTERVAL};
 pub use draft::{
     CreatedPolicy, Described, Draft, Inherited, NewColumn, NewMaskingPolicy, NewPolicy, NewPolicyTest, NewRole,
     NewTable, NewTag, NewView, Revocation,

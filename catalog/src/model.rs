@@ -292,6 +292,20 @@ pub enum PolicyCommand {
     Delete,
 }
 
+impl PolicyCommand {
+    /// As SQL writes it.
+    #[must_use]
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Self::All => "ALL",
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// A row policy (PostgreSQL's `CREATE POLICY`).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

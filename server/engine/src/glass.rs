@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use lakeward_base::{Redacted, RoleId, SqlState};
-use lakeward_catalog::{BreakGlass, CatalogError, Draft, Review};
+use lakeward_catalog::{BreakGlass, CatalogError, Draft, POLICY_ADMIN, Review};
 use lakeward_govern::Principal;
 use uuid::Uuid;
 
@@ -14,8 +14,6 @@ use crate::error::Error;
 use crate::response::{Command, Notice};
 use crate::vantage::Vantage;
 
-/// The role that reviews.
-const POLICY_ADMIN: &str = "policy_admin";
 /// How long it is open where nothing is said.
 const DEFAULT_MINUTES: i64 = 60;
 /// How long it may be open.

@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use lakeward_audit::ObjectFacts;
 use lakeward_base::{Redacted, SqlState};
-use lakeward_catalog::{Role, Snapshot};
+use lakeward_catalog::{POLICY_ADMIN, Role, Snapshot};
 use lakeward_govern::Principal;
 
 use crate::error::Error;
 use crate::session::may_state;
 use crate::statement::Simulation;
-use crate::trace::POLICY_ADMIN;
 
 /// The principal of a simulation that `asking` asks for.
 ///

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use lakeward_audit::{BeginFacts, ObjectFacts};
 use lakeward_base::{Coded, Redacted, RoleId, TableId};
-use lakeward_catalog::{Privilege, Relation, View};
+use lakeward_catalog::{POLICY_ADMIN, Privilege, Relation, View};
 use lakeward_govern::{Decision, Effect, ResolvedTable, RoleSet, Route, Step, Tracer};
 use serde_json::{Value, json};
 
@@ -26,9 +26,6 @@ use crate::sets::Sets;
 use crate::statement::{Change, ChangeAction, Kind, Name, Statement};
 use crate::vantage::Vantage;
 use crate::{asks, change, explain, publish, version, write};
-
-/// The built-in role that makes policies.
-pub(crate) const POLICY_ADMIN: &str = "policy_admin";
 
 /// The columns of a trace.
 pub(crate) fn schema(json: bool) -> SchemaRef {

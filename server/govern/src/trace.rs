@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 
 use lakeward_base::{Redacted, RoleId};
-use lakeward_catalog::{
-    Grant, Grantee, MaskSource, MaskingPolicy, PolicyCommand, Privilege, RowPolicy, Snapshot, Table,
-};
+use lakeward_catalog::{Grant, Grantee, MaskSource, MaskingPolicy, Privilege, RowPolicy, Snapshot, Table};
 
 use crate::access::{Access, TableDecision};
 use crate::compile::PolicyCompiler;
@@ -183,7 +181,7 @@ impl Tracer<'_> {
             .map(|policy| {
                 let kind = if policy.permissive { "permissive" } else { "restrictive" };
                 let to = self.grantees(&policy.grantees, self.principal.current_role, &self.principal.effective_roles);
-                let rule = format!("{kind} policy for {}, to {to}", command_name(policy.command));
+                let rule = format!("{kind} policy for {}, to {to}", policy.command.as_sql());
                 let asks = row_policy::text(policy, applies_to)
                     .filter(|_| (self.knows_text)(table.owner))
                     .map(|text| (self.asks)(text).join(", "))
@@ -411,16 +409,6 @@ fn via(route: &Route) -> String {
 fn joined(parts: &[&str]) -> String {
     let told: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
     told.join("; ")
-}
-
-fn command_name(command: PolicyCommand) -> &'static str {
-    match command {
-        PolicyCommand::All => "ALL",
-        PolicyCommand::Select => "SELECT",
-        PolicyCommand::Insert => "INSERT",
-        PolicyCommand::Update => "UPDATE",
-        PolicyCommand::Delete => "DELETE",
-    }
 }
 
 fn privilege_name(privilege: Privilege) -> &'static str {

@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lakeward_base::{RoleId, SqlState};
-use lakeward_catalog::{CatalogError, Grantee, ObjectKind, Privilege, Relation, Role, Schema, Snapshot, Table, View};
+use lakeward_catalog::{
+    CatalogError, Grantee, ObjectKind, POLICY_ADMIN, Privilege, Relation, Role, Schema, Snapshot, Table, View,
+};
 
 use super::refused;
 use crate::ddl::{GranteeName, RoleName};
 use crate::error::Error;
 use crate::statement::Name;
 
-/// The built-in role that makes policies.
-const POLICY_ADMIN: &str = "policy_admin";
 /// Schemas that are shown but not kept in the catalog.
 const SYSTEM_SCHEMAS: &[&str] = &["pg_catalog", "information_schema", "system"];
 

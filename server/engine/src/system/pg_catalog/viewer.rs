@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
 use lakeward_base::{ColumnId, RoleId, SchemaId, SqlState, TableId};
-use lakeward_catalog::{Grant, Grantee, Privilege, Relation, Role, SYSTEM, Snapshot, Table, View};
+use lakeward_catalog::{Grant, Grantee, POLICY_ADMIN, Privilege, Relation, Role, SYSTEM, Snapshot, Table, View};
 use lakeward_govern::{Principal, Stamp};
 
 use super::definition::{
@@ -29,9 +29,6 @@ const AUDIT_OID: u32 = 15001;
 pub(super) const DATABASE_OID: u32 = 15002;
 /// OID of the access method of Delta tables.
 pub(super) const DELTA_OID: u32 = 15003;
-
-/// Members may see every policy.
-pub(super) const POLICY_ADMIN: &str = "policy_admin";
 
 /// The principal of a statement, and what it looks at.
 pub(super) struct Viewer {

@@ -127,13 +127,7 @@ fn policies_row(viewer: &Viewer, schema: &str, table: &str, policy: &RowPolicy) 
         Grantee::Public => "public".to_owned(),
         Grantee::Role(role) => viewer.role_name(*role),
     };
-    let command = match policy.command {
-        PolicyCommand::All => "ALL",
-        PolicyCommand::Select => "SELECT",
-        PolicyCommand::Insert => "INSERT",
-        PolicyCommand::Update => "UPDATE",
-        PolicyCommand::Delete => "DELETE",
-    };
+    let command = policy.command.as_sql();
     row![
         schema,
         table,

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use lakeward_base::{PolicyId, RoleId, SqlState};
-use lakeward_catalog::{Grantee, MaskSource, PolicyCommand, Privilege, Relation, Role, Table, VersionSelector};
+use lakeward_catalog::{Grantee, MaskSource, POLICY_ADMIN, Privilege, Relation, Role, Table, VersionSelector};
 
 use super::super::cell::{Cell, Rows, row};
 use super::super::definition::{Definition, SYSTEM};
 use super::super::viewer::{Origin, Viewer};
 use crate::error::Error;
 use crate::statement::Name;
-use crate::trace::POLICY_ADMIN;
 
 pub(super) fn roles(viewer: &Viewer) -> Rows {
     let columns = &[
@@ -188,7 +187,7 @@ fn policies_of(viewer: &Viewer, (schema, name): (&str, &str), table: &Table) -> 
             policy.name.as_str(),
             "row",
             if policy.permissive { "PERMISSIVE" } else { "RESTRICTIVE" },
-            command(policy.command),
+            policy.command.as_sql(),
             policy.grantees.iter().map(|grantee| name_of(viewer, *grantee)).collect::<Vec<_>>(),
             "table",
             if policy.shadow { "shadow" } else { "enforced" },
@@ -241,16 +240,6 @@ fn name_of(viewer: &Viewer, grantee: Grantee) -> String {
     match grantee {
         Grantee::Public => "PUBLIC".to_owned(),
         Grantee::Role(role) => viewer.role_name(role),
-    }
-}
-
-fn command(command: PolicyCommand) -> &'static str {
-    match command {
-        PolicyCommand::All => "ALL",
-        PolicyCommand::Select => "SELECT",
-        PolicyCommand::Insert => "INSERT",
-        PolicyCommand::Update => "UPDATE",
-        PolicyCommand::Delete => "DELETE",
     }
 }
 
