@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[BASE, "lakeward-udfs", "lakeward-catalog", "lakeward-delta", "lakeward-audit", "lakeward-engine"],
     ),
     ("lakeward-benches", &[]),
+    ("lakeward-fuzz", &["lakeward-engine", "lakeward-pg", "lakeward-flight"]),
     ("xtask", &[]),
 ];
 

@@ -166,7 +166,7 @@ struct Begun {
     watch: Option<Watch>,
 }
 
-/// Opens a cursor. It is not bound by the statement's time-out, and a cancel of a later one is not its own.
+/// Opens a cursor: its query runs while it is fetched from, so that the time-out and the cancel of a FETCH bound it.
 fn declare(
     plan: QueryPlan,
     declared: Declared,

@@ -14,13 +14,32 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
 use lakeward_govern::scrub::compact_batch;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Batches between the query and the network: enough to overlap the two, few enough to bound memory.
 const QUEUE_BATCHES: usize = 2;
 
 /// Batches up to this size are not counted.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// When a query makes its batches.
+pub(crate) enum Pace {
+    /// As soon as the queue has room for them.
+    Ahead,
+    /// Only when one is asked for, by a permit: a cursor runs while it is fetched from, within that statement's turn and
+    /// time.
+    OnDemand(Arc<Semaphore>),
+}
+
+impl Pace {
+    /// Waits until the next batch may be made; false where nobody will ask for one.
+    async fn allows(&self) -> bool {
+        match self {
+            Self::Ahead => true,
+            Self::OnDemand(wanted) => wanted.acquire().await.map(tokio::sync::SemaphorePermit::forget).is_ok(),
+        }
+    }
+}
 
 /// What the query's task hands over. The end is said in so many words: a queue that closes without it means that the
 /// task died, and must not look like a shorter result.
@@ -93,17 +112,21 @@ impl Account {
 pub(crate) fn queue(
     rows: SendableRecordBatchStream,
     pool: &Arc<dyn MemoryPool>,
+    pace: Pace,
 ) -> (mpsc::Receiver<Step>, impl Future<Output = ()> + Send + 'static) {
     let (sender, queue) = mpsc::channel(QUEUE_BATCHES);
     let reservation = MemoryConsumer::new("rows for the client").register(pool);
     let account = Arc::new(Account { reservation, held: AtomicUsize::new(0), freed: Notify::new() });
-    (queue, pump(rows, sender, account))
+    (queue, pump(rows, sender, account, pace))
 }
 
-async fn pump(mut rows: SendableRecordBatchStream, sender: mpsc::Sender<Step>, account: Arc<Account>) {
+async fn pump(mut rows: SendableRecordBatchStream, sender: mpsc::Sender<Step>, account: Arc<Account>, pace: Pace) {
     let mut last_bytes = 0;
     // Without a place in the queue nothing more is made; without a listener nothing is told.
     while let Ok(place) = sender.reserve().await {
+        if !pace.allows().await {
+            return;
+        }
         let step = account.next(&mut rows, &mut last_bytes).await;
         let goes_on = matches!(step, Ok(Some(_)));
         place.send(step);
@@ -140,7 +163,7 @@ mod tests {
     async fn what_is_queued_and_what_is_being_sent_is_reserved() {
         let (pool, batch) = (pool(1 << 20), numbers(10_000));
         let bytes = compact_batch(&batch).unwrap().get_array_memory_size();
-        let (mut queue, pump) = queue(rows(&batch, 10), &pool);
+        let (mut queue, pump) = queue(rows(&batch, 10), &pool, Pace::Ahead);
         let task = tokio::runtime::Handle::current().spawn(pump);
         let first = queue.recv().await.unwrap().unwrap().unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -161,7 +184,7 @@ mod tests {
         let batch = numbers(10_000);
         let bytes = compact_batch(&batch).unwrap().get_array_memory_size();
         let pool = pool(bytes + bytes / 2);
-        let (mut queue, pump) = queue(rows(&batch, 50), &pool);
+        let (mut queue, pump) = queue(rows(&batch, 50), &pool, Pace::Ahead);
         let task = tokio::runtime::Handle::current().spawn(pump);
         let mut read = 0;
         while let Some(held) = queue.recv().await.unwrap().unwrap() {
@@ -178,17 +201,43 @@ mod tests {
         let (batch, pool) = (numbers(10_000), pool(100_000));
         let other = MemoryConsumer::new("another").register(&pool);
         other.try_grow(50_000).unwrap();
-        let (mut queue, pump) = queue(rows(&batch, 3), &pool);
+        let (mut queue, pump) = queue(rows(&batch, 3), &pool, Pace::Ahead);
         let task = tokio::runtime::Handle::current().spawn(pump);
         let failed = queue.recv().await.unwrap().err().expect("no memory");
         assert!(matches!(failed.find_root(), DataFusionError::ResourcesExhausted(_)));
         assert!(queue.recv().await.is_none());
         task.await.unwrap();
         assert_eq!(pool.reserved(), 50_000);
-        let (mut small, pump) = super::queue(rows(&numbers(1_000), 1), &pool);
+        let (mut small, pump) = super::queue(rows(&numbers(1_000), 1), &pool, Pace::Ahead);
         other.try_grow(50_000).unwrap();
         tokio::runtime::Handle::current().spawn(pump);
         assert!(small.recv().await.unwrap().unwrap().is_some(), "what administers gets through");
+    }
+
+    #[tokio::test]
+    async fn on_demand_nothing_is_made_before_it_is_asked_for() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let (batch, counter) = (numbers(10), Arc::clone(&made));
+        let schema = batch.schema();
+        let batches = futures::stream::iter((0..5).map(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok(batch.clone())
+        }));
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
+        let wanted = Arc::new(Semaphore::new(0));
+        let (mut queue, pump) = queue(rows, &pool(1 << 20), Pace::OnDemand(Arc::clone(&wanted)));
+        let task = tokio::runtime::Handle::current().spawn(pump);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(made.load(Ordering::SeqCst), 0);
+        for asked in 1..=5 {
+            wanted.add_permits(1);
+            assert!(queue.recv().await.unwrap().unwrap().is_some());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(made.load(Ordering::SeqCst), asked);
+        }
+        wanted.add_permits(1);
+        assert!(queue.recv().await.unwrap().unwrap().is_none());
+        task.await.unwrap();
     }
 
     #[tokio::test]
@@ -197,7 +246,7 @@ mod tests {
         let text = StringArray::from_iter_values((0..100_000).map(|number| format!("row {number}")));
         let whole = RecordBatch::try_new(schema, vec![Arc::new(text)]).unwrap();
         let pool = pool(4 << 20);
-        let (mut queue, pump) = queue(rows(&whole.slice(50_000, 20_000), 1), &pool);
+        let (mut queue, pump) = queue(rows(&whole.slice(50_000, 20_000), 1), &pool, Pace::Ahead);
         let task = tokio::runtime::Handle::current().spawn(pump);
         let held = queue.recv().await.unwrap().unwrap().unwrap();
         assert!((SMALL_BYTES..500_000).contains(&pool.reserved()), "{}", pool.reserved());

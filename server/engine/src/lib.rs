@@ -26,6 +26,8 @@ mod explain;
 mod functions;
 mod glass;
 mod handover;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod keyed;
 mod limits;
 mod lineage;

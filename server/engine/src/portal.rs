@@ -1,7 +1,7 @@
 //! SQL cursors: a query that is open within a transaction block, and read a piece at a time.
 //!
 //! A cursor holds its query's stream, as a protocol's portal does: it is decided again wherever the catalog has changed,
-//! runs ahead by no more than the stream's queue, and keeps its audit record open until it is closed. A FETCH has a
+//! runs while a statement fetches from it and within that statement's time, and keeps its audit record open until it is closed. A FETCH has a
 //! record of its own. Invariant: a row counts in both records if, and only if, a FETCH has handed it out.
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use lakeward_audit::{Audit, Begun, Outcome};
 use lakeward_base::{Coded, SqlState};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admission::Slot;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::handover::{self, Held, Step};
+use crate::handover::{self, Held, Pace, Step};
 use crate::limits::ResultLimit;
 use crate::publish;
 use crate::response::{RowStream, RowTag};
@@ -249,6 +249,8 @@ impl<T> Drop for AbortOnDrop<T> {
 
 struct Outgoing {
     queue: mpsc::Receiver<Step>,
+    /// A cursor's: its next batch is made when it is asked for.
+    wanted: Option<Arc<Semaphore>>,
     /// What is being sent: its memory is reserved until the next batch is asked for.
     held: Option<Held>,
     _task: AbortOnDrop<()>,
@@ -289,6 +291,12 @@ impl Outgoing {
             self.durable = None;
         }
         self.still_allowed().await?;
+        if let Some(wanted) = &self.wanted
+            && self.queue.is_empty()
+            && wanted.available_permits() == 0
+        {
+            wanted.add_permits(1);
+        }
         match self.queue.recv().await {
             None => Err(publish::incident("execution", "panic")),
             Some(Err(error)) => Err(publish::execution(&error)),
@@ -357,10 +365,13 @@ pub(crate) fn start(started: Started, ending: Ending, deadline: Deadline, engine
     let Started { rows, schema, tag, waited, watch, limit } = started;
     let watch = watch.map(|watch| Arc::new(tokio::sync::Mutex::new(watch)));
     let durable = if waited { ending.durable() } else { None };
-    let (queue, pump) = handover::queue(rows, memory);
+    let wanted = ending.withheld.is_some().then(|| Arc::new(Semaphore::new(0)));
+    let pace = wanted.clone().map_or(Pace::Ahead, Pace::OnDemand);
+    let (queue, pump) = handover::queue(rows, memory, pace);
     let task = runtime.spawn(pump);
     let outgoing = Outgoing {
         queue,
+        wanted,
         held: None,
         _task: AbortOnDrop(task),
         _stop: deadline.cancelled.clone().drop_guard(),

@@ -12,6 +12,8 @@ mod connection;
 mod door;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod ingest;
 mod keys;
 mod login;

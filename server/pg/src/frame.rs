@@ -158,34 +158,4 @@ mod tests {
             });
         }
     }
-
-    /// The hostile corpus: whatever the bytes, an error or a message.
-    #[test]
-    fn the_corpus_of_messages_is_read() {
-        use crate::message::Frontend;
-        use crate::{packet, parameter, rows::Zone};
-        use arrow::datatypes::DataType;
-        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile/wire");
-        let types = [DataType::Int32, DataType::Utf8, DataType::Float64, DataType::Date32, DataType::Binary];
-        let mut bound = 0;
-        for file in std::fs::read_dir(directory).unwrap() {
-            let data = std::fs::read(file.unwrap().path()).unwrap();
-            if let Some(body) = data.get(4..)
-                && let Ok(packet::Packet::Hello(hello)) = packet::parse(bytes::Bytes::copy_from_slice(body))
-            {
-                let _ = (hello.negotiated(), hello.settings(), hello.application_name());
-            }
-            let mut buffer = BytesMut::from(&data[..]);
-            while let Ok(Some(frame)) = take(&mut buffer, 1 << 20) {
-                if let Ok(Frontend::Bind(bind)) = Frontend::decode(frame.tag, frame.body) {
-                    bound += 1;
-                    for data_type in &types {
-                        let wanted = vec![data_type.clone(); bind.parameters.len()];
-                        let _ = parameter::decode(&bind, &parameter::oids(&[], &wanted), &wanted, Zone::UTC);
-                    }
-                }
-            }
-        }
-        assert!(bound >= 3);
-    }
 }

@@ -14,6 +14,8 @@ mod copy;
 mod error;
 mod extended;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod message;
 mod packet;
 mod parameter;

@@ -283,3 +283,11 @@ fn plain(digits: &str) -> Option<String> {
     let (value, scale) = super::input::exact(digits, digits).ok()?;
     Some(super::value::decimal_text(value, scale))
 }
+
+/// JSON as jsonb shows it, and what becomes of that when it is read again.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown_twice(text: &str) -> Option<(String, Option<String>)> {
+    let once = Json::parse(text).ok()?.normal().to_jsonb();
+    let twice = Json::parse(&once).ok().map(|json| json.normal().to_jsonb());
+    Some((once, twice))
+}

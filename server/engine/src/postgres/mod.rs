@@ -11,8 +11,6 @@ mod array;
 mod assign;
 mod call;
 mod cast;
-#[cfg(test)]
-mod corpus;
 mod datetime;
 mod document;
 mod input;
@@ -39,8 +37,12 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 pub(crate) use array::EQUALS_ANY;
 pub(crate) use assign::{assigned, assigned_values};
 pub use document::json_texts;
+#[cfg(any(test, fuzzing))]
+pub(crate) use document::shown_twice;
 pub use input::read_text;
 pub(crate) use json::MARK as JSON_MARK;
+#[cfg(any(test, fuzzing))]
+pub(crate) use output::text_of;
 pub(crate) use rewrite::{SETS, rewrite, rewrite_expression, set_in_from};
 pub(crate) use series::{arguments as series_arguments, error as series_error};
 

@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use super::value::{decimal, decimal_text, elements, moment};
 
 /// The text of a value that is not NULL.
-pub(super) fn text_of(value: &ScalarValue, zone: Tz) -> Option<String> {
+pub(crate) fn text_of(value: &ScalarValue, zone: Tz) -> Option<String> {
     Some(match value {
         ScalarValue::Utf8(text) => text.clone()?,
         ScalarValue::Boolean(flag) => if (*flag)? { "t" } else { "f" }.to_owned(),
@@ -93,7 +93,7 @@ fn timestamp_text(at: NaiveDateTime) -> String {
 
 fn timestamptz_text(at: NaiveDateTime, zone: Tz) -> String {
     let local = zone.from_utc_datetime(&at);
-    let offset = offset_text(local.offset().fix().local_minus_utc());
+    let offset = exact_offset_text(local.offset().fix().local_minus_utc());
     let text = timestamp_text(local.naive_local());
     match text.strip_suffix(" BC") {
         Some(text) => format!("{text}{offset} BC"),
@@ -101,7 +101,16 @@ fn timestamptz_text(at: NaiveDateTime, zone: Tz) -> String {
     }
 }
 
-/// `+05:30`, with minutes only where there are some.
+/// As [`offset_text`], with seconds where there are some: before standard time, each town had its own.
+fn exact_offset_text(seconds: i32) -> String {
+    let (sign, minutes, rest) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60, seconds.abs() % 60);
+    if rest == 0 {
+        return offset_text(seconds);
+    }
+    format!("{sign}{:02}:{:02}:{rest:02}", minutes / 60, minutes % 60)
+}
+
+/// `+05:30`, with minutes only where there are some, and never seconds, as to_char's OF.
 pub(super) fn offset_text(seconds: i32) -> String {
     let sign = if seconds < 0 { '-' } else { '+' };
     let minutes = seconds.abs() / 60;
@@ -160,6 +169,6 @@ fn array_text(value: &ScalarValue, zone: Tz) -> Option<String> {
 fn quoted(text: String) -> String {
     let needs = text.is_empty()
         || text.eq_ignore_ascii_case("null")
-        || text.contains(|c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace());
+        || text.contains(|c: char| matches!(c, '{' | '}' | ',' | '"' | '\\' | '\u{b}') || c.is_ascii_whitespace());
     if needs { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) } else { text }
 }

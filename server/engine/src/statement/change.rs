@@ -24,6 +24,7 @@ use crate::version::TARGET_MARK;
 
 /// UPDATE, DELETE or MERGE.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct Change {
     /// Which of them.
     pub command: ChangeCommand,
@@ -60,6 +61,7 @@ impl ChangeCommand {
 
 /// What becomes of a row.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub enum ChangeAction {
     /// These columns get these values.
     Update(Vec<(String, Expr)>),

@@ -17,6 +17,7 @@ use crate::version::HISTORY_MARK;
 
 /// Work on a table: RESTORE, OPTIMIZE, VACUUM.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct Maintain {
     /// The table.
     pub table: Name,
@@ -26,6 +27,7 @@ pub struct Maintain {
 
 /// What is done to a table.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub enum Work {
     /// RESTORE TABLE … TO
     Restore(Box<TableVersion>),

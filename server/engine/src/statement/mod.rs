@@ -27,7 +27,7 @@ pub(crate) mod setting;
 pub(crate) mod simulate;
 mod syntax;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -46,10 +46,13 @@ pub use change::{Change, ChangeAction, ChangeCommand};
 pub use classes::CLASSES;
 pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
 pub(crate) use lex::Lexed;
+#[cfg(any(test, fuzzing))]
+pub(crate) use lex::{Lexeme, is_string};
 pub use maintain::{Maintain, Work as MaintainWork};
 pub use normalize::normalize;
 
 /// One parsed statement.
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct Statement {
     /// Its own text, from the beginning of what was parsed (so that positions and spans are places in it) to its end.
     pub text: Redacted<String>,
@@ -67,6 +70,7 @@ pub struct Statement {
 
 /// `EXECUTE AS ROLE`: a statement runs as a role would run it.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct Simulation {
     /// The role.
     pub role: String,
@@ -75,6 +79,7 @@ pub struct Simulation {
 }
 
 /// The kinds of statement that the engine runs.
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub enum Kind {
     /// White space and comments only.
     Empty,
@@ -131,6 +136,7 @@ pub enum Kind {
 
 /// A statement about a cursor of the transaction block.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub enum CursorStatement {
     /// `DECLARE name [BINARY] CURSOR FOR query`
     Declare {
@@ -171,6 +177,7 @@ pub enum Direction {
 
 /// `INSERT INTO | OVERWRITE table [(columns)] query`. Everything else that sqlparser accepts there was refused.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct Insert {
     /// The target as written: `[schema.]name`, identifiers folded.
     pub table: Name,
@@ -184,6 +191,7 @@ pub struct Insert {
 
 /// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] table AS query`.
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct CreateTableAs {
     /// The new table.
     pub table: Name,
@@ -399,6 +407,7 @@ pub fn describe(sql: &str) -> (&'static str, String) {
     (front::class(&lexed), normalize(sql))
 }
 
+#[cfg(not(any(test, fuzzing)))]
 impl std::fmt::Debug for Statement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Statement").field("class", &self.class).finish_non_exhaustive()

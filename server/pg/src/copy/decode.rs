@@ -30,7 +30,7 @@ enum Source {
 type Misread = Box<(Error, Option<usize>)>;
 
 /// See the module.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     source: Source,
     options: Arc<CopyOptions>,
     columns: Columns,
@@ -46,7 +46,7 @@ fn malformed(message: impl Into<String>) -> Error {
 
 impl Decoder {
     /// A decoder of rows with these columns, into `table`.
-    pub(super) fn new(
+    pub(crate) fn new(
         options: &Arc<CopyOptions>,
         schema: &SchemaRef,
         table: &str,
@@ -62,7 +62,7 @@ impl Decoder {
     }
 
     /// Takes a piece of the data.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         match &mut self.source {
             Source::Lines(lines, _) => {
                 lines.push(piece);
@@ -73,7 +73,7 @@ impl Decoder {
     }
 
     /// That was all.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ended = true;
         match &mut self.source {
             Source::Lines(lines, _) => lines.end(),
@@ -82,7 +82,7 @@ impl Decoder {
     }
 
     /// The next full batch, and at the end what is left; `None` where there is none yet.
-    pub(super) fn next_batch(&mut self) -> Result<Option<RecordBatch>, Error> {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
             let (rows, bytes) = self.columns.size();
             if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {

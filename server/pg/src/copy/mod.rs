@@ -22,7 +22,7 @@ use crate::portal::{Encoder, Rows, tag_text};
 use crate::reply::{self, Direction};
 use crate::types::{Formats, describe};
 use crate::wire::Fault;
-use decode::Decoder;
+pub(crate) use decode::Decoder;
 pub(crate) use encode::CopyEncoder;
 
 impl Connection {

@@ -153,38 +153,3 @@ proptest! {
         prop_assert_eq!(told(decode(&options(CopyStyle::Binary), &data, piece)), whole);
     }
 }
-
-/// The hostile corpus: whatever the bytes, rows or an error, wherever they are cut.
-#[test]
-fn the_corpus_is_read() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile/copy");
-    let read = |options: &Arc<CopyOptions>, pieces: &[&[u8]]| -> Result<usize, SqlState> {
-        let told = |error: Error| error.sqlstate();
-        let mut decoder = Decoder::new(options, &schema(), "t", Zone::UTC).unwrap();
-        let mut rows = 0;
-        for piece in pieces {
-            decoder.push(piece).map_err(told)?;
-            while let Some(batch) = decoder.next_batch().map_err(told)? {
-                rows += batch.num_rows();
-            }
-        }
-        decoder.end();
-        while let Some(batch) = decoder.next_batch().map_err(told)? {
-            rows += batch.num_rows();
-        }
-        Ok(rows)
-    };
-    for file in std::fs::read_dir(directory).unwrap() {
-        let path = file.unwrap().path();
-        let data = std::fs::read(&path).unwrap();
-        let data = data.get(2..).unwrap_or_default();
-        for style in [CopyStyle::Text, CopyStyle::Csv, CopyStyle::Binary] {
-            let options = Arc::new(options(style));
-            let whole = read(&options, &[data]);
-            for cut in 0..data.len() {
-                let (first, second) = data.split_at(cut);
-                assert_eq!(read(&options, &[first, second]), whole, "{} at {cut}", path.display());
-            }
-        }
-    }
-}

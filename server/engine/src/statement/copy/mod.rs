@@ -28,6 +28,7 @@ pub(super) enum Way {
 
 /// `COPY t [(c, …)] | (query) TO STDOUT`
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct CopyOut {
     /// The rows: the query as it was written, or one of a table's columns.
     pub source: Box<Query>,
@@ -41,6 +42,7 @@ pub struct CopyOut {
 
 /// `COPY t [(c, …)] FROM STDIN`
 #[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub struct CopyIn {
     /// Where the rows go.
     pub table: Name,

@@ -1,6 +1,5 @@
 //! Tables of statements, by subject.
 
-pub(crate) mod corpus;
 mod kinds;
 mod shape;
 mod soup;

@@ -1,0 +1,5 @@
+//! COPY's data.
+#![no_main]
+#![allow(missing_docs)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lakeward_pg::hostile::copied(data));

@@ -1,0 +1,5 @@
+//! Expressions of policies and masks.
+#![no_main]
+#![allow(missing_docs)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lakeward_engine::hostile::expressions(&String::from_utf8_lossy(data)));
