@@ -166,6 +166,11 @@ fn predicates_on_unmasked_columns_and_the_policy_prune_files() {
     assert!(partitions.iter().all(|file| file.contains("hospital_id=3") || file.contains("hospital_id=5")));
     assert_eq!(read(&fixture, "SELECT * FROM governed_parts.patients WHERE hospital_id = 5").len(), 2);
     assert_eq!(read(&fixture, "SELECT * FROM governed_parts.patients WHERE hospital_id = 1").len(), 0);
+    // The two mapping tables are read once: their keys are kept while they stay as they are.
+    assert_eq!(read(&fixture, "SELECT * FROM governed_files.visits").len(), 4 + 2);
+    let narrow = read(&fixture, "SELECT * FROM governed_files.visits WHERE visit_id BETWEEN 160 AND 290");
+    assert_eq!(narrow.len(), 1, "{narrow:?}");
+    assert_eq!(read(&fixture, "SELECT count(*) FROM governed_files.visits").len(), 4);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use rand::RngCore;
 use crate::activity::Seen;
 use crate::admission::{Admission, Load};
 use crate::error::Error;
+use crate::key_cache::KeyCache;
 use crate::session::{Credential, Session, SessionHandle};
 use crate::settings::Settings;
 use crate::tally::{StatementCounts, Tally};
@@ -130,6 +131,9 @@ impl Verifier {
     }
 }
 
+/// Keys of policies are kept in so great a part of the queries' memory.
+const KEYS_SHARE: usize = 16;
+
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
@@ -142,6 +146,8 @@ pub(crate) struct Shared {
     pub(crate) templates: Templates,
     pub(crate) tally: Tally,
     pub(crate) admission: Arc<Admission>,
+    /// What policies' subqueries found.
+    pub(crate) keys_found: KeyCache,
     sessions: Mutex<HashMap<SessionId, SessionHandle>>,
     next_session: AtomicU32,
     mock_seed: [u8; 32],
@@ -153,13 +159,14 @@ impl Engine {
     /// # Errors
     /// XX000 where a function of the registry cannot be built.
     pub fn new(parts: Parts) -> Result<Self, Error> {
+        let keys_found = KeyCache::new(parts.limits.memory_bytes / KEYS_SHARE);
         let templates = Templates::build(&parts)?;
         let mut mock_seed = [0; 32];
         rand::rng().fill_bytes(&mut mock_seed);
         let sessions = Mutex::new(HashMap::new());
         let admission = Arc::new(Admission::new(&parts.limits));
         let (tally, next_session) = (Tally::default(), AtomicU32::new(1));
-        let shared = Shared { parts, templates, tally, admission, sessions, next_session, mock_seed };
+        let shared = Shared { parts, templates, tally, admission, keys_found, sessions, next_session, mock_seed };
         Ok(Self { shared: Arc::new(shared) })
     }
 

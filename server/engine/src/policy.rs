@@ -18,6 +18,7 @@ use lakeward_catalog::{PolicyRead, RawTable, Relation, Table, VersionSelector};
 use lakeward_govern::{Mapping, NamedSource, PolicyCompiler};
 use parking_lot::Mutex;
 
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::names::Names;
 use crate::publish;
@@ -29,6 +30,8 @@ use crate::{mentioned, resolve};
 pub(crate) struct Mappings {
     tables: BTreeMap<TableId, RawTable>,
     shared: Mutex<Vec<Arc<Mapping>>>,
+    /// Whose keys are kept; `None` where a policy is only looked at.
+    engine: Option<Engine>,
 }
 
 impl Mappings {
@@ -44,7 +47,7 @@ impl Mappings {
                 tables.insert(id, resolve::open(&vantage.session, table, VersionSelector::Latest).await?);
             }
         }
-        Ok(Self { tables, shared: Mutex::default() })
+        Ok(Self { tables, shared: Mutex::default(), engine: Some(vantage.session.engine().clone()) })
     }
 
     /// What the audit keeps of them: they were read, though nobody was shown a row.
@@ -91,8 +94,12 @@ impl PolicyCompiler for Compiler<'_> {
         if let Some(known) = shared.iter().find(|known| known.answers_for(&mapping)) {
             return Arc::clone(known);
         }
-        shared.push(Arc::clone(&mapping));
-        mapping
+        let found = match &self.mappings.engine {
+            Some(engine) => engine.shared.keys_found.shared(mapping),
+            None => mapping,
+        };
+        shared.push(Arc::clone(&found));
+        found
     }
 
     fn is_keyed(&self, function: &str) -> bool {

@@ -166,6 +166,8 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     }
     match (from, to) {
         (DataType::Float16, DataType::Float32 | DataType::Float64) | (DataType::Float32, DataType::Float64) => true,
+        // One text in another layout.
+        (DataType::Utf8 | DataType::Utf8View, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => true,
         (from, DataType::Float64) => {
             integer_range(from).is_some_and(|(low, high)| low >= -(1 << 53) && high <= 1 << 53)
         }

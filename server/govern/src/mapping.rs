@@ -40,6 +40,8 @@ pub struct MappedTable {
     pub table: TableId,
     /// The pinned version.
     pub version: u64,
+    /// Whether that version holds what only its own transaction has written.
+    pub uncommitted: bool,
     /// The columns that the policy reads.
     pub columns: Vec<String>,
 }
@@ -52,6 +54,8 @@ pub struct Mapping {
     types: Vec<DataType>,
     is_in: bool,
     tables: Vec<MappedTable>,
+    /// Whether it finds the same at any time.
+    lasting: bool,
     reading: futures::lock::Mutex<()>,
     answer: OnceLock<Answer>,
 }
@@ -62,20 +66,33 @@ struct Answer {
     matches: KeySet,
     /// For IN: keys that have a value at all, and keys that have NULL for one.
     groups: Option<(KeySet, KeySet)>,
-    _memory: Vec<MemoryReservation>,
+    memory: Vec<MemoryReservation>,
 }
 
 impl Mapping {
     /// A subquery whose `plan` yields columns of `types`, the value of IN last.
     pub(crate) fn new(plan: LogicalPlan, types: Vec<DataType>, is_in: bool, tables: Vec<MappedTable>) -> Self {
+        let lasting = !tables.iter().any(|table| table.uncommitted) && is_timeless(&plan);
         let (reading, answer) = (futures::lock::Mutex::new(()), OnceLock::new());
-        Self { plan, types, is_in, tables, reading, answer }
+        Self { plan, types, is_in, tables, lasting, reading, answer }
     }
 
     /// Whether another reads the same, at the same versions: then one answers for both.
     #[must_use]
     pub fn answers_for(&self, other: &Self) -> bool {
         self == other && self.tables == other.tables
+    }
+
+    /// Whether it finds the same keys at any time, so that they may be kept for the next statement.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// How much memory its keys hold; nothing before they were read.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.answer.get().map_or(0, |answer| answer.memory.iter().map(MemoryReservation::size).sum())
     }
 
     /// The tables that it reads.
@@ -145,6 +162,23 @@ impl Mapping {
     }
 }
 
+/// Whether a plan calls no function that answers otherwise at another time.
+fn is_timeless(plan: &LogicalPlan) -> bool {
+    let mut timeless = true;
+    // The closures never fail, so neither do the walks.
+    let _ = plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::ScalarFunction(call) = part {
+                    timeless &= call.func.signature().volatility == Volatility::Immutable;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    timeless
+}
+
 struct Building {
     matches: KeySetBuilder,
     groups: Option<(KeySetBuilder, KeySetBuilder)>,
@@ -178,7 +212,7 @@ impl Building {
                 Some((groups, with_null))
             }
         };
-        Ok(Answer { matches, groups, _memory: held })
+        Ok(Answer { matches, groups, memory: held })
     }
 }
 

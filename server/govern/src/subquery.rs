@@ -243,7 +243,8 @@ impl Translator<'_> {
             let columns = table.columns.iter().filter(|column| read.columns.contains(&column.id));
             let columns = columns.map(|column| column.name.clone()).collect();
             if !tables.iter().any(|known| known.table == read.table) {
-                tables.push(MappedTable { table: read.table, version: raw.version(), columns });
+                let (version, uncommitted) = (raw.version(), raw.is_uncommitted());
+                tables.push(MappedTable { table: read.table, version, uncommitted, columns });
             }
         }
         Ok(tables)
