@@ -43,6 +43,7 @@ mod placeholder;
 mod plan;
 mod policy;
 mod policy_tests;
+mod policy_texts;
 mod portal;
 mod position;
 mod postgres;

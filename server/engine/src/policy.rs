@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::names::Names;
+use crate::policy_texts::PolicyTexts;
 use crate::publish;
 use crate::vantage::Vantage;
 use crate::{mentioned, resolve};
@@ -77,12 +78,14 @@ pub(crate) struct Compiler<'a> {
 
 impl PolicyCompiler for Compiler<'_> {
     fn compile(&self, sql: &str, schema: &DFSchema, tables: Vec<NamedSource>) -> Result<Expr> {
-        let mut parsed =
-            crate::statement::parse_expression(sql).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        crate::postgres::rewrite_expression(&mut parsed).map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let names = Names::new(self.state, tables.into_iter().collect());
-        let options = ParserOptions::from(&self.state.config_options().sql_parser);
-        SqlToRel::new_with_options(&names, options).sql_to_expr(parsed, schema, &mut PlannerContext::new())
+        let config = self.state.config();
+        match config.get_extension::<PolicyTexts>() {
+            Some(texts) if tables.is_empty() => {
+                let time_zone = config.options().execution.time_zone.as_ref();
+                texts.expression(sql, schema, time_zone, || self.planned(sql, schema, tables))
+            }
+            _ => self.planned(sql, schema, tables),
+        }
     }
 
     fn mapping(&self, table: TableId) -> Option<RawTable> {
@@ -104,6 +107,17 @@ impl PolicyCompiler for Compiler<'_> {
 
     fn is_keyed(&self, function: &str) -> bool {
         lakeward_udfs::KEYED_FUNCTIONS.contains(&function)
+    }
+}
+
+impl Compiler<'_> {
+    fn planned(&self, sql: &str, schema: &DFSchema, tables: Vec<NamedSource>) -> Result<Expr> {
+        let mut parsed =
+            crate::statement::parse_expression(sql).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        crate::postgres::rewrite_expression(&mut parsed).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let names = Names::new(self.state, tables.into_iter().collect());
+        let options = ParserOptions::from(&self.state.config_options().sql_parser);
+        SqlToRel::new_with_options(&names, options).sql_to_expr(parsed, schema, &mut PlannerContext::new())
     }
 }
 

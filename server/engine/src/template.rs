@@ -27,6 +27,7 @@ use crate::cooperate::Cooperate;
 use crate::engine::Parts;
 use crate::error::Error;
 use crate::functions::session_functions;
+use crate::policy_texts::PolicyTexts;
 use crate::stoppable;
 
 /// The templates.
@@ -103,6 +104,7 @@ fn runtime(memory: &Arc<dyn MemoryPool>) -> RuntimeEnvBuilder {
 
 fn state(parts: &Parts, runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut config = SessionConfig::new()
+        .with_extension(Arc::new(PolicyTexts::default()))
         .with_target_partitions(parts.limits.target_partitions)
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
