@@ -8,6 +8,8 @@
 
 #[path = "rows_out/bare.rs"]
 mod bare;
+#[path = "rows_out/discard.rs"]
+mod discard;
 mod rivals;
 
 use std::time::Instant;
@@ -16,9 +18,9 @@ use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::{StreamExt, TryStreamExt};
-use tokio_postgres::{Client, SimpleQueryMessage};
 use tonic::transport::Channel;
 
+use discard::Discard;
 use rivals::harness::flight;
 use rivals::{PASSWORD, Rivals, median, numbers};
 
@@ -30,26 +32,6 @@ fn script(rows: u64) -> String {
          INSERT INTO vitals SELECT n / 40, (n % 10)::int, (60 + n % 40)::int, (100 + n % 60)::int, (90 + n % 10)::int,
              TIMESTAMP '2026-01-01' + n * INTERVAL '1 second' FROM generate_series(1, {rows}) AS n"
     )
-}
-
-async fn text(client: &Client) -> u64 {
-    let mut messages = Box::pin(client.simple_query_raw(ALL).await.unwrap());
-    let mut rows = 0;
-    while let Some(message) = messages.try_next().await.unwrap() {
-        rows += u64::from(matches!(message, SimpleQueryMessage::Row(_)));
-    }
-    rows
-}
-
-async fn binary(client: &Client) -> u64 {
-    let statement = client.prepare(ALL).await.unwrap();
-    let none: [i32; 0] = [];
-    let mut found = Box::pin(client.query_raw(&statement, none).await.unwrap());
-    let mut rows = 0;
-    while found.try_next().await.unwrap().is_some() {
-        rows += 1;
-    }
-    rows
 }
 
 /// Bytes of headers and bodies.
@@ -82,6 +64,17 @@ async fn batches(client: &mut FlightSqlServiceClient<Channel>) -> Vec<RecordBatc
         all.extend(stream.try_collect::<Vec<_>>().await.unwrap());
     }
     all
+}
+
+/// The same client of both.
+async fn clients(rivals: &Rivals) -> (Discard, Discard) {
+    let login = |database: &str| {
+        let mut config = tokio_postgres::Config::new();
+        config.user("admin").password(PASSWORD).dbname(database);
+        config
+    };
+    let ours = Discard::connect(rivals.lakeward.port("pg"), &rivals.ca(), &login("lakeward")).await;
+    (ours, Discard::connect(rivals.postgres.port, &rivals.ca(), &login("postgres")).await)
 }
 
 /// One question asked of both, in turns; answers how much a second, each.
@@ -118,10 +111,11 @@ async fn main() {
     rivals.prepare_postgres("VACUUM ANALYZE vitals").await;
     println!("{rows} rows of 6 columns, {rounds} rounds: medians\n");
     println!("| what | Lakeward | against | ratio |\n|---|---|---|---|");
-    let (ours, theirs) = (rivals.on_lakeward("admin").await, rivals.on_postgres("admin").await);
-    assert_eq!((text(&ours).await, text(&theirs).await), (rows, rows), "both answer every row");
-    line("SELECT *, text", "PostgreSQL 15", "M rows/s", compare!(rounds, text(&ours), text(&theirs)));
-    line("SELECT *, binary", "PostgreSQL 15", "M rows/s", compare!(rounds, binary(&ours), binary(&theirs)));
+    let (mut ours, mut theirs) = clients(&rivals).await;
+    assert_eq!((ours.text(ALL).await, theirs.text(ALL).await), (rows, rows), "both answer every row");
+    assert_eq!((ours.binary(ALL).await, theirs.binary(ALL).await), (rows, rows), "in binary, too");
+    line("SELECT *, text", "PostgreSQL 15", "M rows/s", compare!(rounds, ours.text(ALL), theirs.text(ALL)));
+    line("SELECT *, binary", "PostgreSQL 15", "M rows/s", compare!(rounds, ours.binary(ALL), theirs.binary(ALL)));
     let address = rivals.lakeward.address("flight");
     let mut client = flight::login(&address, &rivals.ca(), "admin", PASSWORD).await.unwrap();
     let bare = bare::serve(batches(&mut client).await, &rivals.lakeward.data().join("tls")).await;

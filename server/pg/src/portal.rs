@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::BytesMut;
 use datafusion_common::ScalarValue;
 use futures::{FutureExt, StreamExt};
 use lakeward_engine::{Prepared, RowStream, RowTag};
@@ -58,7 +57,7 @@ impl Encoder {
         first: usize,
         end: usize,
         enough_bytes: usize,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     ) -> Result<usize, PgError> {
         match self {
             Self::Rows(encoder) => encoder.encode(batch, first, end, enough_bytes, out),
@@ -89,7 +88,7 @@ impl Rows {
     }
 
     /// What ends COPY's data, once all rows are sent.
-    pub(crate) fn end(&mut self, out: &mut BytesMut) -> Result<(), PgError> {
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), PgError> {
         match &mut self.encoder {
             Encoder::Copy(encoder) => encoder.end(out),
             Encoder::Rows(_) => Ok(()),

@@ -43,12 +43,12 @@ pub(crate) enum Direction {
     In,
 }
 
-fn put(out: &mut BytesMut, message: &impl Message) -> Result<(), PgError> {
-    let start = out.len();
-    message.encode(out).map_err(|_| {
-        out.truncate(start);
-        PgError::LimitExceeded("a message to the client would be too long")
-    })
+fn put(out: &mut Vec<u8>, message: &impl Message) -> Result<(), PgError> {
+    let mut encoded = BytesMut::new();
+    let done = message.encode(&mut encoded);
+    done.map_err(|_| PgError::LimitExceeded("a message to the client would be too long"))?;
+    out.extend_from_slice(&encoded);
+    Ok(())
 }
 
 fn clean(mut text: String) -> String {
@@ -66,7 +66,7 @@ fn fields(severity: &str, sqlstate: SqlState, message: String) -> Vec<(u8, Strin
 }
 
 /// An error.
-pub(crate) fn error(out: &mut BytesMut, severity: Severity, error: &dyn Coded) {
+pub(crate) fn error(out: &mut Vec<u8>, severity: Severity, error: &dyn Coded) {
     let mut all = fields(severity.name(), error.sqlstate(), error.message());
     all.extend(error.detail().map(|detail| (b'D', clean(detail))));
     all.extend(error.hint().map(|hint| (b'H', clean(hint))));
@@ -78,12 +78,12 @@ pub(crate) fn error(out: &mut BytesMut, severity: Severity, error: &dyn Coded) {
 }
 
 /// A notice or warning.
-pub(crate) fn notice(out: &mut BytesMut, notice: &Notice) -> Result<(), PgError> {
+pub(crate) fn notice(out: &mut Vec<u8>, notice: &Notice) -> Result<(), PgError> {
     put(out, &NoticeResponse::new(fields(notice.severity, notice.sqlstate, notice.message.clone())))
 }
 
 /// Where the transaction stands: the client may go on.
-pub(crate) fn ready(out: &mut BytesMut, status: TransactionStatus) -> Result<(), PgError> {
+pub(crate) fn ready(out: &mut Vec<u8>, status: TransactionStatus) -> Result<(), PgError> {
     let status = match status {
         TransactionStatus::Idle => response::TransactionStatus::Idle,
         TransactionStatus::InBlock => response::TransactionStatus::Transaction,
@@ -93,17 +93,17 @@ pub(crate) fn ready(out: &mut BytesMut, status: TransactionStatus) -> Result<(),
 }
 
 /// A setting's value.
-pub(crate) fn parameter_status(out: &mut BytesMut, name: &str, value: &str) -> Result<(), PgError> {
+pub(crate) fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) -> Result<(), PgError> {
     put(out, &ParameterStatus::new(clean(name.to_owned()), clean(value.to_owned())))
 }
 
 /// A statement's end.
-pub(crate) fn command_complete(out: &mut BytesMut, tag: &str) -> Result<(), PgError> {
+pub(crate) fn command_complete(out: &mut Vec<u8>, tag: &str) -> Result<(), PgError> {
     put(out, &CommandComplete::new(clean(tag.to_owned())))
 }
 
 /// COPY's data follows, or is waited for: from the server or from the client, in text or in binary.
-pub(crate) fn copy(out: &mut BytesMut, direction: Direction, is_binary: bool, columns: usize) -> Result<(), PgError> {
+pub(crate) fn copy(out: &mut Vec<u8>, direction: Direction, is_binary: bool, columns: usize) -> Result<(), PgError> {
     let count = i16::try_from(columns).map_err(|_| PgError::LimitExceeded("too many columns"))?;
     let formats = vec![i16::from(is_binary); columns];
     match direction {
@@ -113,82 +113,82 @@ pub(crate) fn copy(out: &mut BytesMut, direction: Direction, is_binary: bool, co
 }
 
 /// All of COPY's data is sent.
-pub(crate) fn copy_done(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn copy_done(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &CopyDone::new())
 }
 
 /// No statement in the text.
-pub(crate) fn empty_query(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn empty_query(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &EmptyQueryResponse::new())
 }
 
 /// The row limit was reached, and there may be more rows.
-pub(crate) fn portal_suspended(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn portal_suspended(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &PortalSuspended::new())
 }
 
 /// Parse succeeded.
-pub(crate) fn parse_complete(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn parse_complete(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &ParseComplete::new())
 }
 
 /// Bind succeeded.
-pub(crate) fn bind_complete(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn bind_complete(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &BindComplete::new())
 }
 
 /// Close succeeded.
-pub(crate) fn close_complete(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn close_complete(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &CloseComplete::new())
 }
 
 /// The statement returns no rows.
-pub(crate) fn no_data(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn no_data(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &NoData::new())
 }
 
 /// Types of the parameters.
-pub(crate) fn parameter_description(out: &mut BytesMut, oids: Vec<u32>) -> Result<(), PgError> {
+pub(crate) fn parameter_description(out: &mut Vec<u8>, oids: Vec<u32>) -> Result<(), PgError> {
     put(out, &ParameterDescription::new(oids))
 }
 
 /// The columns of a result.
-pub(crate) fn row_description(out: &mut BytesMut, fields: Vec<FieldDescription>) -> Result<(), PgError> {
+pub(crate) fn row_description(out: &mut Vec<u8>, fields: Vec<FieldDescription>) -> Result<(), PgError> {
     put(out, &RowDescription::new(fields))
 }
 
 /// The SASL mechanisms on offer.
-pub(crate) fn sasl(out: &mut BytesMut, mechanisms: Vec<String>) -> Result<(), PgError> {
+pub(crate) fn sasl(out: &mut Vec<u8>, mechanisms: Vec<String>) -> Result<(), PgError> {
     put(out, &Authentication::SASL(mechanisms))
 }
 
 /// The server's part of the exchange.
-pub(crate) fn sasl_continue(out: &mut BytesMut, data: String) -> Result<(), PgError> {
+pub(crate) fn sasl_continue(out: &mut Vec<u8>, data: String) -> Result<(), PgError> {
     put(out, &Authentication::SASLContinue(Bytes::from(data)))
 }
 
 /// The server's proof that it knows the password too.
-pub(crate) fn sasl_final(out: &mut BytesMut, data: String) -> Result<(), PgError> {
+pub(crate) fn sasl_final(out: &mut Vec<u8>, data: String) -> Result<(), PgError> {
     put(out, &Authentication::SASLFinal(Bytes::from(data)))
 }
 
 /// The client is who it says.
-pub(crate) fn authenticated(out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn authenticated(out: &mut Vec<u8>) -> Result<(), PgError> {
     put(out, &Authentication::Ok)
 }
 
 /// What a cancel request must carry.
-pub(crate) fn key_data(out: &mut BytesMut, (process, secret): (i32, i32)) -> Result<(), PgError> {
+pub(crate) fn key_data(out: &mut Vec<u8>, (process, secret): (i32, i32)) -> Result<(), PgError> {
     put(out, &BackendKeyData::new(process, SecretKey::I32(secret)))
 }
 
 /// The newest version spoken here, and the protocol options that are not known.
-pub(crate) fn negotiate(out: &mut BytesMut, version: i32, unknown: Vec<String>) -> Result<(), PgError> {
+pub(crate) fn negotiate(out: &mut Vec<u8>, version: i32, unknown: Vec<String>) -> Result<(), PgError> {
     put(out, &NegotiateProtocolVersion::new(version, unknown))
 }
 
 /// The answer to a request for encryption is one byte.
-pub(crate) fn encryption(out: &mut BytesMut, accepted: bool) {
+pub(crate) fn encryption(out: &mut Vec<u8>, accepted: bool) {
     out.put_u8(if accepted { b'S' } else { b'N' });
 }
 
@@ -196,11 +196,10 @@ pub(crate) fn encryption(out: &mut BytesMut, accepted: bool) {
 mod tests {
     use super::{Severity, error};
     use crate::error::PgError;
-    use bytes::BytesMut;
 
     #[test]
     fn an_error_carries_its_fields() {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         error(&mut out, Severity::Fatal, &PgError::TlsRequired);
         let expected = b"SFATAL\0VFATAL\0C28000\0Mthis server accepts encrypted connections only\0Hconnect with sslmode=require\0\0";
         assert_eq!(&out[..5], [b'E', 0, 0, 0, u8::try_from(expected.len() + 4).unwrap()]);
@@ -209,7 +208,7 @@ mod tests {
 
     #[test]
     fn positions_are_sent_and_zero_bytes_removed() {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let inner = lakeward_engine::Error::new(lakeward_base::SqlState::SYNTAX_ERROR, "a\0b").with_position(3);
         error(&mut out, Severity::Error, &inner);
         let text = String::from_utf8_lossy(&out[5..]).into_owned();

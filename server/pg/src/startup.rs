@@ -101,7 +101,7 @@ async fn refuse(opening: Opening, error: &PgError) -> Result<Option<Greeted>, Pg
 }
 
 async fn encrypt(mut opening: Opening, context: &Context) -> Result<Opening, PgError> {
-    let mut answer = bytes::BytesMut::new();
+    let mut answer = Vec::new();
     reply::encryption(&mut answer, context.tls.is_some());
     opening.stream.write_all(&answer).await?;
     opening.asked_tls = true;
@@ -225,8 +225,8 @@ fn check_database(hello: &Hello, user: &str) -> Result<(), PgError> {
 }
 
 /// An error for a client that is refused before anything is read.
-pub(crate) fn refusal(error: &dyn Coded) -> bytes::BytesMut {
-    let mut out = bytes::BytesMut::new();
+pub(crate) fn refusal(error: &dyn Coded) -> Vec<u8> {
+    let mut out = Vec::new();
     reply::error(&mut out, reply::Severity::Fatal, error);
     out
 }

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use lakeward_base::Coded;
 use lakeward_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -86,14 +85,16 @@ pub(crate) struct Wire {
     reader: FrameReader<ReadHalf<Box<dyn Duplex>>>,
     sink: WriteHalf<Box<dyn Duplex>>,
     /// What is to be sent next.
-    pub(crate) out: BytesMut,
+    pub(crate) out: Vec<u8>,
+    /// How much of it is sent already.
+    sent: usize,
 }
 
 impl Wire {
     /// Takes over a connection.
     pub(crate) fn new(stream: Box<dyn Duplex>, limit_bytes: usize) -> Self {
         let (source, sink) = split(stream);
-        Self { reader: FrameReader::new(source, limit_bytes), sink, out: BytesMut::new() }
+        Self { reader: FrameReader::new(source, limit_bytes), sink, out: Vec::new(), sent: 0 }
     }
 
     /// Changes the limit on messages.
@@ -115,11 +116,18 @@ impl Wire {
         }
     }
 
-    /// Sends what is in the buffer, as fast as the client takes it.
+    /// Sends what is in the buffer, as fast as the client takes it. May be dropped without loss.
     pub(crate) async fn flush(&mut self) -> Result<(), Fault> {
-        let Self { reader, sink, out } = self;
+        let Self { reader, sink, out, sent } = self;
         let write = async {
-            sink.write_all_buf(out).await?;
+            while let Some(rest) = out.get(*sent..).filter(|rest| !rest.is_empty()) {
+                match sink.write(rest).await? {
+                    0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                    written => *sent += written,
+                }
+            }
+            out.clear();
+            *sent = 0;
             sink.flush().await
         };
         let written = tokio::select! {
@@ -128,7 +136,7 @@ impl Wire {
             () = reader.closed() => return Err(Fault::Gone),
         };
         if self.out.capacity() > KEEP_BYTES {
-            self.out = BytesMut::new();
+            self.out = Vec::new();
         }
         written.map_err(|_| Fault::Gone)
     }

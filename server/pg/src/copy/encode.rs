@@ -4,7 +4,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use lakeward_engine::{CopyHeader, CopyOptions, CopyStyle};
 
 use super::binary::SIGNATURE;
@@ -19,7 +19,7 @@ pub(crate) struct CopyEncoder {
     /// Columns whose values are quoted always.
     quoted: Vec<bool>,
     /// What stands before the first row, in its message.
-    head: BytesMut,
+    head: Vec<u8>,
 }
 
 impl CopyEncoder {
@@ -29,11 +29,11 @@ impl CopyEncoder {
         let formats = Formats::new(&[i16::from(is_binary)], schema.fields().len(), "result")?;
         let quoted = schema.fields().iter().map(|field| options.force_quote.holds(field.name())).collect();
         let rows = RowEncoder::new(formats, zone).described(schema);
-        Ok(Self { options: options.clone(), rows, quoted, head: BytesMut::new() })
+        Ok(Self { options: options.clone(), rows, quoted, head: Vec::new() })
     }
 
     /// What stands before all rows.
-    pub(crate) fn begin(&mut self, schema: &Schema, out: &mut BytesMut) -> Result<(), PgError> {
+    pub(crate) fn begin(&mut self, schema: &Schema, out: &mut Vec<u8>) -> Result<(), PgError> {
         if self.options.style == CopyStyle::Binary {
             self.head.extend_from_slice(SIGNATURE);
             self.head.put_i64(0);
@@ -56,12 +56,12 @@ impl CopyEncoder {
     }
 
     /// What stands after all rows.
-    pub(crate) fn end(&mut self, out: &mut BytesMut) -> Result<(), PgError> {
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), PgError> {
         if self.options.style != CopyStyle::Binary {
             return Ok(());
         }
         if !self.head.is_empty() {
-            let head = self.head.split();
+            let head = std::mem::take(&mut self.head);
             return in_message(out, |out| {
                 out.extend_from_slice(&head);
                 out.put_i16(-1);
@@ -81,12 +81,12 @@ impl CopyEncoder {
         first: usize,
         end: usize,
         enough_bytes: usize,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     ) -> Result<usize, PgError> {
         let columns = self.rows.columns(batch)?;
         let mut row = first;
         while row < end && out.len() < enough_bytes {
-            let head = self.head.split();
+            let head = std::mem::take(&mut self.head);
             in_message(out, |out| {
                 out.extend_from_slice(&head);
                 if self.options.style == CopyStyle::Binary {
@@ -100,7 +100,7 @@ impl CopyEncoder {
         Ok(row)
     }
 
-    fn put_line(&self, columns: &[Column<'_>], row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+    fn put_line(&self, columns: &[Column<'_>], row: usize, out: &mut Vec<u8>) -> Result<(), PgError> {
         for (index, column) in columns.iter().enumerate() {
             self.put_delimiter(index, out);
             let start = out.len();
@@ -115,14 +115,14 @@ impl CopyEncoder {
         Ok(())
     }
 
-    fn put_delimiter(&self, index: usize, out: &mut BytesMut) {
+    fn put_delimiter(&self, index: usize, out: &mut Vec<u8>) {
         if index > 0 {
             out.put_u8(self.options.delimiter);
         }
     }
 
     /// Brings the field that begins at `start` into its form.
-    fn finish_field(&self, out: &mut BytesMut, start: usize, force: bool, single: bool) {
+    fn finish_field(&self, out: &mut Vec<u8>, start: usize, force: bool, single: bool) {
         if self.options.style == CopyStyle::Csv {
             quote(out, start, &self.options, force, single);
         } else {
@@ -132,7 +132,7 @@ impl CopyEncoder {
 }
 
 /// A message of COPY's data around what `write` writes.
-fn in_message(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> Result<(), PgError>) -> Result<(), PgError> {
+fn in_message(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), PgError>) -> Result<(), PgError> {
     let begin = out.len();
     out.put_u8(b'd');
     let start = out.len();
@@ -140,13 +140,13 @@ fn in_message(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> Result<()
     write(out).and_then(|()| set_length(out, start, 0)).inspect_err(|_| out.truncate(begin))
 }
 
-fn put_binary(columns: &[Column<'_>], row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+fn put_binary(columns: &[Column<'_>], row: usize, out: &mut Vec<u8>) -> Result<(), PgError> {
     out.put_i16(i16::try_from(columns.len()).map_err(|_| PgError::LimitExceeded("too many columns"))?);
     columns.iter().try_for_each(|column| put_value(column, row, out))
 }
 
 /// `CopyAttributeOutText`.
-fn escape(out: &mut BytesMut, start: usize, delimiter: u8) {
+fn escape(out: &mut Vec<u8>, start: usize, delimiter: u8) {
     let special = |byte: u8| byte == delimiter || matches!(byte, b'\\' | 8..=13);
     let written = out.get(start..).unwrap_or_default();
     if !written.iter().any(|byte| special(*byte)) {
@@ -172,7 +172,7 @@ fn escape(out: &mut BytesMut, start: usize, delimiter: u8) {
 }
 
 /// `CopyAttributeOutCSV`.
-fn quote(out: &mut BytesMut, start: usize, options: &CopyOptions, force: bool, single: bool) {
+fn quote(out: &mut Vec<u8>, start: usize, options: &CopyOptions, force: bool, single: bool) {
     let field = out.get(start..).unwrap_or_default();
     let special = |byte: &u8| *byte == options.delimiter || *byte == options.quote || matches!(byte, b'\n' | b'\r');
     let needed = force || field == options.null.as_bytes() || (single && field == b"\\.") || field.iter().any(special);

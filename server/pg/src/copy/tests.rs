@@ -91,7 +91,7 @@ fn sample(rows: &[(Option<i32>, Option<String>, Option<f64>)]) -> RecordBatch {
 
 /// The data without the messages around it.
 fn encoded(options: &CopyOptions, batch: &RecordBatch) -> Vec<u8> {
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     let mut encoder = CopyEncoder::new(options, &schema(), Zone::UTC).unwrap();
     encoder.begin(&schema(), &mut out).unwrap();
     assert_eq!(encoder.encode(batch, 0, batch.num_rows(), usize::MAX, &mut out).unwrap(), batch.num_rows());

@@ -128,7 +128,7 @@ fn arrays_in_text_and_in_binary_are_the_same() {
         let batch =
             arrow::array::RecordBatch::try_from_iter_with_nullable([("c", value.to_array().unwrap(), true)]).unwrap();
         let encoder = crate::rows::RowEncoder::new(crate::types::Formats::new(&[1], 1, "result").unwrap(), Zone::UTC);
-        let mut row = BytesMut::new();
+        let mut row = Vec::new();
         encoder.encode(&batch, 0, 1, usize::MAX, &mut row).unwrap();
         // Elements are sent under their own type; a client that declares another would be refused.
         let kind = crate::types::of_arrow(&target).unwrap();

@@ -5,7 +5,7 @@ use arrow::datatypes::{
     DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::temporal::{self, EPOCH_DAYS, EPOCH_US, Zone};
 use super::text::{days, decimal, interval, micros};
@@ -15,10 +15,10 @@ use crate::error::PgError;
 /// The binary writer of an array; `None` where its type has no binary form here.
 pub(super) fn writer(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>, PgError> {
     let writer = match array.data_type() {
-        DataType::Null => Box::new(|_, _: &mut BytesMut| Ok(())) as Writer<'_>,
+        DataType::Null => Box::new(|_, _: &mut Vec<u8>| Ok(())) as Writer<'_>,
         DataType::Boolean => {
             let values = array.as_boolean_opt().ok_or(MISMATCH)?;
-            Box::new(move |row, out: &mut BytesMut| {
+            Box::new(move |row, out: &mut Vec<u8>| {
                 out.put_u8(u8::from(values.value(row)));
                 Ok(())
             })
@@ -37,7 +37,7 @@ pub(super) fn writer(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>
         DataType::Struct(_) | DataType::Map(..) => {
             let Some(json) = json::writer(array, zone)? else { return Ok(None) };
             // The version of the binary form of jsonb.
-            Box::new(move |row, out: &mut BytesMut| {
+            Box::new(move |row, out: &mut Vec<u8>| {
                 out.put_u8(1);
                 json(row, out)
             })

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::temporal::Zone;
 use super::{MISMATCH, Writer, each_text, list, text, through_keys};
@@ -72,7 +72,7 @@ impl<'a> Item<'a> {
         Ok(writer(array, zone)?.map(|write| Self { nulls: array.logical_nulls(), write }))
     }
 
-    fn put(&self, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+    fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<(), PgError> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             out.extend_from_slice(b"null");
             return Ok(());
@@ -138,14 +138,14 @@ fn sequence(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>, PgError
     })))
 }
 
-fn put_comma(out: &mut BytesMut, index: usize) {
+fn put_comma(out: &mut Vec<u8>, index: usize) {
     if index > 0 {
         out.extend_from_slice(b", ");
     }
 }
 
 /// A JSON string (RFC 8259, 7).
-fn put_string(out: &mut BytesMut, text: &str) {
+fn put_string(out: &mut Vec<u8>, text: &str) {
     out.put_u8(b'"');
     for byte in text.bytes() {
         match byte {

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::{Column, MISMATCH, Writer, binary as binary_value, put_value, temporal::Zone, text as text_value};
 use crate::error::PgError;
@@ -91,7 +91,7 @@ fn is_list(data_type: &DataType) -> bool {
 }
 
 /// Puts the element that begins at `start` into quotes where `array_out` would.
-fn quote(out: &mut BytesMut, start: usize) {
+fn quote(out: &mut Vec<u8>, start: usize) {
     let element = out.get(start..).unwrap_or_default();
     let special = |byte: &u8| matches!(byte, b'{' | b'}' | b'"' | b'\\' | b',' | b' ' | b'\t'..=b'\r');
     if !element.is_empty() && !element.eq_ignore_ascii_case(b"null") && !element.iter().any(special) {

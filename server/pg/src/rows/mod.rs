@@ -14,7 +14,7 @@ mod text;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Schema};
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use lakeward_engine::{CatalogType, catalog_type};
 
 use crate::error::PgError;
@@ -25,7 +25,7 @@ pub(crate) use temporal::Zone;
 const MAX_ROW_BYTES: usize = 0x3fff_ffff;
 
 /// Writes the value of a row, which is not NULL, without its length.
-type Writer<'a> = Box<dyn Fn(usize, &mut BytesMut) -> Result<(), PgError> + 'a>;
+type Writer<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), PgError> + 'a>;
 
 /// An array is not of the type that it says it is.
 const MISMATCH: PgError = PgError::Internal("a column's data does not match its type");
@@ -47,7 +47,7 @@ pub(crate) struct Column<'a> {
 
 impl Column<'_> {
     /// Writes the value of a row; false where it is NULL, and nothing is written.
-    pub(crate) fn put(&self, row: usize, out: &mut BytesMut) -> Result<bool, PgError> {
+    pub(crate) fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<bool, PgError> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             return Ok(false);
         }
@@ -74,7 +74,7 @@ impl RowEncoder {
         first: usize,
         end: usize,
         enough_bytes: usize,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     ) -> Result<usize, PgError> {
         let columns = self.columns(batch)?;
         let count = i16::try_from(columns.len()).map_err(|_| PgError::LimitExceeded("too many columns"))?;
@@ -104,13 +104,14 @@ impl RowEncoder {
                     text::writer(array.as_ref(), self.zone)?.ok_or_else(|| PgError::UnsupportedColumn(name()))?
                 }
             };
-            Ok(Column { nulls: array.logical_nulls(), write })
+            let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+            Ok(Column { nulls, write })
         };
         batch.columns().iter().enumerate().map(column).collect()
     }
 }
 
-fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut Vec<u8>) -> Result<(), PgError> {
     out.put_u8(b'D');
     let start = out.len();
     out.put_i32(0);
@@ -122,14 +123,14 @@ fn write_row(columns: &[Column<'_>], count: i16, row: usize, out: &mut BytesMut)
 }
 
 /// A length and the value, or −1 for NULL.
-pub(crate) fn put_value(column: &Column<'_>, row: usize, out: &mut BytesMut) -> Result<(), PgError> {
+pub(crate) fn put_value(column: &Column<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), PgError> {
     let start = out.len();
     out.put_i32(-1);
     if column.put(row, out)? { set_length(out, start, 4) } else { Ok(()) }
 }
 
 /// Fills in the length at `start`; it counts itself but for `less` bytes.
-pub(crate) fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Result<(), PgError> {
+pub(crate) fn set_length(out: &mut Vec<u8>, start: usize, less: usize) -> Result<(), PgError> {
     let length = out.len().saturating_sub(start + less);
     if length > MAX_ROW_BYTES {
         return Err(PgError::LimitExceeded("a row is longer than the 1 GB that one message can hold"));
@@ -144,14 +145,14 @@ pub(crate) fn set_length(out: &mut BytesMut, start: usize, less: usize) -> Resul
 /// A writer over a primitive array.
 fn each<'a, T: ArrowPrimitiveType>(
     array: &'a dyn Array,
-    write: impl Fn(T::Native, &mut BytesMut) -> Result<(), PgError> + 'a,
+    write: impl Fn(T::Native, &mut Vec<u8>) -> Result<(), PgError> + 'a,
 ) -> Result<Writer<'a>, PgError> {
     let values = array.as_primitive_opt::<T>().ok_or(MISMATCH)?.values();
     Ok(Box::new(move |row, out| write(values.get(row).copied().ok_or(MISMATCH)?, out)))
 }
 
 /// A writer over text, whichever its layout.
-fn each_text<'a>(array: &'a dyn Array, write: impl Fn(&str, &mut BytesMut) + 'a) -> Result<Writer<'a>, PgError> {
+fn each_text<'a>(array: &'a dyn Array, write: impl Fn(&str, &mut Vec<u8>) + 'a) -> Result<Writer<'a>, PgError> {
     Ok(match array.data_type() {
         DataType::Utf8 => {
             let values = array.as_string_opt::<i32>().ok_or(MISMATCH)?;
@@ -178,7 +179,7 @@ fn each_text<'a>(array: &'a dyn Array, write: impl Fn(&str, &mut BytesMut) + 'a)
 }
 
 /// A writer over bytes, whichever their layout.
-fn each_bytes<'a>(array: &'a dyn Array, write: impl Fn(&[u8], &mut BytesMut) + 'a) -> Result<Writer<'a>, PgError> {
+fn each_bytes<'a>(array: &'a dyn Array, write: impl Fn(&[u8], &mut Vec<u8>) + 'a) -> Result<Writer<'a>, PgError> {
     Ok(match array.data_type() {
         DataType::Binary => {
             let values = array.as_binary_opt::<i32>().ok_or(MISMATCH)?;

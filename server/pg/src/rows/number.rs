@@ -5,7 +5,7 @@
 
 use std::fmt::{self, LowerExp, Write};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// The decimal digits of a number, on the stack.
 pub(super) struct Digits {
@@ -50,40 +50,44 @@ fn put_digit(slot: Option<&mut u8>, digit: u64) {
 }
 
 /// A signed integer.
-pub(super) fn put_i64(out: &mut BytesMut, value: i64) {
-    if value < 0 {
-        out.put_u8(b'-');
-    }
-    put_u64(out, value.unsigned_abs());
+pub(super) fn put_i64(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// An unsigned integer.
-pub(super) fn put_u64(out: &mut BytesMut, value: u64) {
-    out.extend_from_slice(Digits::of(u128::from(value)).as_bytes());
+pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// An unsigned integer of at least `width` digits.
-pub(super) fn put_padded(out: &mut BytesMut, value: u64, width: usize) {
-    let digits = Digits::of(u128::from(value));
-    out.put_bytes(b'0', width.saturating_sub(digits.as_bytes().len()));
-    out.extend_from_slice(digits.as_bytes());
+pub(super) fn put_padded(out: &mut Vec<u8>, value: u64, width: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value).as_bytes();
+    out.put_bytes(b'0', width.saturating_sub(digits.len()));
+    out.extend_from_slice(digits);
+}
+
+/// The two digits of a number below 100.
+pub(super) fn two(value: u64) -> [u8; 2] {
+    let digit = |value: u64| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    [digit(value / 10), digit(value)]
 }
 
 /// A `float8`.
-pub(super) fn put_f64(out: &mut BytesMut, value: f64) {
+pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
     if !put_special(out, value) {
         put_shortest(out, value, 15);
     }
 }
 
 /// A `float4`.
-pub(super) fn put_f32(out: &mut BytesMut, value: f32) {
+pub(super) fn put_f32(out: &mut Vec<u8>, value: f32) {
     if !put_special(out, f64::from(value)) {
         put_shortest(out, value, 6);
     }
 }
 
-fn put_special(out: &mut BytesMut, value: f64) -> bool {
+fn put_special(out: &mut Vec<u8>, value: f64) -> bool {
     let name: &[u8] = match value {
         _ if value.is_nan() => b"NaN",
         f64::INFINITY => b"Infinity",
@@ -94,7 +98,7 @@ fn put_special(out: &mut BytesMut, value: f64) -> bool {
     true
 }
 
-fn put_shortest(out: &mut BytesMut, value: impl LowerExp, exponent_limit: i32) {
+fn put_shortest(out: &mut Vec<u8>, value: impl LowerExp, exponent_limit: i32) {
     let mut buffer = Stack { bytes: [0; 40], length: 0 };
     // The buffer is longer than any float's shortest form.
     let _ = write!(buffer, "{value:e}");
@@ -113,7 +117,7 @@ fn put_shortest(out: &mut BytesMut, value: impl LowerExp, exponent_limit: i32) {
     }
 }
 
-fn put_plain(out: &mut BytesMut, lead: &[u8], fraction: &[u8], exponent: i32) {
+fn put_plain(out: &mut Vec<u8>, lead: &[u8], fraction: &[u8], exponent: i32) {
     let Ok(shift) = usize::try_from(exponent) else {
         out.extend_from_slice(b"0.");
         out.put_bytes(b'0', usize::try_from(-exponent - 1).unwrap_or(0));
@@ -131,7 +135,7 @@ fn put_plain(out: &mut BytesMut, lead: &[u8], fraction: &[u8], exponent: i32) {
     }
 }
 
-fn put_scientific(out: &mut BytesMut, mantissa: &str, exponent: i32) {
+fn put_scientific(out: &mut Vec<u8>, mantissa: &str, exponent: i32) {
     out.extend_from_slice(mantissa.as_bytes());
     out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
     put_padded(out, u64::from(exponent.unsigned_abs()), 2);
@@ -155,11 +159,10 @@ impl Write for Stack {
 #[cfg(test)]
 mod tests {
     use super::{put_f32, put_f64, put_i64, put_u64};
-    use bytes::BytesMut;
     use proptest::prelude::*;
 
-    fn shown(put: impl Fn(&mut BytesMut)) -> String {
-        let mut out = BytesMut::new();
+    fn shown(put: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
         put(&mut out);
         String::from_utf8(out.to_vec()).unwrap()
     }

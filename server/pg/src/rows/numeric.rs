@@ -2,20 +2,20 @@
 //!
 //! Both are made from the decimal digits of the unscaled value.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 use super::number::Digits;
 
 /// Writes one form of a number: its sign, the digits of its unscaled value, its scale.
-pub(super) type Put = fn(&mut BytesMut, bool, &[u8], i8);
+pub(super) type Put = fn(&mut Vec<u8>, bool, &[u8], i8);
 
 /// A number of 128 bits.
-pub(super) fn put_i128(out: &mut BytesMut, value: i128, scale: i8, put: Put) {
+pub(super) fn put_i128(out: &mut Vec<u8>, value: i128, scale: i8, put: Put) {
     put(out, value < 0, Digits::of(value.unsigned_abs()).as_bytes(), scale);
 }
 
 /// A number of 256 bits, from its decimal text.
-pub(super) fn put_digits(out: &mut BytesMut, text: &str, scale: i8, put: Put) {
+pub(super) fn put_digits(out: &mut Vec<u8>, text: &str, scale: i8, put: Put) {
     let digits = text.strip_prefix('-').unwrap_or(text);
     put(out, digits.len() < text.len(), digits.as_bytes(), scale);
 }
@@ -31,7 +31,7 @@ fn is_zero(digits: &[u8]) -> bool {
 }
 
 /// Text.
-pub(super) fn text(out: &mut BytesMut, negative: bool, digits: &[u8], scale: i8) {
+pub(super) fn text(out: &mut Vec<u8>, negative: bool, digits: &[u8], scale: i8) {
     if negative && !is_zero(digits) {
         out.put_u8(b'-');
     }
@@ -52,7 +52,7 @@ pub(super) fn text(out: &mut BytesMut, negative: bool, digits: &[u8], scale: i8)
 }
 
 /// Binary: number of groups, weight of the first, sign, display scale, groups.
-pub(super) fn binary(out: &mut BytesMut, negative: bool, digits: &[u8], scale: i8) {
+pub(super) fn binary(out: &mut Vec<u8>, negative: bool, digits: &[u8], scale: i8) {
     let fraction_digits = usize::try_from(scale).unwrap_or(0);
     let appended = if scale < 0 { usize::from(scale.unsigned_abs()) } else { 0 };
     let (whole, fraction) = split(digits, fraction_digits);
@@ -98,17 +98,16 @@ pub(super) fn binary(out: &mut BytesMut, negative: bool, digits: &[u8], scale: i
 #[cfg(test)]
 mod tests {
     use super::{binary, put_i128, text};
-    use bytes::BytesMut;
     use proptest::prelude::*;
 
     fn shown(value: i128, scale: i8) -> String {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         put_i128(&mut out, value, scale, text);
         String::from_utf8(out.to_vec()).unwrap()
     }
 
     fn sent(value: i128, scale: i8) -> Vec<i16> {
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         put_i128(&mut out, value, scale, binary);
         out.chunks(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
     }

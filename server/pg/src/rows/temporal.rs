@@ -6,10 +6,10 @@
 use std::str::FromStr;
 
 use arrow::array::timezone::Tz;
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use chrono::{DateTime, Offset, TimeZone};
 
-use super::number::{put_i64, put_padded};
+use super::number::{put_i64, put_padded, put_u64, two};
 use crate::error::PgError;
 
 /// Microseconds of a day.
@@ -78,38 +78,45 @@ fn civil(days: i64) -> (i64, u64, u64) {
 }
 
 /// `2026-01-27`, without the era; true before Christ.
-fn put_day(out: &mut BytesMut, days: i64) -> bool {
+fn put_day(out: &mut Vec<u8>, days: i64) -> bool {
     let (year, month, day) = civil(days);
     let before_christ = year <= 0;
-    put_padded(out, if before_christ { 1 - year } else { year }.unsigned_abs(), 4);
-    out.put_u8(b'-');
-    put_padded(out, month, 2);
-    out.put_u8(b'-');
-    put_padded(out, day, 2);
+    let year = if before_christ { 1 - year } else { year }.unsigned_abs();
+    let ([m, n], [d, e]) = (two(month), two(day));
+    if year < 10_000 {
+        let ([a, b], [y, z]) = (two(year / 100), two(year % 100));
+        out.extend_from_slice(&[a, b, y, z, b'-', m, n, b'-', d, e]);
+    } else {
+        put_u64(out, year);
+        out.extend_from_slice(&[b'-', m, n, b'-', d, e]);
+    }
     before_christ
 }
 
-fn put_era(out: &mut BytesMut, before_christ: bool) {
+fn put_era(out: &mut Vec<u8>, before_christ: bool) {
     if before_christ {
         out.extend_from_slice(b" BC");
     }
 }
 
 /// A date.
-pub(super) fn put_date(out: &mut BytesMut, days: i64) -> Result<(), PgError> {
+pub(super) fn put_date(out: &mut Vec<u8>, days: i64) -> Result<(), PgError> {
     let before_christ = put_day(out, checked_date(days)?);
     put_era(out, before_christ);
     Ok(())
 }
 
 /// `01:02:03.5`: hours may pass 24, as in intervals.
-pub(super) fn put_clock(out: &mut BytesMut, micros: u64) {
+pub(super) fn put_clock(out: &mut Vec<u8>, micros: u64) {
     let seconds = micros / 1_000_000;
-    put_padded(out, seconds / 3_600, 2);
-    out.put_u8(b':');
-    put_padded(out, seconds / 60 % 60, 2);
-    out.put_u8(b':');
-    put_padded(out, seconds % 60, 2);
+    let (hours, [m, n], [s, t]) = (seconds / 3_600, two(seconds / 60 % 60), two(seconds % 60));
+    if hours < 100 {
+        let [h, i] = two(hours);
+        out.extend_from_slice(&[h, i, b':', m, n, b':', s, t]);
+    } else {
+        put_u64(out, hours);
+        out.extend_from_slice(&[b':', m, n, b':', s, t]);
+    }
     let mut fraction = micros % 1_000_000;
     if fraction > 0 {
         let mut width = 6;
@@ -123,12 +130,12 @@ pub(super) fn put_clock(out: &mut BytesMut, micros: u64) {
 }
 
 /// A timestamp; `separator` stands between date and time.
-pub(super) fn put_timestamp(out: &mut BytesMut, micros: i64, separator: u8) {
+pub(super) fn put_timestamp(out: &mut Vec<u8>, micros: i64, separator: u8) {
     let before_christ = put_moment(out, micros, separator);
     put_era(out, before_christ);
 }
 
-fn put_moment(out: &mut BytesMut, micros: i64, separator: u8) -> bool {
+fn put_moment(out: &mut Vec<u8>, micros: i64, separator: u8) -> bool {
     let before_christ = put_day(out, micros.div_euclid(DAY_US));
     out.put_u8(separator);
     put_clock(out, micros.rem_euclid(DAY_US).unsigned_abs());
@@ -136,7 +143,7 @@ fn put_moment(out: &mut BytesMut, micros: i64, separator: u8) -> bool {
 }
 
 /// A timestamp with time zone, with the zone's offset at that moment; ISO 8601 wants the offset's minutes always.
-pub(super) fn put_timestamptz(out: &mut BytesMut, micros: i64, zone: Zone, separator: u8, iso: bool) {
+pub(super) fn put_timestamptz(out: &mut Vec<u8>, micros: i64, zone: Zone, separator: u8, iso: bool) {
     let offset = zone.offset_s(micros);
     let before_christ = put_moment(out, micros.saturating_add(offset * 1_000_000), separator);
     out.put_u8(if offset < 0 { b'-' } else { b'+' });
@@ -154,7 +161,7 @@ pub(super) fn put_timestamptz(out: &mut BytesMut, micros: i64, zone: Zone, separ
 }
 
 /// An interval: PostgreSQL keeps months, days and microseconds apart.
-pub(super) fn put_interval(out: &mut BytesMut, months: i32, days: i32, micros: i64) {
+pub(super) fn put_interval(out: &mut Vec<u8>, months: i32, days: i32, micros: i64) {
     let start = out.len();
     let mut before = false;
     let parts = [(months / 12, " year"), (months % 12, " mon"), (days, " day")];
@@ -189,11 +196,10 @@ pub(super) fn put_interval(out: &mut BytesMut, months: i32, days: i32, micros: i
 #[cfg(test)]
 mod tests {
     use super::{DATE_RANGE, Zone, checked_timestamp, put_date, put_interval, put_timestamp, put_timestamptz};
-    use bytes::BytesMut;
     use proptest::prelude::*;
 
-    fn shown(put: impl FnOnce(&mut BytesMut)) -> String {
-        let mut out = BytesMut::new();
+    fn shown(put: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
         put(&mut out);
         String::from_utf8(out.to_vec()).unwrap()
     }
@@ -211,7 +217,7 @@ mod tests {
         assert_eq!(date(2_932_897), "10000-01-01");
         assert_eq!(date(DATE_RANGE.start), "4714-11-24 BC");
         assert_eq!(date(DATE_RANGE.end - 1), "5874897-12-31");
-        assert!(put_date(&mut BytesMut::new(), DATE_RANGE.end).is_err());
+        assert!(put_date(&mut Vec::new(), DATE_RANGE.end).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use arrow::array::{
     TimestampMicrosecondArray, TimestampNanosecondArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalMonthDayNano, i256};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use chrono::{NaiveDate, NaiveDateTime};
 use postgres_types::{FromSql, Type};
 use proptest::prelude::*;
@@ -25,10 +25,10 @@ fn batch(array: ArrayRef) -> RecordBatch {
 fn sent(array: ArrayRef, binary: bool) -> Vec<Option<Bytes>> {
     let formats = Formats::new(&[i16::from(binary)], 1, "result").unwrap();
     let encoder = RowEncoder::new(formats, Zone::UTC);
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     let rows = array.len();
     assert_eq!(encoder.encode(&batch(array), 0, rows, usize::MAX, &mut out).unwrap(), rows);
-    let mut wire = out.freeze();
+    let mut wire = Bytes::from(out);
     let mut values = Vec::new();
     while wire.has_remaining() {
         assert_eq!(wire.get_u8(), b'D');
@@ -201,19 +201,19 @@ fn nested_arrays_have_a_binary_form_where_their_lists_are_as_long() {
         Arc::new(ListArray::new(field, arrow::buffer::OffsetBuffer::from_lengths([rows.len()]), Arc::new(inner), None))
     };
     let encoder = RowEncoder::new(Formats::new(&[1], 1, "result").unwrap(), Zone::UTC);
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     encoder.encode(&batch(nested(&[&[1, 2, 3], &[4, 5, 6]])), 0, 1, usize::MAX, &mut out).unwrap();
     let numbers: Vec<i32> =
         out[11..].chunks_exact(4).map(|bytes| i32::from_be_bytes(bytes.try_into().unwrap())).collect();
     assert_eq!(numbers[..9], [2, 0, 23, 2, 1, 3, 1, 4, 1], "dimensions, no NULL, int4; 2 from 1, 3 from 1; 4 bytes: 1");
-    assert!(encoder.encode(&batch(nested(&[&[1], &[2, 3]])), 0, 1, usize::MAX, &mut BytesMut::new()).is_err());
+    assert!(encoder.encode(&batch(nested(&[&[1], &[2, 3]])), 0, 1, usize::MAX, &mut Vec::new()).is_err());
 }
 
 #[test]
 fn a_row_that_fails_leaves_nothing_behind() {
     let dates: ArrayRef = Arc::new(Date32Array::from(vec![0, i32::MAX]));
     let encoder = RowEncoder::new(Formats::default(), Zone::UTC);
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     assert!(encoder.encode(&batch(dates), 0, 2, usize::MAX, &mut out).is_err());
     assert_eq!(out.len(), 1 + 4 + 2 + 4 + "1970-01-01".len(), "the first row only");
 }
@@ -222,7 +222,7 @@ fn a_row_that_fails_leaves_nothing_behind() {
 fn encoding_stops_when_there_is_enough() {
     let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..100));
     let encoder = RowEncoder::new(Formats::default(), Zone::UTC);
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     let next = encoder.encode(&batch(numbers), 10, 90, 24, &mut out).unwrap();
     assert_eq!((next, out.len()), (12, 2 * 13));
 }

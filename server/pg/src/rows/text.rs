@@ -9,7 +9,7 @@ use arrow::datatypes::{
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use lakeward_engine::function_name;
 
 use super::number::{put_f32, put_f64, put_i64, put_u64};
@@ -20,10 +20,10 @@ use crate::error::PgError;
 /// The text writer of an array; `None` where its type has no PostgreSQL form.
 pub(super) fn writer(array: &dyn Array, zone: Zone) -> Result<Option<Writer<'_>>, PgError> {
     let writer = match array.data_type() {
-        DataType::Null => Box::new(|_, _: &mut BytesMut| Ok(())) as Writer<'_>,
+        DataType::Null => Box::new(|_, _: &mut Vec<u8>| Ok(())) as Writer<'_>,
         DataType::Boolean => {
             let values = array.as_boolean_opt().ok_or(MISMATCH)?;
-            Box::new(move |row, out: &mut BytesMut| {
+            Box::new(move |row, out: &mut Vec<u8>| {
                 out.put_u8(if values.value(row) { b't' } else { b'f' });
                 Ok(())
             })
@@ -105,13 +105,13 @@ fn number(array: &dyn Array) -> Result<Writer<'_>, PgError> {
         };
     }
     match array.data_type() {
-        DataType::Int8 => plain!(Int8Type, |out: &mut BytesMut, value| put_i64(out, i64::from(value))),
-        DataType::Int16 => plain!(Int16Type, |out: &mut BytesMut, value| put_i64(out, i64::from(value))),
-        DataType::Int32 => plain!(Int32Type, |out: &mut BytesMut, value| put_i64(out, i64::from(value))),
+        DataType::Int8 => plain!(Int8Type, |out: &mut Vec<u8>, value| put_i64(out, i64::from(value))),
+        DataType::Int16 => plain!(Int16Type, |out: &mut Vec<u8>, value| put_i64(out, i64::from(value))),
+        DataType::Int32 => plain!(Int32Type, |out: &mut Vec<u8>, value| put_i64(out, i64::from(value))),
         DataType::Int64 => plain!(Int64Type, put_i64),
-        DataType::UInt8 => plain!(UInt8Type, |out: &mut BytesMut, value| put_u64(out, u64::from(value))),
-        DataType::UInt16 => plain!(UInt16Type, |out: &mut BytesMut, value| put_u64(out, u64::from(value))),
-        DataType::UInt32 => plain!(UInt32Type, |out: &mut BytesMut, value| put_u64(out, u64::from(value))),
+        DataType::UInt8 => plain!(UInt8Type, |out: &mut Vec<u8>, value| put_u64(out, u64::from(value))),
+        DataType::UInt16 => plain!(UInt16Type, |out: &mut Vec<u8>, value| put_u64(out, u64::from(value))),
+        DataType::UInt32 => plain!(UInt32Type, |out: &mut Vec<u8>, value| put_u64(out, u64::from(value))),
         DataType::UInt64 => plain!(UInt64Type, put_u64),
         DataType::Float16 => each::<Float16Type>(array, |value, out| {
             put_f32(out, value.to_f32());
@@ -152,7 +152,7 @@ pub(super) fn decimal(array: &dyn Array, put: numeric::Put) -> Result<Writer<'_>
 /// A writer over times and timestamps of any unit, in microseconds; `None` is an overflow.
 pub(super) fn micros<'a>(
     array: &'a dyn Array,
-    put: impl Fn(Option<i64>, &mut BytesMut) -> Result<(), PgError> + 'a,
+    put: impl Fn(Option<i64>, &mut Vec<u8>) -> Result<(), PgError> + 'a,
 ) -> Result<Writer<'a>, PgError> {
     use DataType::{Duration, Time32, Time64, Timestamp};
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
@@ -188,7 +188,7 @@ pub(super) fn micros<'a>(
 /// A writer over dates, in days.
 pub(super) fn days<'a>(
     array: &'a dyn Array,
-    put: impl Fn(i64, &mut BytesMut) -> Result<(), PgError> + 'a,
+    put: impl Fn(i64, &mut Vec<u8>) -> Result<(), PgError> + 'a,
 ) -> Result<Writer<'a>, PgError> {
     match array.data_type() {
         DataType::Date32 => each::<Date32Type>(array, move |value, out| put(i64::from(value), out)),
@@ -199,7 +199,7 @@ pub(super) fn days<'a>(
 /// A writer over intervals and durations: months, days, microseconds.
 pub(super) fn interval<'a>(
     array: &'a dyn Array,
-    put: impl Fn(i32, i32, i64, &mut BytesMut) + 'a,
+    put: impl Fn(i32, i32, i64, &mut Vec<u8>) + 'a,
 ) -> Result<Writer<'a>, PgError> {
     match array.data_type() {
         DataType::Interval(IntervalUnit::YearMonth) => each::<IntervalYearMonthType>(array, move |value, out| {
@@ -222,7 +222,7 @@ pub(super) fn interval<'a>(
 }
 
 /// `bytea` in hex.
-fn put_hex(bytes: &[u8], out: &mut BytesMut) {
+fn put_hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(2 + 2 * bytes.len());
     out.extend_from_slice(b"\\x");
     for byte in bytes {
