@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::util::display::array_value_to_string;
+use futures::TryStreamExt;
 use lakeward_audit::{AuditConfig, AuditLog};
-use lakeward_base::{Redacted, SystemClock};
+use lakeward_base::{Coded, Redacted, SystemClock};
 use lakeward_catalog::{Catalog, ScramVerifier};
 use lakeward_delta::DeltaStore;
-use lakeward_engine::{Engine, Limits, Login, Parts, Protocol, Request, Session, run, split};
+use lakeward_engine::{Engine, Error, Limits, Login, Parts, Protocol, Request, Response, Session, run, split};
 use lakeward_udfs::{KeyError, KeyPurpose, KeyRing};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -28,6 +30,8 @@ pub struct LocalEngine {
     pub catalog: Arc<Catalog>,
     /// Its tables.
     pub store: Arc<DeltaStore>,
+    log: Arc<InMemory>,
+    root: String,
     _directory: TempDir,
 }
 
@@ -47,7 +51,25 @@ impl LocalEngine {
     }
 
     fn open(runtime: &Runtime, directory: TempDir, root: String, store: DeltaStore, limits: Limits) -> Self {
-        let catalog = runtime.block_on(catalog());
+        let log = runtime.block_on(catalog_log());
+        Self::over_catalog(runtime, directory, root, (log, store), limits)
+    }
+
+    /// Another server over the same catalog and the same files. It does not follow the catalog's log by itself.
+    pub fn another(&self, runtime: &Runtime) -> Self {
+        let parts = (Arc::clone(&self.log), DeltaStore::new().expect("a store"));
+        Self::over_catalog(runtime, directory(), self.root.clone(), parts, Limits::default())
+    }
+
+    fn over_catalog(
+        runtime: &Runtime,
+        directory: TempDir,
+        root: String,
+        (log, store): (Arc<InMemory>, DeltaStore),
+        limits: Limits,
+    ) -> Self {
+        let opened = Catalog::open(Arc::clone(&log) as _, "".into(), Arc::new(SystemClock));
+        let catalog = runtime.block_on(opened).expect("a catalog");
         let store = Arc::new(store);
         let settings = AuditConfig::new(directory.path().join("audit"), "test");
         let (audit, _) = AuditLog::open(settings, Arc::new(SystemClock)).expect("an audit log");
@@ -57,13 +79,13 @@ impl LocalEngine {
             audit,
             keys: Arc::new(FixedKeys),
             clock: Arc::new(SystemClock),
-            managed_root_url: root,
+            managed_root_url: root.clone(),
             reserved_urls: Vec::new(),
             query_runtime: runtime.handle().clone(),
             limits,
         })
         .expect("an engine");
-        Self { engine, catalog, store, _directory: directory }
+        Self { engine, catalog, store, log, root, _directory: directory }
     }
 
     /// A session of a role that may log in.
@@ -89,6 +111,33 @@ pub async fn execute(session: &Arc<Session>, script: &str) {
     }
 }
 
+/// The rows of a statement, cells joined by `|`; a command's tag; an error as its SQLSTATE.
+pub async fn ask(session: &Arc<Session>, sql: &str) -> String {
+    answer(session, sql).await.unwrap_or_else(|error| error.sqlstate().to_string())
+}
+
+/// The same; an error as it is.
+///
+/// # Errors
+/// The statement's.
+pub async fn answer(session: &Arc<Session>, sql: &str) -> Result<String, Error> {
+    let batches: Vec<_> = match run(session, Request::text(sql)).await? {
+        Response::Rows(rows) => rows.try_collect().await?,
+        Response::Command(command) => return Ok(command.tag),
+        Response::CopyOut(..) | Response::CopyIn(_) | Response::Empty => panic!("no answer: {sql}"),
+    };
+    let rows = batches.iter().flat_map(|batch| {
+        (0..batch.num_rows()).map(move |row| {
+            let cells = batch
+                .columns()
+                .iter()
+                .map(|column| array_value_to_string(column, row).expect("a cell that can be shown"));
+            cells.collect::<Vec<_>>().join("|")
+        })
+    });
+    Ok(rows.collect::<Vec<_>>().join(","))
+}
+
 /// Keys that are the same in every run, and others in every domain.
 #[derive(Debug)]
 pub struct FixedKeys;
@@ -105,9 +154,9 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-async fn catalog() -> Arc<Catalog> {
+async fn catalog_log() -> Arc<InMemory> {
     let log = Arc::new(InMemory::new());
     let verifier = ScramVerifier::from_password(&Redacted::new("secret".to_owned()));
     Catalog::initialise(Arc::clone(&log) as _, "".into(), ADMIN, verifier, &SystemClock).await.expect("a catalog");
-    Catalog::open(log, "".into(), Arc::new(SystemClock)).await.expect("a catalog")
+    log
 }

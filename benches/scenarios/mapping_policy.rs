@@ -86,7 +86,11 @@ async fn fill(local: &LocalEngine, rows: u64, keys: u64) {
         });
         let schema = batch(&[0], scattered, is_keys).schema();
         let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches));
-        let note = CommitNote { user_name: "bench".to_owned(), statement_id: "bench".to_owned() };
+        let note = CommitNote {
+            user_name: "bench".to_owned(),
+            statement_id: "bench".to_owned(),
+            catalog_epoch: local.catalog.snapshot().epoch(),
+        };
         local.store.write(&table(local, name), WriteMode::Append, Box::pin(stream), &note).await.unwrap();
     }
 }

@@ -14,6 +14,7 @@ use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::stats::Precision;
 use datafusion_expr::Expr;
 use datafusion_physical_plan::{ExecutionPlan, SendableRecordBatchStream};
+use lakeward_base::Epoch;
 
 use crate::error::StoreError;
 use crate::model::Table;
@@ -130,6 +131,9 @@ pub struct CommitNote {
     pub user_name: String,
     /// The audit's statement id, to join the two logs.
     pub statement_id: String,
+    /// The catalog that the writer knew. A commit that changes columns keeps it: who knows an older catalog may take one
+    /// column for another.
+    pub catalog_epoch: Epoch,
 }
 
 /// What a write did.
@@ -347,6 +351,7 @@ pub struct RawTable {
     total_bytes: Precision<usize>,
     files: usize,
     uncommitted: bool,
+    catalog_epoch: Epoch,
     provider: Arc<dyn TableProvider>,
 }
 
@@ -360,13 +365,25 @@ impl RawTable {
         files: usize,
         provider: Arc<dyn TableProvider>,
     ) -> Self {
-        Self { version, rows, total_bytes, files, uncommitted: false, provider }
+        Self { version, rows, total_bytes, files, uncommitted: false, catalog_epoch: Epoch(0), provider }
     }
 
     /// The pinned version.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The same, with columns that a writer has made who knew the catalog at `epoch`.
+    #[must_use]
+    pub fn made_under(self, epoch: Epoch) -> Self {
+        Self { catalog_epoch: epoch, ..self }
+    }
+
+    /// The oldest catalog that its columns may be read by: an older one may not know yet that a name means another column.
+    #[must_use]
+    pub fn catalog_epoch(&self) -> Epoch {
+        self.catalog_epoch
     }
 
     /// The same, as a write on top of `version` that is not committed.

@@ -6,11 +6,8 @@ mod gate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::util::display::array_value_to_string;
-use futures::TryStreamExt;
-use lakeward_base::Coded;
-use lakeward_engine::{Error, Limits, Request, Response, Session, run};
-use lakeward_tests::local_engine::{ADMIN, LocalEngine, execute};
+use lakeward_engine::{Limits, Session};
+use lakeward_tests::local_engine::{ADMIN, LocalEngine, ask, execute};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -55,26 +52,6 @@ impl Bench {
         self.gate.reached().await;
         running
     }
-}
-
-/// The rows of a statement, cells joined by `|`; a command's tag; an error as its SQLSTATE.
-async fn ask(session: &Arc<Session>, sql: &str) -> String {
-    answer(session, sql).await.unwrap_or_else(|error| error.sqlstate().to_string())
-}
-
-async fn answer(session: &Arc<Session>, sql: &str) -> Result<String, Error> {
-    let batches: Vec<_> = match run(session, Request::text(sql)).await? {
-        Response::Rows(rows) => rows.try_collect().await?,
-        Response::Command(command) => return Ok(command.tag),
-        Response::CopyOut(..) | Response::CopyIn(_) | Response::Empty => panic!("no answer: {sql}"),
-    };
-    let rows = batches.iter().flat_map(|batch| {
-        (0..batch.num_rows()).map(move |row| {
-            let cells = batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
-            cells.collect::<Vec<_>>().join("|")
-        })
-    });
-    Ok(rows.collect::<Vec<_>>().join(","))
 }
 
 /// Asks until the answer is the one that is expected.

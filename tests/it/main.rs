@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod mappings;
+mod nodes;
 mod non_interference;
 mod overload;
 mod peers;

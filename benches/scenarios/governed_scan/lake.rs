@@ -41,7 +41,11 @@ impl Lake {
     async fn fill(&self, rows: u64) {
         execute(&self.session(ADMIN), SETUP).await;
         let table = self.table();
-        let note = CommitNote { user_name: "bench".to_owned(), statement_id: "bench".to_owned() };
+        let note = CommitNote {
+            user_name: "bench".to_owned(),
+            statement_id: "bench".to_owned(),
+            catalog_epoch: self.0.catalog.snapshot().epoch(),
+        };
         let batches =
             (0..rows.div_ceil(8192)).map(move |index| Ok(batch(index * 8192, (rows - index * 8192).min(8192))));
         let schema = batch(0, 1).schema();

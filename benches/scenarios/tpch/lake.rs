@@ -180,7 +180,11 @@ impl Lake {
         let mut batches = batches.peekable();
         let Some(Ok(first)) = batches.peek() else { panic!("{name} has rows") };
         let schema = first.schema();
-        let note = CommitNote { user_name: "bench".to_owned(), statement_id: "bench".to_owned() };
+        let note = CommitNote {
+            user_name: "bench".to_owned(),
+            statement_id: "bench".to_owned(),
+            catalog_epoch: self.0.catalog.snapshot().epoch(),
+        };
         let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches));
         self.0.store.write(&table, WriteMode::Append, Box::pin(stream), &note).await.unwrap();
     }

@@ -48,7 +48,8 @@ pub(crate) async fn open(
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
     let changes = table.scan_cdf().with_starting_version(from).with_ending_version(last);
     let provider = ChangesTable { changes, schema: schema(&newest.declared) };
-    Ok(RawTable::new(last, Precision::Absent, Precision::Absent, 0, Arc::new(provider)))
+    let raw = RawTable::new(last, Precision::Absent, Precision::Absent, 0, Arc::new(provider));
+    Ok(raw.made_under(newest.raw.catalog_epoch()))
 }
 
 /// The newest columns, then those of the feed.

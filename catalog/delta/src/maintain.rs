@@ -13,11 +13,15 @@ use deltalake::operations::optimize::OptimizeType;
 use deltalake::operations::vacuum::VacuumMode;
 use deltalake::table::config::TablePropertiesExt;
 use lakeward_catalog::{CommitNote, Maintenance, MayCommit, StoreError, Table, VersionSelector};
+use object_store::prefix::PrefixStore;
 
+use crate::commit::{Entry, Rule, commit};
 use crate::fault::{Fault, from_delta, input};
 use crate::identity::check_all_in;
 use crate::location::Place;
+use crate::past::PastStore;
 use crate::protocol::{check_unmapped, check_writable};
+use crate::replace::{merged, unreadable};
 use crate::snapshots::{Pinned, Snapshots};
 use crate::staging::StagingStore;
 use crate::write::{Abandoning, TARGET_FILE_BYTES, commit_properties, session, writer_properties};
@@ -105,7 +109,7 @@ fn retention(table: &Pinned, retain_hours: Option<u64>) -> Result<TimeDelta, Sto
     Ok(asked.ok_or_else(|| input("the retention is too long"))?.max(own))
 }
 
-/// Adds a nullable column at the end; answers the newest version.
+/// Adds a nullable column at the end; answers the version that has it, as far as this call made it, else the newest.
 pub(crate) async fn add_column(
     snapshots: &Snapshots,
     place: &Place,
@@ -133,17 +137,32 @@ pub(crate) async fn add_column(
     let fields: StructType = (&Schema::new(vec![column.clone().with_nullable(true)]))
         .try_into_kernel()
         .map_err(|_| StoreError::Unsupported("a column's type".into()))?;
+    let mut entry = addition(place, &newest, &fields, note).await?;
+    let own = serde_json::to_value(newest.snapshot.metadata()).map_err(|_| unreadable())?;
+    for action in &mut entry.actions {
+        if let Some(metadata) = action.get_mut("metaData") {
+            *metadata = merged(&own, metadata, note);
+        }
+    }
     let staging = StagingStore::new(place.directory());
-    let mut table = DeltaTable::new(place.log_store_over(Arc::new(staging)));
+    commit(place, &staging, &newest.snapshot, entry, &Rule::Append).await
+}
+
+/// What deltalake would commit to add columns.
+async fn addition(place: &Place, newest: &Pinned, fields: &StructType, note: &CommitNote) -> Result<Entry, StoreError> {
+    let past = Arc::new(PastStore::new(place, Some(newest.raw.version())));
+    let directory = PrefixStore::new(Arc::clone(&past), place.prefix.clone());
+    let staging = StagingStore::capturing(Arc::new(directory), place.directory());
+    let mut table = DeltaTable::new(place.log_store_in(Arc::new(staging.clone()), past));
     table.load_version(newest.raw.version()).await.map_err(|error| from_delta(&error))?;
-    let added = table
-        .add_columns()
-        .with_fields(fields.fields().cloned().collect::<Vec<_>>())
-        .with_commit_properties(commit_properties(note))
-        .await;
-    match added.map_err(|error| from_delta(&error)) {
-        Ok(_) => Ok(snapshots.open(place, VersionSelector::Latest).await?.raw.version()),
-        Err(StoreError::Corrupt(_)) => Err(Fault("the column could not be added").io()),
-        Err(error) => Err(error),
+    let adding = table.add_columns().with_fields(fields.fields().cloned().collect::<Vec<_>>());
+    let added = adding.with_commit_properties(commit_properties(note).with_create_checkpoint(false)).await;
+    match (staging.release(), added) {
+        (Some(bytes), _) => Entry::parse(&bytes),
+        (None, Err(error)) => match from_delta(&error) {
+            StoreError::Corrupt(_) => Err(Fault("the column could not be added").io()),
+            other => Err(other),
+        },
+        (None, Ok(_)) => Err(Fault("the column was added without a commit").io()),
     }
 }

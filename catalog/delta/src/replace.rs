@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::location::Place;
 use crate::pending::Pending;
 use crate::protocol::{check_unmapped, check_writable};
-use crate::snapshots::Pinned;
+use crate::snapshots::{CATALOG_EPOCH, Pinned};
 use crate::write::{Shape, stage};
 
 /// Writes the files that replace columns and rows.
@@ -48,7 +48,7 @@ pub(crate) async fn replace(
         let Value::Object(action) = action else { continue };
         for (kind, value) in action {
             match kind.as_str() {
-                "metaData" => actions.push(json!({"metaData": merged(&own, &value)})),
+                "metaData" => actions.push(json!({"metaData": merged(&own, &value, note)})),
                 "protocol" => actions.extend(widened(&protocol, &value).map(|wider| json!({"protocol": wider}))),
                 _ => actions.push(Value::Object(Map::from_iter([(kind, value)]))),
             }
@@ -65,13 +65,20 @@ pub(crate) fn unreadable() -> StoreError {
     Fault("the table's metadata could not be understood").corrupt()
 }
 
-/// The table's own metadata with the new columns.
-pub(crate) fn merged(own: &Value, new: &Value) -> Value {
+/// The table's own metadata with the new columns, and with the newest catalog that one of their writers knew.
+pub(crate) fn merged(own: &Value, new: &Value, note: &CommitNote) -> Value {
     let mut merged = own.clone();
+    let Some(object) = merged.as_object_mut() else { return merged };
     for key in ["schemaString", "partitionColumns"] {
-        if let (Some(object), Some(value)) = (merged.as_object_mut(), new.get(key)) {
+        if let Some(value) = new.get(key) {
             object.insert(key.to_owned(), value.clone());
         }
+    }
+    let configuration = object.entry("configuration").or_insert_with(|| json!({}));
+    if let Some(configuration) = configuration.as_object_mut() {
+        let known = configuration.get(CATALOG_EPOCH).and_then(Value::as_str).and_then(|epoch| epoch.parse().ok());
+        let epoch = note.catalog_epoch.0.max(known.unwrap_or_default());
+        configuration.insert(CATALOG_EPOCH.to_owned(), epoch.to_string().into());
     }
     merged
 }

@@ -48,7 +48,7 @@ pub(crate) async fn reshape(
     let mut staged = stage(place, shape, rows, note).await?;
     let schema = serde_json::to_string(&columns).map_err(|_| unreadable())?;
     let own = serde_json::to_value(base.snapshot.metadata()).map_err(|_| unreadable())?;
-    let metadata = merged(&own, &json!({"schemaString": schema, "partitionColumns": partition_by}));
+    let metadata = merged(&own, &json!({"schemaString": schema, "partitionColumns": partition_by}), note);
     let mut actions = vec![json!({"metaData": metadata})];
     actions.extend(removed);
     let added = std::mem::take(&mut staged.entry.actions).into_iter().filter(|action| action.get("add").is_some());

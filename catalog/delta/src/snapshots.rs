@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use datafusion_common::stats::Precision;
 use deltalake::DeltaTable;
 use deltalake::kernel::{Action, EagerSnapshot, LogicalFileView};
+use lakeward_base::Epoch;
 use lakeward_catalog::{RawTable, StoreError, TableDescription, VersionSelector};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -39,6 +40,10 @@ const KEPT_LOCATIONS: usize = 1024;
 const KEPT_PAST_VERSIONS: usize = 4;
 
 const COLUMN_MAPPING_MODE: &str = "delta.columnMapping.mode";
+
+/// Which catalog the writer of the columns knew. Another catalog's, where the table is registered in several, may be too
+/// high: the reader asks its own whether it can be.
+pub(crate) const CATALOG_EPOCH: &str = "lakeward.catalogEpoch";
 
 /// One version of a table, ready to be read or written against.
 pub(crate) struct Pinned {
@@ -281,6 +286,8 @@ pub(crate) fn pin(table: &DeltaTable, place: &Place) -> Result<Arc<Pinned>, Stor
         }
         None => pin_mapped(&snapshot, place)?,
     };
+    let epoch = snapshot.metadata().configuration().get(CATALOG_EPOCH).and_then(|epoch| epoch.parse().ok());
+    let raw = raw.made_under(Epoch(epoch.unwrap_or_default()));
     Ok(Arc::new(Pinned { raw, snapshot, declared, index }))
 }
 

@@ -24,7 +24,7 @@ use crate::fault::{Fault, from_delta, from_storage};
 use crate::location::{Place, Roots};
 use crate::numbered::NumberedTable;
 use crate::protocol::{check_writable, has_log};
-use crate::snapshots::Snapshots;
+use crate::snapshots::{CATALOG_EPOCH, Snapshots};
 use crate::staging::StagingStore;
 use crate::{change, changes, history, identity, maintain, replace, reshape, write};
 
@@ -85,12 +85,14 @@ impl TableStore for DeltaStore {
             return Err(StoreError::AlreadyExists);
         }
         let staging = StagingStore::new(place.directory());
+        let properties = properties.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+        let made_under = (CATALOG_EPOCH.to_owned(), Some(note.catalog_epoch.0.to_string()));
         let created = CreateBuilder::new()
             .with_log_store(place.log_store_over(Arc::new(staging.clone())))
             .with_save_mode(SaveMode::ErrorIfExists)
             .with_columns(delta_schema.fields().cloned())
             .with_partition_columns(partition_by)
-            .with_configuration(properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))))
+            .with_configuration(properties.chain([made_under]))
             // Whose names are known is the caller's to say; all others are kept.
             .with_raise_if_key_not_exists(false)
             .with_commit_properties(write::commit_properties(note).with_max_retries(0))
@@ -147,7 +149,8 @@ impl TableStore for DeltaStore {
         let Some(index) = &base.index else { return Err(change::unnumbered()) };
         let provider = NumberedTable::new(Arc::clone(index), place.root.clone());
         let raw = &base.raw;
-        let raw = RawTable::new(raw.version(), raw.rows(), raw.total_bytes(), raw.files(), Arc::new(provider));
+        let numbered = RawTable::new(raw.version(), raw.rows(), raw.total_bytes(), raw.files(), Arc::new(provider));
+        let raw = numbered.made_under(raw.catalog_epoch());
         Ok(Numbered { raw, base: ChangeBase(base) })
     }
 

@@ -18,7 +18,7 @@ use datafusion_physical_plan::metrics::MetricsSet;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{ExecutionPlan, SendableRecordBatchStream, collect};
 use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
-use lakeward_base::{RoleId, SchemaId, TableId};
+use lakeward_base::{Epoch, RoleId, SchemaId, TableId};
 use lakeward_catalog::{CommitNote, RawTable, StoreError, Table, TableStore, VersionSelector, WriteMode, WriteResult};
 use tempfile::TempDir;
 use url::Url;
@@ -98,7 +98,11 @@ impl Lake {
 }
 
 fn note() -> CommitNote {
-    CommitNote { user_name: "ada".into(), statement_id: "018f0000-0000-7000-8000-000000000000".into() }
+    CommitNote {
+        user_name: "ada".into(),
+        statement_id: "018f0000-0000-7000-8000-000000000000".into(),
+        catalog_epoch: Epoch(7),
+    }
 }
 
 fn stream(batches: Vec<RecordBatch>) -> SendableRecordBatchStream {

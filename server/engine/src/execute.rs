@@ -331,7 +331,11 @@ pub(crate) async fn with_client<T>(
 
 /// What a commit made by this statement says of itself.
 pub(crate) fn commit_note(vantage: &Vantage) -> CommitNote {
-    CommitNote { user_name: vantage.principal.session_user.clone(), statement_id: vantage.stamp.statement.to_string() }
+    CommitNote {
+        user_name: vantage.principal.session_user.clone(),
+        statement_id: vantage.stamp.statement.to_string(),
+        catalog_epoch: vantage.snapshot.epoch(),
+    }
 }
 
 /// COMMIT. It is not stopped half-way, and leaves no block behind.

@@ -45,7 +45,7 @@ impl Mappings {
         for id in read {
             // One that is gone is missing later, which denies.
             if let Some(table) = vantage.snapshot.table(id) {
-                tables.insert(id, resolve::open(&vantage.session, table, VersionSelector::Latest).await?);
+                tables.insert(id, resolve::open(vantage, table, VersionSelector::Latest).await?);
             }
         }
         Ok(Self { tables, shared: Mutex::default(), engine: Some(vantage.session.engine().clone()) })

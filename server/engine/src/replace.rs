@@ -166,7 +166,7 @@ async fn check(
     table: &Arc<Table>,
     schema: &SchemaRef,
 ) -> Result<Option<Arc<dyn datafusion::physical_expr::PhysicalExpr>>, Error> {
-    let raw = resolve::open(&vantage.session, table, VersionSelector::Latest).await?;
+    let raw = resolve::open(vantage, table, VersionSelector::Latest).await?;
     let target = ResolvedTable { table: Arc::clone(table), raw, reader: vantage.principal.role_set() };
     let known = |name: &&String| table.columns.iter().any(|column: &Column| column.name == **name);
     let names: Vec<String> = schema.fields().iter().map(|field| field.name()).filter(known).cloned().collect();

@@ -25,7 +25,6 @@ use crate::error::Error;
 use crate::mentioned::{names_in, view_query};
 use crate::names::TABLE_FUNCTIONS;
 use crate::policy::{self, Mappings};
-use crate::session::Session;
 use crate::statement::{Change, ChangeAction, ChangeCommand, CursorStatement, Kind, Name, Statement};
 use crate::vantage::Vantage;
 use crate::version::{Mark, Moment};
@@ -333,7 +332,7 @@ impl Resolver<'_> {
         if !may_read(&self.vantage.snapshot, reader, &table) {
             return Err(Error::denied("table", &table.name));
         }
-        let raw = open(&self.vantage.session, &table, at).await?;
+        let raw = open(self.vantage, &table, at).await?;
         self.resolved.touches_data = true;
         let version = raw.version();
         let same = |known: &ResolvedTable| {
@@ -351,7 +350,7 @@ impl Resolver<'_> {
 
     async fn write_target(&mut self, name: &Name, privileges: &[Privilege], verb: &str) -> Result<(), Error> {
         let (table, reader) = self.named_table(name, privileges, verb)?;
-        let raw = open(&self.vantage.session, &table, VersionSelector::Latest).await?;
+        let raw = open(self.vantage, &table, VersionSelector::Latest).await?;
         self.resolved.touches_data = true;
         self.resolved.target = Some(ResolvedTable { table, raw, reader });
         Ok(())
@@ -392,6 +391,7 @@ impl Resolver<'_> {
         let at = pinned.map_or(VersionSelector::Latest, VersionSelector::Exact);
         let numbered = store.open_numbered(&table, at).await;
         let Numbered { raw, base } = numbered.map_err(|error| crate::publish::store(&error, &table.name))?;
+        must_know(self.vantage, &raw, &table.name).await?;
         self.vantage.session.transaction().pin(table.id, raw.version());
         self.resolved.touches_data = true;
         self.resolved.base = Some(base);
@@ -430,11 +430,12 @@ impl Resolver<'_> {
         }
         let from = match from {
             Some(from) => from,
-            None => open(&self.vantage.session, table, VersionSelector::Latest).await?.version(),
+            None => open(self.vantage, table, VersionSelector::Latest).await?.version(),
         };
         let store = &self.vantage.session.engine().shared.parts.store;
         let raw = store.open_changes(table, from, to).await;
         let raw = raw.map_err(|error| crate::publish::store(&error, &table.name))?;
+        must_know(self.vantage, &raw, &table.name).await?;
         self.resolved.touches_data = true;
         let table = extended(table, &["_change_type", "_commit_version", "_commit_timestamp"]);
         self.resolved.tables.push(ResolvedTable { table, raw, reader: reader.clone() });
@@ -530,7 +531,8 @@ fn extended(table: &Table, columns: &[&str]) -> Arc<Table> {
 }
 
 /// Opens a table at the version asked for, or as the transaction block has pinned it and written to it.
-pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
+pub(crate) async fn open(vantage: &Vantage, table: &Table, at: VersionSelector) -> Result<RawTable, Error> {
+    let session = &vantage.session;
     let own = if at == VersionSelector::Latest { session.transaction().own(table.id) } else { None };
     if let Some(own) = own {
         let raw = own.open().await.map_err(|error| crate::publish::store(&error, &table.name))?;
@@ -551,10 +553,28 @@ pub(crate) async fn open(session: &Session, table: &Table, at: VersionSelector) 
     }
     let store = &parts.store;
     let raw = store.open(table, wanted).await.map_err(|error| crate::publish::store(&error, &table.name))?;
+    must_know(vantage, &raw, &table.name).await?;
     if at == VersionSelector::Latest {
         session.transaction().pin(table.id, raw.version());
     }
     Ok(raw)
+}
+
+/// `40001` where the statement's catalog is older than the one that the table's columns were made under: it could take one
+/// column for another. The session's next look at the catalog is new enough.
+async fn must_know(vantage: &Vantage, raw: &RawTable, name: &str) -> Result<(), Error> {
+    let known = vantage.snapshot.epoch();
+    if raw.catalog_epoch() <= known {
+        return Ok(());
+    }
+    let catalog = &vantage.session.engine().shared.parts.catalog;
+    let newest = catalog.refresh().await.map_err(|error| Error::from_coded(&error))?;
+    // Whoever made the columns knew of no change that this one does not: the number is another catalog's.
+    if newest.epoch() < raw.catalog_epoch() {
+        return Ok(());
+    }
+    let message = format!("the columns of table \"{name}\" were changed concurrently");
+    Err(Error::new(SqlState::SERIALIZATION_FAILURE, message))
 }
 
 /// Whether `reader` holds a privilege on a table.

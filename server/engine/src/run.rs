@@ -82,6 +82,9 @@ pub fn refuse(session: &Session, class: &'static str, normalized: &str, error: E
     }
 }
 
+/// How often a statement is resolved again because the catalog has changed meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// Stages 2 to 5.
 async fn build(
     session: &Arc<Session>,
@@ -116,11 +119,24 @@ async fn build(
         ));
     }
     session.admit(&statement)?;
-    let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
-    (vantage.running, vantage.slot, vantage.block) = (Arc::new(running), slot, block);
-    vantage.client = request.client_rows();
-    let resolved = resolve::tables(&vantage, &statement, &sets.first).await?;
-    deadline.check()?;
+    let running = Arc::new(running);
+    let mut attempt = 0;
+    let (vantage, resolved) = loop {
+        let mut vantage = Vantage::take(session, audit.statement_id(), &statement, deadline.cancelled.clone())?;
+        (vantage.running, vantage.slot, vantage.block) = (Arc::clone(&running), slot.clone(), block);
+        vantage.client = request.client_rows();
+        let resolved = resolve::tables(&vantage, &statement, &sets.first).await;
+        deadline.check()?;
+        attempt += 1;
+        match resolved {
+            // Its catalog was older than what it read, and is not any more.
+            Err(error)
+                if error.sqlstate() == SqlState::SERIALIZATION_FAILURE
+                    && attempt < ATTEMPTS
+                    && session.epoch() > vantage.snapshot.epoch() => {}
+            resolved => break (vantage, resolved?),
+        }
+    };
     if matches!(statement.kind, Kind::ExplainPolicies { .. }) {
         return trace::plan(vantage, &statement, resolved, &sets);
     }

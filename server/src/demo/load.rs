@@ -114,7 +114,11 @@ impl Fill {
         };
         let described =
             self.store.describe(&table.location).await.map_err(|e| ServerError::part("a demo table", &e))?;
-        let note = CommitNote { user_name: ADMIN.to_owned(), statement_id: uuid::Uuid::now_v7().to_string() };
+        let note = CommitNote {
+            user_name: ADMIN.to_owned(),
+            statement_id: uuid::Uuid::now_v7().to_string(),
+            catalog_epoch: snapshot.epoch(),
+        };
         for hospital_id in 1..=10 {
             let batches = self
                 .table

@@ -1,11 +1,12 @@
 //! Columns of tables that are there.
 //!
-//! Invariant: the Delta log has a column before the catalog does; one that only the log has is shown to nobody.
+//! Invariant: the Delta log has a column before the catalog does; one that only the log has is shown to nobody; and who
+//! reads the log knows the catalog but for the last change of the table's columns at most.
 
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use lakeward_catalog::{CatalogError, ColumnChange, Draft, NewColumn, Table};
+use lakeward_catalog::{CatalogError, ColumnChange, CommitNote, Draft, NewColumn, Snapshot, Table};
 
 use super::{DdlContext, actor, coded, command, dependent, notice, skip_missing};
 use crate::ddl::{AddColumn, ChangeColumn};
@@ -17,7 +18,7 @@ const TAG: &str = "ALTER TABLE";
 
 /// ALTER TABLE … ADD COLUMN.
 pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Command, Error> {
-    let snapshot = context.catalog.snapshot();
+    let snapshot = context.catalog.refresh().await.map_err(|error| coded(&error))?;
     let actor = context.actor(&snapshot)?;
     let mut notices = Vec::new();
     let found = actor::table(&snapshot, context.search_path, &add.table);
@@ -34,7 +35,7 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
         return Err(coded(&exists));
     }
     let field = marked(Field::new(&column.name, column.arrow_type.clone(), true), &column.sql_type);
-    let added = context.store.add_column(&table, &field, &context.note).await;
+    let added = context.store.add_column(&table, &field, &note(context, &snapshot)).await;
     let version = added.map_err(|error| crate::publish::store(&error, &table.name))?;
     let (_, _) = context
         .change(|draft, actor| {
@@ -49,7 +50,7 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
 /// ALTER TABLE … DROP COLUMN, RENAME COLUMN.
 pub(super) async fn change(context: &DdlContext<'_>, asked: &ChangeColumn) -> Result<Command, Error> {
     let ChangeColumn { table, if_exists, column_if_exists, change } = asked;
-    let snapshot = context.catalog.snapshot();
+    let snapshot = context.catalog.refresh().await.map_err(|error| coded(&error))?;
     let actor = context.actor(&snapshot)?;
     let mut notices = Vec::new();
     let found = actor::table(&snapshot, context.search_path, table);
@@ -63,7 +64,7 @@ pub(super) async fn change(context: &DdlContext<'_>, asked: &ChangeColumn) -> Re
     }
     // Tried before a file is written.
     enter(&mut Draft::new(&snapshot), &table, change, u64::MAX).map_err(|error| coded(&error))?;
-    let changed = context.store.change_column(&table, change, &context.note).await;
+    let changed = context.store.change_column(&table, change, &note(context, &snapshot)).await;
     let version = changed.map_err(|error| crate::publish::store(&error, &table.name))?;
     let entered = context.change(|draft, actor| {
         actor.must_own(table.owner, "table", &table.name)?;
@@ -76,6 +77,11 @@ pub(super) async fn change(context: &DdlContext<'_>, asked: &ChangeColumn) -> Re
             Err(error.with_hint("The column is not shown any more: run the statement again."))
         }
     }
+}
+
+/// The commit says which catalog its writer knew: one that has all changes of columns before this one.
+fn note(context: &DdlContext<'_>, snapshot: &Snapshot) -> CommitNote {
+    CommitNote { catalog_epoch: snapshot.epoch(), ..context.note.clone() }
 }
 
 fn enter(draft: &mut Draft, table: &Arc<Table>, change: &ColumnChange, version: u64) -> Result<(), CatalogError> {

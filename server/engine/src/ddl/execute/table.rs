@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use lakeward_base::{Coded, SqlState, TableId};
 use lakeward_catalog::{
-    CatalogError, Draft, Inherited, NewColumn, NewTable, ObjectKind, Relation, Snapshot, StoreError, Table,
+    CatalogError, CommitNote, Draft, Inherited, NewColumn, NewTable, ObjectKind, Relation, Snapshot, StoreError, Table,
     canonical_location, overlaps,
 };
 use lakeward_govern::ResolvedTable;
@@ -142,8 +142,9 @@ pub(crate) async fn create_table(context: &DdlContext<'_>, creation: &Creation<'
     // Tried before a file is written: a Delta log within another table's directory would do harm there.
     put(context, creation, &place, &columns, &mut Draft::new(&snapshot), &actor).map_err(|error| coded(&error))?;
     let (schema, partition_by) = (Arc::clone(&creation.schema), creation.partition_by);
-    let (properties, note) = (creation.properties, &context.note);
-    let made = context.store.create_with_properties(&place.location, schema, partition_by, properties, note).await;
+    let (properties, note) =
+        (creation.properties, CommitNote { catalog_epoch: snapshot.epoch(), ..context.note.clone() });
+    let made = context.store.create_with_properties(&place.location, schema, partition_by, properties, &note).await;
     made.map_err(|error| coded(&error))?;
     match enter(context, creation, &place, &columns).await {
         Ok(table) => Ok(Created::Table(table)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use datafusion::sql::sqlparser::ast;
-use lakeward_base::{Coded, Redacted, SqlState};
+use lakeward_base::{Coded, Epoch, Redacted, SqlState};
 use lakeward_catalog::{Catalog, CommitNote, MaskingPolicy, PolicyRead, Privilege, RowPolicy, Snapshot, Table};
 use lakeward_govern::Principal;
 
@@ -93,7 +93,7 @@ impl World {
             search_path: &["s".to_owned(), "public".to_owned()],
             managed_root_url: MANAGED_ROOT_URL,
             reserved_urls: &["memory://lake/catalog/".to_owned()],
-            note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned() },
+            note: CommitNote { user_name: user.to_owned(), statement_id: "1".to_owned(), catalog_epoch: Epoch(0) },
             validator: &Planner,
             force: false,
         };
@@ -478,7 +478,7 @@ async fn a_role_that_is_gone_changes_nothing() {
         search_path: &[],
         managed_root_url: MANAGED_ROOT_URL,
         reserved_urls: &[],
-        note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned() },
+        note: CommitNote { user_name: "late".to_owned(), statement_id: "1".to_owned(), catalog_epoch: Epoch(0) },
         validator: &Planner,
         force: false,
     };
