@@ -148,6 +148,22 @@ impl Fixture {
         query(&self.analyst, sql, parameters).await
     }
 
+    /// Runs a query as the restricted role through a cursor, `rows` at once, in a session of its own.
+    pub async fn by_cursor(&self, sql: &str, rows: usize) -> Result<Answer, Error> {
+        let session = self.local.login(ANALYST);
+        run(&session, Request::text("BEGIN")).await?;
+        run(&session, Request::text(format!("DECLARE c CURSOR FOR {sql}"))).await?;
+        let mut all = Vec::new();
+        loop {
+            let (schema, batches) = query(&session, &format!("FETCH {rows} FROM c"), &[]).await?;
+            let fetched: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            all.extend(batches);
+            if fetched < rows {
+                return Ok((schema, all));
+            }
+        }
+    }
+
     /// Runs a query as the administrator, from whom nothing is hidden.
     pub async fn as_admin(&self, sql: &str) -> Result<Answer, Error> {
         query(&self.admin, sql, &[]).await

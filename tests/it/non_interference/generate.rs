@@ -16,6 +16,8 @@ pub struct Query {
     pub parameters: Vec<i64>,
     /// Its rows come in a total order.
     pub ordered: bool,
+    /// It is read through a cursor, so many rows at once.
+    pub fetched: Option<usize>,
 }
 
 impl Query {
@@ -56,6 +58,8 @@ const SHAPES: &[fn(&mut Generator) -> Made] = &[
     Generator::common_table,
     Generator::set_operation,
     Generator::window,
+    Generator::lateral,
+    Generator::grouping_sets,
     Generator::distinct,
     Generator::limited,
     Generator::failing,
@@ -73,7 +77,10 @@ impl Generator {
         self.parameterised = self.rng.random_bool(0.25);
         let shape = SHAPES.choose(&mut self.rng).unwrap();
         let (text, ordered) = shape(self);
-        Query { text, parameters: std::mem::take(&mut self.parameters), ordered }
+        let parameters = std::mem::take(&mut self.parameters);
+        let by_cursor = parameters.is_empty() && self.rng.random_bool(0.2);
+        let fetched = by_cursor.then(|| self.rng.random_range(1..=120));
+        Query { text, parameters, ordered, fetched }
     }
 
     fn rows(&mut self) -> Made {
@@ -131,6 +138,36 @@ impl Generator {
         let limit = if self.rng.random_bool(0.5) { self.expanded(" LIMIT [#1..40]", "") } else { String::new() };
         let tail = if order { format!(" ORDER BY p.patient_id, v.visit_id{limit}") } else { String::new() };
         (format!("SELECT p.patient_id, v.visit_id, {items} {from}{filter}{tail}"), order)
+    }
+
+    /// Several groupings at once.
+    fn grouping_sets(&mut self) -> Made {
+        let table = self.table();
+        let (first, second) = (self.one(table.groups, table.alias), self.one(table.groups, table.alias));
+        let (aggregates, filter) = (self.aggregates(table, 1..=3), self.filter(&[table]));
+        let sets = match self.rng.random_range(0..4) {
+            0 => format!("ROLLUP ({first}, {second})"),
+            1 => format!("CUBE ({first}, {second})"),
+            2 => format!("GROUPING SETS (({first}, {second}), ({second}), ())"),
+            _ => format!("GROUPING SETS (({first}), ({second}))"),
+        };
+        let from = format!("FROM {{s}}.{} {}", table.name, table.alias);
+        (format!("SELECT {first} AS g, {second} AS h, {aggregates} {from}{filter} GROUP BY {sets}"), false)
+    }
+
+    /// What is read for each row of another table.
+    fn lateral(&mut self) -> Made {
+        let (inner, outer) = (self.predicate(&[&VISITS]), self.filter(&[&PATIENTS]));
+        let join = *["CROSS JOIN LATERAL", "LEFT JOIN LATERAL", "JOIN LATERAL"].choose(&mut self.rng).unwrap();
+        let on = if join.starts_with("CROSS") { "" } else { " ON TRUE" };
+        let value = if self.rng.random_bool(0.5) {
+            self.one(VISITS.aggregates, VISITS.alias)
+        } else {
+            self.one(VISITS.values, VISITS.alias)
+        };
+        let items = self.items(&[&PATIENTS], 1..=2);
+        let each = format!("SELECT {value} AS x FROM {{s}}.visits v WHERE v.patient_id = p.patient_id AND {inner}");
+        (format!("SELECT p.patient_id, {items}, e.x FROM {{s}}.patients p {join} ({each}) e{on}{outer}"), false)
     }
 
     fn joined_groups(&mut self) -> Made {
