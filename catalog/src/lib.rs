@@ -31,9 +31,9 @@ pub use error::{CatalogError, ObjectKind, StoreError};
 pub use location::{canonical_location, overlaps};
 pub use mask::{EffectiveMask, MaskSource};
 pub use model::{
-    BreakGlass, Column, Expectation, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter, PolicyCommand,
-    PolicyRead, PolicyTest, Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable, SystemObject,
-    Table, Tag, View, type_kind,
+    BreakGlass, Column, DefaultGrant, Expectation, FormerName, Grant, Grantee, MaskBinding, MaskingPolicy, Parameter,
+    PolicyCommand, PolicyRead, PolicyTest, Privilege, Relation, Review, Role, RoleLimits, RowPolicy, Schema, Securable,
+    SystemObject, Table, Tag, View, type_kind,
 };
 pub use row_change::{ChangeBase, ChangeGuard, FILE_COLUMN, Numbered, ROW_COLUMN, RowAction, RowChanges, RowUse};
 pub use scram::{DEFAULT_ITERATIONS, InvalidVerifier, ScramVerifier};

@@ -53,6 +53,9 @@ pub struct Role {
     /// What `COMMENT ON` says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// What it grants on the tables and views that it makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_grants: Vec<DefaultGrant>,
     /// Built in: cannot be dropped or renamed.
     pub built_in: bool,
 }
@@ -151,6 +154,31 @@ pub struct Grant {
     /// WITH GRANT OPTION.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grantable: bool,
+}
+
+/// What a role grants on every table and view that it makes (`ALTER DEFAULT PRIVILEGES`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultGrant {
+    /// In which schema; `None` is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaId>,
+    /// What.
+    pub privilege: Privilege,
+    /// To whom.
+    pub grantee: Grantee,
+    /// WITH GRANT OPTION.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grantable: bool,
+}
+
+impl DefaultGrant {
+    /// The grant that `maker` makes of it.
+    #[must_use]
+    pub fn granted_by(&self, maker: RoleId) -> Grant {
+        let Self { schema: _, privilege, grantee, grantable } = *self;
+        Grant { privilege, grantee, grantor: maker, column: None, grantable }
+    }
 }
 
 /// A Delta table.

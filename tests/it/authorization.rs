@@ -96,6 +96,8 @@ const ACTIONS: &[(&str, &str)] = &[
     ("COMMENT ON TABLE t IS 'x'", "COMMENT ON TABLE t IS NULL"),
     ("CREATE SCHEMA made", "DROP SCHEMA made"),
     ("ALTER SCHEMA empty OWNER TO owner", ""),
+    ("ALTER DEFAULT PRIVILEGES IN SCHEMA lab GRANT SELECT ON TABLES TO spare", "DROP OWNED BY spare"),
+    ("ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT SELECT ON TABLES TO spare", "DROP OWNED BY spare"),
     ("DROP SCHEMA empty", "CREATE SCHEMA empty AUTHORIZATION owner"),
     ("CREATE TABLE lab.made (a int)", "DROP TABLE lab.made"),
     ("ALTER TABLE free_standing RENAME TO renamed", "ALTER TABLE renamed RENAME TO free_standing"),

@@ -153,12 +153,14 @@ impl Draft {
         })
     }
 
-    /// Takes away everything that was granted to a role, with what it has passed on.
+    /// Takes away everything that was granted to a role, with what it has passed on, and the default privileges that it has
+    /// set or that are for it.
     ///
     /// # Errors
     /// 42704 where there is no such role.
     pub fn revoke_all(&mut self, role: RoleId) -> Result<(), CatalogError> {
         self.existing_role(role)?;
+        self.forget_defaults(role)?;
         let mut objects: Vec<Securable> = self.schemas().map(|schema| Securable::Schema(schema.id)).collect();
         objects.extend(self.relations().map(|relation| Securable::Relation(relation.id())));
         objects.extend(self.system_objects().map(|(object, _)| Securable::System(object.clone())));

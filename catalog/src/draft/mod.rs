@@ -4,6 +4,7 @@
 //! number); what it lets through keeps every reference inside the catalog pointing at something.
 
 mod column;
+mod default_grant;
 mod describe;
 mod glass;
 mod grant;

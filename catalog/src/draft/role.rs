@@ -11,9 +11,10 @@ use lakeward_base::RoleId;
 use super::Draft;
 use crate::change::Change;
 use crate::error::{CatalogError, ObjectKind};
-use crate::model::{Grant, Grantee, Relation, Role, RoleLimits, Table};
+use crate::model::{DefaultGrant, Grant, Grantee, Relation, Role, RoleLimits, Table};
 use crate::name::{check_name, quote_identifier};
 use crate::scram::ScramVerifier;
+use crate::snapshot::Snapshot;
 
 /// A role to be made.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +86,7 @@ impl Draft {
             allowed_purposes: None,
             limits,
             comment: None,
+            default_grants: Vec::new(),
         };
         self.make(Change::PutRole(Arc::new(role)))?;
         Ok(id)
@@ -244,6 +246,7 @@ impl Draft {
                 uses.push(format!("role of policy test {name}"));
             }
         }
+        describe_defaults(&mut uses, self, id);
         for tag in self.tags().filter(|tag| tag.owner == id) {
             uses.push(format!("owner of tag {}", quote_identifier(&tag.name)));
         }
@@ -257,6 +260,20 @@ fn describe_uses(uses: &mut Vec<String>, object: &str, owned: bool, grants: &[Gr
     }
     if grants.iter().any(|grant| grant.grantee == Grantee::Role(role) || grant.grantor == role) {
         uses.push(format!("privileges for {object}"));
+    }
+}
+
+/// Default privileges, in PostgreSQL's words.
+fn describe_defaults(uses: &mut Vec<String>, snapshot: &Snapshot, role: RoleId) {
+    for maker in snapshot.roles() {
+        let what = format!("default privileges on new relations belonging to role {}", quote_identifier(&maker.name));
+        if maker.id == role && !maker.default_grants.is_empty() {
+            uses.push(format!("owner of {what}"));
+        }
+        let granted = |one: &DefaultGrant| one.grantee == Grantee::Role(role);
+        if maker.id != role && maker.default_grants.iter().any(granted) {
+            uses.push(format!("privileges for {what}"));
+        }
     }
 }
 

@@ -70,6 +70,7 @@ impl Draft {
                 hint: Some("Drop the dependent objects first."),
             });
         }
+        self.forget_defaults_in(id)?;
         self.make(Change::DropSchema(id))
     }
 }

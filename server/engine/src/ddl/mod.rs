@@ -4,6 +4,7 @@
 //! among them); [`execute()`] checks permissions and makes the change. Invariants: a clause is kept or refused; passwords
 //! stand in [`Redacted`] from the first token on; every permission is checked in the draft that is changed.
 
+mod default_privileges;
 mod execute;
 mod parse;
 mod policy_test;
@@ -20,6 +21,7 @@ use lakeward_catalog::{ColumnChange, PolicyCommand, Privilege};
 
 use crate::statement::Name;
 
+pub use default_privileges::DefaultPrivileges;
 pub(crate) use execute::{
     Created, Creation, DdlContext, DdlValidator, Derivation, create_table, execute, existing_table, undo_create,
 };
@@ -89,6 +91,8 @@ pub enum Ddl {
     Membership(Membership),
     /// GRANT | REVOKE privileges
     Privileges(Privileges),
+    /// ALTER DEFAULT PRIVILEGES
+    DefaultPrivileges(DefaultPrivileges),
     /// CREATE SCHEMA
     CreateSchema {
         /// Its name; `None` takes the owner's.
@@ -500,6 +504,7 @@ impl std::fmt::Debug for Ddl {
             Self::DropRole(_) => "DropRole",
             Self::Membership(_) => "Membership",
             Self::Privileges(_) => "Privileges",
+            Self::DefaultPrivileges(_) => "DefaultPrivileges",
             Self::CreateSchema { .. } => "CreateSchema",
             Self::DropSchema(_) => "DropSchema",
             Self::CreateTable(_) => "CreateTable",

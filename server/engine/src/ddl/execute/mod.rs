@@ -6,6 +6,7 @@
 mod actor;
 mod column;
 mod comment;
+mod default_privileges;
 mod dependent;
 mod grant;
 mod mask;
@@ -187,6 +188,7 @@ pub(crate) async fn execute(context: &DdlContext<'_>, ddl: &Ddl) -> Result<Comma
         Ddl::DropRole(drop) => role::drop(context, drop).await,
         Ddl::Membership(membership) => membership::change(context, membership).await,
         Ddl::Privileges(privileges) => grant::privileges(context, privileges).await,
+        Ddl::DefaultPrivileges(change) => default_privileges::alter(context, change).await,
         Ddl::CreateSchema { name, if_not_exists, owner } => {
             schema::create(context, name.as_deref(), *if_not_exists, owner.as_ref()).await
         }

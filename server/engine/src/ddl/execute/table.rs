@@ -249,6 +249,10 @@ fn put(
         from.must_stand(draft)?;
         draft.inherit(id, from.columns)?;
     }
+    // What is its maker's alone is granted by name, or not at all.
+    if creation.grantable {
+        draft.grant_defaults(id)?;
+    }
     Ok(id)
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateView) -> Res
                 Some(_) | None => {
                     let (name, definition) = (create.view.name.clone(), create.definition.clone());
                     let search_path = context.search_path.to_vec();
-                    draft.create_view(NewView {
+                    let made = draft.create_view(NewView {
                         schema: schema.id,
                         name,
                         owner: acting.role,
@@ -46,6 +46,7 @@ pub(super) async fn create(context: &DdlContext<'_>, create: &CreateView) -> Res
                         search_path,
                         columns,
                     })?;
+                    draft.grant_defaults(made)?;
                 }
             }
             Ok(Vec::new())

@@ -127,7 +127,7 @@ fn granted_by(cursor: &mut Cursor<'_>) -> Result<Option<RoleName>, Error> {
     if cursor.accept(&["granted", "by"]) { role_name(cursor).map(Some) } else { Ok(None) }
 }
 
-fn privilege(cursor: &mut Cursor<'_>) -> Result<WantedPrivilege, Error> {
+pub(super) fn privilege(cursor: &mut Cursor<'_>) -> Result<WantedPrivilege, Error> {
     if ELSEWHERE.iter().any(|word| cursor.sees(&[word])) {
         let hint = "Privileges are SELECT, INSERT, UPDATE, DELETE, USAGE, CREATE and EXECUTE.";
         return Err(cursor.unsupported("this privilege", hint));
@@ -149,7 +149,7 @@ fn columns(cursor: &mut Cursor<'_>, privilege: Privilege) -> Result<Vec<String>,
     Ok(Vec::new())
 }
 
-fn no_columns(cursor: &Cursor<'_>) -> Result<(), Error> {
+pub(super) fn no_columns(cursor: &Cursor<'_>) -> Result<(), Error> {
     if cursor.sees_sign(&Token::LParen) {
         let hint = "SELECT alone is granted on columns; what may be written is for policies to say.";
         return Err(cursor.unsupported("this privilege on columns", hint));

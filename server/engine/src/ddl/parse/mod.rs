@@ -3,6 +3,7 @@
 //! Invariant: a parser here reads its statement to the end or refuses it; the caller checks that nothing is left.
 
 mod comment;
+mod default_privileges;
 mod glass;
 mod grant;
 mod policy;
@@ -26,6 +27,7 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Parsed>, Error> {
     let parsers = [
         role::parse,
         grant::parse,
+        default_privileges::parse,
         view::parse,
         policy_test::parse,
         policy::parse,

@@ -97,6 +97,12 @@ pub(super) fn relation_oid(id: TableId) -> u32 {
     oid_of(id.0)
 }
 
+/// Of what a role grants by default in a schema, or in all.
+pub(super) fn default_acl_oid(maker: RoleId, schema: Option<SchemaId>) -> u32 {
+    let schema = schema.map_or(0, |schema| schema.0);
+    oid_of((maker.0.wrapping_shl(16) ^ schema) & 0x7fff_ffff)
+}
+
 pub(super) fn oid_of(number: u64) -> u32 {
     u32::try_from(number.saturating_add(FIRST_OID)).unwrap_or(u32::MAX)
 }

@@ -3,13 +3,13 @@
 //! Invariant: a policy is shown to the table's owner, policy administrators and superusers only; a grant to its grantee
 //! and to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lakeward_base::RoleId;
+use lakeward_base::{RoleId, SchemaId};
 use lakeward_catalog::{Grant, Grantee, PolicyCommand, Privilege, RowPolicy, Table};
 
 use super::super::cell::{Cell, Rows, row};
-use super::super::viewer::{Seen, Viewer, oid_of, relation_oid, role_oid};
+use super::super::viewer::{Seen, Viewer, default_acl_oid, oid_of, relation_oid, role_oid, schema_oid};
 
 /// Privileges on tables, in PostgreSQL's order and letters.
 const LETTERS: &[(Privilege, char)] = &[
@@ -39,6 +39,28 @@ pub(super) fn column_list(viewer: &Viewer, seen: &Seen<'_>, place: i64) -> Optio
     let column = seen.column_id(place)?;
     let granted = items(viewer, seen.owner, seen.grants().iter().filter(|grant| grant.column == Some(column)));
     (!granted.is_empty()).then_some(granted)
+}
+
+/// What roles grant on what they make, as far as the viewer may know of it: in all schemas (OID 0) together with their own
+/// rights, in one schema without, as PostgreSQL has it.
+pub(super) fn pg_default_acl(viewer: &Viewer) -> Rows {
+    let columns = &["oid", "defaclrole", "defaclnamespace", "defaclobjtype", "defaclacl"];
+    let mut rows = Vec::new();
+    for maker in viewer.snapshot.roles() {
+        let schemas: BTreeSet<Option<SchemaId>> = maker.default_grants.iter().map(|one| one.schema).collect();
+        for schema in schemas {
+            let here = maker.default_grants.iter().filter(|one| one.schema == schema);
+            let grants: Vec<Grant> = here.map(|one| one.granted_by(maker.id)).collect();
+            let list = match schema {
+                None => list(viewer, maker.id, &grants, ON_RELATIONS),
+                Some(_) => Some(items(viewer, maker.id, grants.iter())).filter(|list| !list.is_empty()),
+            };
+            let Some(list) = list else { continue };
+            let namespace = schema.map_or(0, schema_oid);
+            rows.push(row![default_acl_oid(maker.id, schema), role_oid(maker.id), namespace, "r", list]);
+        }
+    }
+    Rows::new(columns, rows)
 }
 
 fn items<'a>(viewer: &Viewer, owner: RoleId, grants: impl Iterator<Item = &'a Grant>) -> Vec<String> {

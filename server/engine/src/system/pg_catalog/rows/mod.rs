@@ -54,6 +54,7 @@ fn pg_catalog(name: &str) -> Option<Filler> {
         "pg_cursors" => activity::pg_cursors,
         "pg_database" => server::pg_database,
         "pg_db_role_setting" => role::pg_db_role_setting,
+        "pg_default_acl" => access::pg_default_acl,
         "pg_description" => comment::pg_description,
         "pg_get_keywords" => keyword::pg_get_keywords,
         "pg_namespace" => relation::pg_namespace,
