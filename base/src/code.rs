@@ -198,6 +198,10 @@ states! {
     INTERNAL_ERROR = "XX000",
     /// `data_corrupted`
     DATA_CORRUPTED = "XX001",
+    /// What a subscription's token would resume from is no longer retained.
+    TOKEN_EXPIRED = "LW002",
+    /// A subscriber reads more slowly than its view changes.
+    SUBSCRIBER_TOO_SLOW = "LW003",
     /// A change of policies breaks a policy test.
     POLICY_TEST_FAILED = "LW004",
 }
@@ -223,9 +227,10 @@ impl SqlState {
             "58030" | "57P01" | "57P03" | "57P05" => GrpcCode::Unavailable,
             code if code.starts_with("28") => GrpcCode::Unauthenticated,
             code if code.starts_with("0A") => GrpcCode::Unimplemented,
-            code if code.starts_with("53") => GrpcCode::ResourceExhausted,
+            code if code.starts_with("53") || code == "LW003" => GrpcCode::ResourceExhausted,
             code if INVALID_ARGUMENT.iter().any(|class| code.starts_with(class)) => GrpcCode::InvalidArgument,
-            code if code.starts_with("54") || code.starts_with("55") || code == "LW004" => GrpcCode::FailedPrecondition,
+            code if code.starts_with("54") || code.starts_with("55") => GrpcCode::FailedPrecondition,
+            "LW002" | "LW004" => GrpcCode::FailedPrecondition,
             _ => GrpcCode::Internal,
         }
     }
