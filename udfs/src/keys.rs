@@ -15,6 +15,16 @@ use zeroize::Zeroizing;
 pub enum KeyPurpose {
     /// `mask_hash(v, domain)`.
     MaskHash,
+    /// `hmac_token(v, domain)`.
+    HmacToken,
+    /// `fpe_encrypt(v, domain)` and `fpe_decrypt(v, domain)`.
+    FormatPreserving,
+    /// `date_shift(d, subject)`.
+    DateShift,
+    /// `de_identify` with the operator hash; the domain is the subject.
+    NoteHash,
+    /// `de_identify` with the operator encrypt; the domain is the subject.
+    NoteCipher,
 }
 
 impl KeyPurpose {
@@ -23,6 +33,11 @@ impl KeyPurpose {
     pub const fn label(self) -> &'static str {
         match self {
             Self::MaskHash => "lakeward/mask-hash/v1",
+            Self::HmacToken => "lakeward/hmac-token/v1",
+            Self::FormatPreserving => "lakeward/format-preserving/v1",
+            Self::DateShift => "lakeward/date-shift/v1",
+            Self::NoteHash => "lakeward/note-hash/v1",
+            Self::NoteCipher => "lakeward/note-cipher/v1",
         }
     }
 }

@@ -102,7 +102,7 @@ where
 ///
 /// Years are counted in eras of 400 years that begin on 1 March, after which every leap day is at the end of a year
 /// (the usual days-from-civil arithmetic).
-fn first_day_of_year(day: i64) -> i64 {
+pub(crate) fn first_day_of_year(day: i64) -> i64 {
     const ERA_DAYS: i64 = 146_097;
     /// From 0000-03-01 to 1970-01-01.
     const EPOCH_DAYS: i64 = 719_468;

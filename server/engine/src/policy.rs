@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::common::{DFSchema, DataFusionError, Result, TableReference};
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use lakeward_audit::ObjectFacts;
@@ -105,8 +106,12 @@ impl PolicyCompiler for Compiler<'_> {
         found
     }
 
-    fn is_keyed(&self, function: &str) -> bool {
-        lakeward_udfs::KEYED_FUNCTIONS.contains(&function)
+    fn is_keyed(&self, call: &ScalarFunction) -> bool {
+        let operator = match call.args.get(lakeward_udfs::OPERATOR_ARGUMENT.2) {
+            Some(Expr::Literal(value, _)) => value.try_as_str().flatten(),
+            _ => None,
+        };
+        lakeward_udfs::needs_execute(call.name(), operator)
     }
 }
 

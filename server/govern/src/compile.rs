@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, DataFusionError, TableReference};
+use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{Expr, ExprSchemable, TableSource};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
@@ -39,8 +40,8 @@ pub trait PolicyCompiler: Send + Sync {
     /// The statement's own copy of a subquery, so that its keys are read once.
     fn shared(&self, mapping: Arc<Mapping>) -> Arc<Mapping>;
 
-    /// Whether a function needs EXECUTE: of a policy's owner, where it stands in a policy.
-    fn is_keyed(&self, function: &str) -> bool;
+    /// Whether a call needs EXECUTE: of a policy's owner, where it stands in a policy.
+    fn is_keyed(&self, call: &ScalarFunction) -> bool;
 }
 
 /// A table under the name that a policy's text has for it.
@@ -59,7 +60,7 @@ impl OwnersRights<'_> {
         let mut refused = None;
         expr.apply(|node| {
             if let Expr::ScalarFunction(function) = node
-                && self.compiler.is_keyed(function.name())
+                && self.compiler.is_keyed(function)
                 && !self.may_execute(function.name())
             {
                 refused = Some(CompileError::Execute(function.name().to_owned()));

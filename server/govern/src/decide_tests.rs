@@ -376,7 +376,7 @@ fn a_refused_policy_says_why_when_it_is_made() {
             mapping
         }
 
-        fn is_keyed(&self, _: &str) -> bool {
+        fn is_keyed(&self, _: &datafusion_expr::expr::ScalarFunction) -> bool {
             false
         }
     }

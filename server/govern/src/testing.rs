@@ -83,8 +83,8 @@ impl PolicyCompiler for Compiler {
         mapping
     }
 
-    fn is_keyed(&self, function: &str) -> bool {
-        function == "md5"
+    fn is_keyed(&self, call: &ScalarFunction) -> bool {
+        call.name() == "md5"
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mask_hash(v, domain)`: a keyed hash. Equal values stay equal within a domain; without the key nothing can be tried out.
+//! `mask_hash(v, domain)` and `hmac_token(v, domain)`: keyed hashes, under keys of their own. Equal values stay equal within a domain; without the key nothing can be tried out.
 //!
 //! Text becomes the 64 hexadecimal digits of HMAC-SHA-256 over its UTF-8 bytes. An integer becomes a non-negative
 //! integer of its own type: the low bits of HMAC-SHA-256 over its 16-byte big-endian value. Narrow integers collide
@@ -24,24 +24,37 @@ use crate::text::{self, Wrote};
 
 /// The function's name.
 pub(crate) const NAME: &str = "mask_hash";
+/// The name of the one that stands for a value in derived data.
+pub(crate) const TOKEN: &str = "hmac_token";
 
 const HEX_DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
-/// `mask_hash(v, domain)`.
+/// `mask_hash(v, domain)`, or `hmac_token(v, domain)`.
 pub(crate) struct MaskHash {
+    name: &'static str,
+    purpose: KeyPurpose,
     signature: Signature,
     keys: Arc<dyn KeyRing>,
 }
 
 impl MaskHash {
     pub(crate) fn new(keys: Arc<dyn KeyRing>) -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable), keys }
+        Self {
+            name: NAME,
+            purpose: KeyPurpose::MaskHash,
+            signature: Signature::user_defined(Volatility::Immutable),
+            keys,
+        }
+    }
+
+    pub(crate) fn token(keys: Arc<dyn KeyRing>) -> Self {
+        Self { name: TOKEN, purpose: KeyPurpose::HmacToken, ..Self::new(keys) }
     }
 }
 
 impl ScalarUDFImpl for MaskHash {
     fn name(&self) -> &str {
-        NAME
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -49,16 +62,16 @@ impl ScalarUDFImpl for MaskHash {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        check_arity(NAME, given, 2)?;
+        check_arity(self.name, given, 2)?;
         match given {
-            [value, domain] if value.is_integer() => Ok(vec![value.clone(), text_argument(NAME, domain)?]),
-            [value, domain] => Ok(vec![text_argument(NAME, value)?, text_argument(NAME, domain)?]),
+            [value, domain] if value.is_integer() => Ok(vec![value.clone(), text_argument(self.name, domain)?]),
+            [value, domain] => Ok(vec![text_argument(self.name, value)?, text_argument(self.name, domain)?]),
             _ => Ok(Vec::new()),
         }
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        first_type(NAME, arguments)
+        first_type(self.name, arguments)
     }
 
     fn is_strict(&self) -> bool {
@@ -67,7 +80,7 @@ impl ScalarUDFImpl for MaskHash {
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let domain = Text::read(&arguments, 1)?;
-        let mut hasher = DomainHasher { keys: self.keys.as_ref(), domain: &domain, keyed: None };
+        let mut hasher = DomainHasher { keys: self.keys.as_ref(), purpose: self.purpose, domain: &domain, keyed: None };
         evaluate(&arguments, |column| match column.data_type() {
             DataType::Int8 => hash_integers::<Int8Type>(column, &mut hasher),
             DataType::Int16 => hash_integers::<Int16Type>(column, &mut hasher),
@@ -85,6 +98,7 @@ impl ScalarUDFImpl for MaskHash {
 /// Hashes rows of one batch; keeps the keyed state of the last domain, which is nearly always the only one.
 struct DomainHasher<'a> {
     keys: &'a dyn KeyRing,
+    purpose: KeyPurpose,
     domain: &'a Text,
     keyed: Option<(String, Hmac<Sha256>)>,
 }
@@ -94,8 +108,7 @@ impl DomainHasher<'_> {
     fn hash(&mut self, row: usize, value: &[u8]) -> Result<Option<[u8; 32]>> {
         let Some(domain) = self.domain.at(row) else { return Ok(None) };
         if self.keyed.as_ref().is_none_or(|(keyed, _)| keyed != domain) {
-            let key =
-                self.keys.key(KeyPurpose::MaskHash, domain).map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let key = self.keys.key(self.purpose, domain).map_err(|e| DataFusionError::External(Box::new(e)))?;
             let state = Hmac::<Sha256>::new_from_slice(key.as_slice())
                 .map_err(|_| internal_datafusion_err!("HMAC takes keys of any length"))?;
             self.keyed = Some((domain.to_owned(), state));
@@ -159,13 +172,13 @@ fn hash_integers<T: HashedInteger>(column: &ArrayRef, hasher: &mut DomainHasher<
 
 impl fmt::Debug for MaskHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MaskHash").finish_non_exhaustive()
+        f.debug_struct("MaskHash").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl PartialEq for MaskHash {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.keys, &other.keys)
+        self.name == other.name && Arc::ptr_eq(&self.keys, &other.keys)
     }
 }
 
@@ -173,6 +186,6 @@ impl Eq for MaskHash {}
 
 impl Hash for MaskHash {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        NAME.hash(state);
+        self.name.hash(state);
     }
 }

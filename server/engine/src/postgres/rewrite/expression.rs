@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use lakeward_base::SqlState;
 
 use super::node::{call, function_name, negated, number, string, taken};
+use super::note;
 use super::types::type_spec;
 use crate::error::Error;
 use crate::postgres::text::escaped;
@@ -45,6 +46,9 @@ pub(super) fn rewrite_one(expression: &mut Expr) -> Result<(), Error> {
             Ok(())
         }
         other => {
+            if let Expr::Function(function) = other {
+                note::place_arguments(function)?;
+            }
             rewrite_syntax(other);
             Ok(())
         }

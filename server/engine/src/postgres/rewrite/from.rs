@@ -11,6 +11,7 @@ use lakeward_base::SqlState;
 
 use super::SETS;
 use super::node::{call, single};
+use super::note;
 use crate::error::Error;
 
 pub(super) fn rewrite_factor(factor: &mut TableFactor) -> Result<(), Error> {
@@ -41,8 +42,28 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor) -> Result<(), Error> {
     Ok(())
 }
 
-/// `jsonb_array_elements(…)` in FROM is `unnest(…)`, before names of tables are looked up.
+/// The one array that is unnested, where it is what a function finds in a text.
+fn found_in_text(factor: &TableFactor) -> Option<Vec<FunctionArg>> {
+    match factor {
+        TableFactor::Table { name, args: Some(arguments), .. } => {
+            single(name).filter(|name| name == note::DETECT).map(|_| arguments.args.clone())
+        }
+        TableFactor::UNNEST { array_exprs, with_offset: false, with_ordinality: false, .. } => {
+            match array_exprs.as_slice() {
+                [Expr::Function(call)] => note::detected(call),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `jsonb_array_elements(…)` in FROM is `unnest(…)`, and `phi_detect(…)` a row for each find, before names of tables are looked up.
 pub(crate) fn set_in_from(factor: &mut TableFactor) -> Result<(), Error> {
+    if let Some(arguments) = found_in_text(factor) {
+        refuse_columns(&arguments)?;
+        return note::in_from(factor, arguments);
+    }
     let TableFactor::Table { name, alias, args: Some(arguments), .. } = factor else { return Ok(()) };
     let Some(function) = single(name) else { return Ok(()) };
     if crate::names::TABLE_FUNCTIONS.contains(&function.as_str()) || function == crate::version::CHANGES_FUNCTION {
@@ -73,7 +94,8 @@ pub(crate) fn set_in_from(factor: &mut TableFactor) -> Result<(), Error> {
 
 pub(super) fn argument_of(argument: &FunctionArg) -> Option<Expr> {
     match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression.clone()),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))
+        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expression), .. } => Some(expression.clone()),
         _ => None,
     }
 }
@@ -111,4 +133,9 @@ pub(super) fn name_column(alias: &mut Option<TableAlias>, function: &str) {
     if alias.columns.is_empty() {
         alias.columns = vec![TableAliasColumnDef { name: alias.name.clone(), data_type: None }];
     }
+}
+
+/// The alias of a table that a function stands for: its own, or the function's name.
+pub(super) fn name_table(alias: Option<TableAlias>, function: &str) -> TableAlias {
+    alias.unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(function), columns: Vec::new(), at: None })
 }

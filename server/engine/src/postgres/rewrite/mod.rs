@@ -7,6 +7,7 @@
 mod expression;
 mod from;
 mod node;
+mod note;
 mod select;
 mod subquery;
 mod types;

@@ -86,6 +86,16 @@ const OWN: &[OwnFunction] = &[
     own(15208, "principal_attribute", "text", "text"),
     own(15209, "safe_harbor_zip", "text", "text"),
     own(15210, "truncate_to_year", "anyelement", "anyelement"),
+    own(15211, "date_shift", "anyelement, text", "anyelement"),
+    own(15212, "de_identify", "text, text, text[], text, text[], text", "text"),
+    own(15213, "fpe_decrypt", "anyelement, text", "anyelement"),
+    own(15214, "fpe_encrypt", "anyelement, text", "anyelement"),
+    own(15215, "hmac_token", "anyelement, text", "anyelement"),
+    own(15216, "phi_contains", "text, text[]", "boolean"),
+    own(15217, "phi_detect", "text, text[], double precision", "jsonb[]"),
+    own(15218, "safe_harbor_age", "anyelement", "anyelement"),
+    own(15219, "safe_harbor_year", "date", "date"),
+    own(15220, "sha2", "text, integer", "text"),
 ];
 
 /// See [`OwnFunction`].
