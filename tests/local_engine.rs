@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::util::display::array_value_to_string;
 use futures::TryStreamExt;
-use lakeward_audit::{AuditConfig, AuditLog};
+use lakeward_audit::{AuditConfig, AuditKeys, AuditLog};
 use lakeward_base::{Coded, Redacted, SystemClock};
 use lakeward_catalog::{Catalog, ScramVerifier};
 use lakeward_delta::DeltaStore;
@@ -18,6 +18,11 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use url::Url;
 use zeroize::Zeroizing;
+
+/// The audit's keys.
+pub fn audit_keys() -> AuditKeys {
+    AuditKeys { wrapping: Zeroizing::new([1; 32]), tokens: Zeroizing::new([2; 32]) }
+}
 
 /// The superuser.
 pub const ADMIN: &str = "admin";
@@ -71,7 +76,7 @@ impl LocalEngine {
         let opened = Catalog::open(Arc::clone(&log) as _, "".into(), Arc::new(SystemClock));
         let catalog = runtime.block_on(opened).expect("a catalog");
         let store = Arc::new(store);
-        let settings = AuditConfig::new(directory.path().join("audit"), "test");
+        let settings = AuditConfig::new(directory.path().join("audit"), "test", audit_keys());
         let (audit, _) = AuditLog::open(settings, Arc::new(SystemClock)).expect("an audit log");
         let engine = Engine::new(Parts {
             catalog: Arc::clone(&catalog),

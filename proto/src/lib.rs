@@ -11,6 +11,7 @@ pub mod v1 {
 }
 
 pub use v1::{
-    AuditDecision, AuditHead, AuditIdentity, AuditObject, AuditPhase, AuditProtocol, AuditRecord, AuditRecordKey,
-    AuditRecovery, AuditSegmentHeader, AuditStatement, SignedTicket, Ticket,
+    AuditDecision, AuditDisclosure, AuditHead, AuditIdentity, AuditObject, AuditParameter, AuditPhase, AuditProtocol,
+    AuditRecord, AuditRecordKey, AuditRecovery, AuditSealed, AuditSegmentHeader, AuditStatement, AuditStatementText,
+    SignedTicket, Ticket,
 };

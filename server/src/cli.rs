@@ -1,7 +1,8 @@
 //! The command line.
 //!
 //! Exit codes: 0 done, 1 a failure while running, 2 a wrong command line, configuration or data directory; those of
-//! `audit verify` are the report's own. Invariant: standard output carries JSON lines only.
+//! `audit verify` are the report's own. Invariant: standard output carries JSON lines only, or what `audit` was asked for in
+//! the form that it was asked for in.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,10 +11,12 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use lakeward_audit::Question;
 use lakeward_base::SystemClock;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::audit::{self, Asked};
 use crate::config::{Config, ListenAddress, Overrides};
 use crate::demo::{self, DemoOptions};
 use crate::error::ServerError;
@@ -108,6 +111,59 @@ enum AuditCommand {
         #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// List who was shown a patient's rows, when and what for: an accounting of disclosures (45 CFR 164.528).
+    Accounting {
+        /// The patient: a value of tables' subject columns.
+        #[arg(long, value_name = "ID")]
+        patient: String,
+        /// Only what has to be accounted for: recipients outside the hospital, other purposes than treatment, payment
+        /// and operations.
+        #[arg(long)]
+        accountable_only: bool,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// List the statements that used a value, as a literal or a parameter.
+    WhoSearched {
+        /// The value is a line of standard input.
+        #[arg(long, required = true)]
+        value_stdin: bool,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// List the statements that were shown a patient's rows, or those of a user.
+    WhoAccessed {
+        /// The patient: a value of tables' subject columns.
+        #[arg(long, value_name = "ID", required_unless_present = "user")]
+        patient: Option<String>,
+        /// The user.
+        #[arg(long, value_name = "NAME", conflicts_with = "patient")]
+        user: Option<String>,
+        #[command(flatten)]
+        asked: Asked,
+    },
+}
+
+impl AuditCommand {
+    fn run(self) -> ExitCode {
+        match self {
+            Self::Verify { data_dir } => verify(&DataDirectory::new(&data_dir)),
+            Self::Accounting { patient, accountable_only, asked } => {
+                audit::answer(&asked, Question::Subject(patient), accountable_only)
+            }
+            Self::WhoSearched { value_stdin: _, asked } => match audit::value_of_stdin() {
+                Ok(question) => audit::answer(&asked, question, false),
+                Err(error) => {
+                    tell(&format!("lakeward: {error}"));
+                    ExitCode::from(1)
+                }
+            },
+            Self::WhoAccessed { patient, user, asked } => {
+                let question = patient.map(Question::Subject).or(user.map(Question::User));
+                question.map_or(ExitCode::from(1), |question| audit::answer(&asked, question, false))
+            }
+        }
+    }
 }
 
 impl ServeArguments {
@@ -136,7 +192,7 @@ pub fn main() -> ExitCode {
             demo::run(&DemoOptions { patients, overrides: places.overrides(None) }).map(|()| ExitCode::SUCCESS)
         }
         Command::CheckConfig(arguments) => check(&arguments.overrides()).map(|()| ExitCode::SUCCESS),
-        Command::Audit(AuditCommand::Verify { data_dir }) => Ok(verify(&DataDirectory::new(&data_dir))),
+        Command::Audit(command) => Ok(command.run()),
     };
     done.unwrap_or_else(|error| {
         tell(&format!("lakeward: {error}"));

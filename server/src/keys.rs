@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use hmac::{Hmac, Mac};
+use lakeward_audit::AuditKeys;
 use lakeward_base::Redacted;
 use lakeward_udfs::{KeyError, KeyPurpose, KeyRing};
 use object_store::{ObjectStoreExt, PutMode};
@@ -77,6 +78,15 @@ pub async fn check_shared(data: &DataDirectory, place: &CatalogPlace) -> Result<
 
 fn unchecked() -> ServerError {
     ServerError::Config("storage.catalog: the fingerprint of its keys cannot be read or written".to_owned())
+}
+
+/// The keys of the audit log. Without them nothing is served.
+///
+/// # Errors
+/// [`ServerError::Part`] where the provider does not give them.
+pub fn audit_keys(ring: &dyn KeyRing) -> Result<AuditKeys, ServerError> {
+    let key = |purpose| ring.key(purpose, "").map_err(|error| ServerError::part("the audit log's keys", &error));
+    Ok(AuditKeys { wrapping: key(KeyPurpose::AuditText)?, tokens: key(KeyPurpose::AuditTokens)? })
 }
 
 /// The key that signs Flight tickets.

@@ -4,6 +4,7 @@
 //! is `engine`'s and `govern`'s. Invariant: standard output carries JSON lines only, for whoever scripts the server;
 //! text for people goes to standard error.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod demo;

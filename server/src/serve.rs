@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakeward_audit::{AuditConfig, AuditLog};
+use lakeward_audit::{AuditConfig, AuditKeys, AuditLog};
 use lakeward_base::{Clock, Redacted, SystemClock};
 use lakeward_catalog::{Catalog, FOLLOW_PERIOD, TableStore};
 use lakeward_engine::{Engine, Limits, Parts};
@@ -137,7 +137,7 @@ impl Server {
         let storage = config.storage.open().await?;
         let catalog = open_catalog(config, &storage, Arc::clone(&clock)).await?;
         let store: Arc<dyn TableStore> = Arc::new(storage.tables()?);
-        let audit = open_audit(config, Arc::clone(&clock), &queries).await?;
+        let audit = open_audit(config, keys::audit_keys(keys.as_ref())?, Arc::clone(&clock), &queries).await?;
         let engine = Engine::new(Parts {
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
@@ -217,9 +217,15 @@ async fn open_catalog(
     Ok(catalog)
 }
 
-async fn open_audit(config: &Config, clock: Arc<dyn Clock>, queries: &Handle) -> Result<AuditLog, ServerError> {
+async fn open_audit(
+    config: &Config,
+    keys: AuditKeys,
+    clock: Arc<dyn Clock>,
+    queries: &Handle,
+) -> Result<AuditLog, ServerError> {
     let segment_bytes = config.audit.segment_bytes.get();
-    let settings = AuditConfig { segment_bytes, ..AuditConfig::new(config.data.audit(), config.audit.node.0.clone()) };
+    let settings =
+        AuditConfig { segment_bytes, ..AuditConfig::new(config.data.audit(), config.audit.node.0.clone(), keys) };
     let opened = queries.spawn_blocking(move || AuditLog::open(settings, clock)).await;
     let (audit, recovery) = opened
         .map_err(|_| ServerError::System { what: "the audit log", reason: std::io::ErrorKind::Other })?

@@ -3,6 +3,7 @@
 //! `scripts/test` installs the peers and names them in the environment; a missing one fails.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod audit;
 mod authorization;
 mod blocks;
 mod catalog_views;

@@ -1,4 +1,4 @@
-//! Where keyed functions get their keys from.
+//! Where keyed functions and the audit log get their keys from.
 //!
 //! A key is named by what it is for and by a domain that the policy's author chooses, so that the same value gets
 //! unrelated hashes in two domains. Invariant: neither a key nor a domain's derivation appears in an error.
@@ -25,6 +25,10 @@ pub enum KeyPurpose {
     NoteHash,
     /// `de_identify` with the operator encrypt; the domain is the subject.
     NoteCipher,
+    /// Wrapping the data keys that the audit log's texts are sealed with.
+    AuditText,
+    /// Tokens of values and subjects in the audit log.
+    AuditTokens,
 }
 
 impl KeyPurpose {
@@ -38,6 +42,8 @@ impl KeyPurpose {
             Self::DateShift => "lakeward/date-shift/v1",
             Self::NoteHash => "lakeward/note-hash/v1",
             Self::NoteCipher => "lakeward/note-cipher/v1",
+            Self::AuditText => "lakeward/audit-text/v1",
+            Self::AuditTokens => "lakeward/audit-tokens/v1",
         }
     }
 }

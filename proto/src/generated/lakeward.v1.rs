@@ -3,7 +3,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AuditRecord {
-    /// Version of this message: 1.
+    /// Version of this message: 2. Of 1, records have no text, no value tokens and no break glass.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// Number of the record in its log; 1 is the first, and no number is used twice.
@@ -60,9 +60,15 @@ pub struct AuditRecord {
     /// Time from receipt to this record.
     #[prost(double, optional, tag = "19")]
     pub duration_ms: ::core::option::Option<f64>,
-    /// Number of patients whose data left.
+    /// Number of subjects (patients) whose rows were read for what left, as far as they are listed in `disclosures`.
     #[prost(uint64, optional, tag = "20")]
     pub subjects: ::core::option::Option<u64>,
+    /// The break glass that the statement ran under; empty where there was none.
+    #[prost(string, tag = "21")]
+    pub break_glass: ::prost::alloc::string::String,
+    /// Those subjects, for each table that says whose its rows are.
+    #[prost(message, repeated, tag = "22")]
+    pub disclosures: ::prost::alloc::vec::Vec<AuditDisclosure>,
     /// A remark of the log itself, in English.
     #[prost(string, tag = "30")]
     pub detail: ::prost::alloc::string::String,
@@ -124,6 +130,9 @@ pub struct AuditIdentity {
     /// HL7 PurposeOfUse, where one was declared.
     #[prost(string, optional, tag = "7")]
     pub purpose_of_use: ::core::option::Option<::prost::alloc::string::String>,
+    /// The user is a recipient outside the hospital.
+    #[prost(bool, tag = "8")]
+    pub external: bool,
 }
 /// What was asked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -135,6 +144,49 @@ pub struct AuditStatement {
     /// Its text with every literal replaced.
     #[prost(string, tag = "2")]
     pub sql_normalized: ::prost::alloc::string::String,
+    /// Its full text and its parameters, encrypted. On the first record of a statement only: END does not repeat it.
+    #[prost(message, optional, tag = "3")]
+    pub sealed: ::core::option::Option<AuditSealed>,
+    /// HMACs of its literals and of its parameters' values, 16 bytes each, one after the other; on the same record.
+    #[prost(bytes = "vec", tag = "4")]
+    pub value_tokens: ::prost::alloc::vec::Vec<u8>,
+    /// It had more values than are told by tokens.
+    #[prost(bool, tag = "5")]
+    pub values_over: bool,
+}
+/// A statement's full text under AES-256-GCM. The key is one server start's and one day's; it stands here under the
+/// wrapping key of the server's key provider.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AuditSealed {
+    /// Nonce (12 bytes) and ciphertext of the data key; additional data is "lakeward audit data key".
+    #[prost(bytes = "vec", tag = "1")]
+    pub wrapped_key: ::prost::alloc::vec::Vec<u8>,
+    /// Nonce of the text; no two texts of one data key have the same.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// Ciphertext of an AuditStatementText; additional data is the statement's id.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ciphertext: ::prost::alloc::vec::Vec<u8>,
+}
+/// What AuditSealed holds. Passwords are removed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AuditStatementText {
+    /// The text as it was sent.
+    #[prost(string, tag = "1")]
+    pub sql: ::prost::alloc::string::String,
+    /// Values of its parameters, in order, of all sets of them.
+    #[prost(message, repeated, tag = "2")]
+    pub parameters: ::prost::alloc::vec::Vec<AuditParameter>,
+}
+/// One parameter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AuditParameter {
+    /// Its value as text; absent for NULL.
+    #[prost(string, optional, tag = "1")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A table or view that a statement touched.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -146,15 +198,37 @@ pub struct AuditObject {
     /// Delta version that was read or written.
     #[prost(int64, optional, tag = "2")]
     pub version: ::core::option::Option<i64>,
-    /// Columns that left.
+    /// Columns that left, or whose values went into what left.
     #[prost(string, repeated, tag = "3")]
     pub projected: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Columns that the statement filtered on.
+    /// Columns that were read to choose, join, group or order rows.
     #[prost(string, repeated, tag = "4")]
     pub filtered: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Columns that left masked.
+    /// Those of all of them that were masked.
     #[prost(string, repeated, tag = "5")]
     pub masked: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The column that says whose data a row is, where the table has one.
+    #[prost(string, tag = "6")]
+    pub subject_column: ::prost::alloc::string::String,
+}
+/// The subjects of one table whose rows crossed the barrier for a statement: all that contributed to what left, and
+/// perhaps more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AuditDisclosure {
+    /// Qualified name of the table.
+    #[prost(string, tag = "1")]
+    pub object: ::prost::alloc::string::String,
+    /// Delta version that was read.
+    #[prost(int64, optional, tag = "2")]
+    pub version: ::core::option::Option<i64>,
+    /// HMACs of the subjects, 16 bytes each, one after the other.
+    #[prost(bytes = "vec", tag = "3")]
+    pub tokens: ::prost::alloc::vec::Vec<u8>,
+    /// There are more than these. The set can be rebuilt: run the statement's sealed text at this version under the
+    /// record's policy epoch.
+    #[prost(bool, tag = "4")]
+    pub over: bool,
 }
 /// What a restart found when it compared the log with its head.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

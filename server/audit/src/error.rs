@@ -44,6 +44,9 @@ pub enum AuditError {
     /// The configuration cannot be used.
     #[error("audit configuration: {0}")]
     Configuration(&'static str),
+    /// The log's keys cannot be used.
+    #[error("the audit log's keys cannot be used")]
+    Keys,
     /// Records could not be put into columns.
     #[error("cannot build the audit table")]
     Table(#[source] ArrowError),
@@ -59,7 +62,7 @@ impl AuditError {
 impl Coded for AuditError {
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::Unavailable | Self::File { .. } => SqlState::IO_ERROR,
+            Self::Unavailable | Self::File { .. } | Self::Keys => SqlState::IO_ERROR,
             Self::Busy => SqlState::INSUFFICIENT_RESOURCES,
             Self::Closed => SqlState::ADMIN_SHUTDOWN,
             Self::InUse => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -78,6 +81,7 @@ impl Coded for AuditError {
             | Self::InUse
             | Self::Damaged { .. }
             | Self::Configuration(_)
+            | Self::Keys
             | Self::Table(_) => self.to_string(),
         }
     }
@@ -88,6 +92,7 @@ impl Coded for AuditError {
                 Some("Nothing runs unaudited. Try again once the server's audit disk has recovered.".to_owned())
             }
             Self::Busy => Some("Try again.".to_owned()),
+            Self::Keys => Some("Ask an operator to look at the key provider.".to_owned()),
             Self::Closed | Self::InUse | Self::Damaged { .. } | Self::Configuration(_) | Self::Table(_) => None,
         }
     }

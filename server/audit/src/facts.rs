@@ -1,6 +1,7 @@
 //! What a record tells: who, what, how it ended. The words of the audit's users, turned into the stored message here.
 //!
-//! Invariant: nothing here takes a statement's literals or a cell's value; `sql_normalized` must come without them.
+//! Invariant: but for [`Asked`] and [`SubjectFacts`], whose content is sealed or made tokens of before it is queued, nothing here takes a statement's literals or a
+//! cell's value; `sql_normalized` must come without them.
 
 use lakeward_base::{Epoch, SqlState};
 use lakeward_proto::{AuditIdentity, AuditObject, AuditProtocol};
@@ -61,6 +62,8 @@ pub struct Who {
     pub protocol: Protocol,
     /// HL7 PurposeOfUse, where one was declared.
     pub purpose_of_use: Option<String>,
+    /// The user is a recipient outside the hospital.
+    pub external: bool,
 }
 
 impl AsRef<Who> for Who {
@@ -79,6 +82,7 @@ impl Who {
             application_name: self.application_name.clone(),
             protocol: self.protocol.stored().into(),
             purpose_of_use: self.purpose_of_use.clone(),
+            external: self.external,
         }
     }
 }
@@ -90,12 +94,14 @@ pub struct ObjectFacts {
     pub name: String,
     /// Delta version that is read or written.
     pub version: Option<i64>,
-    /// Columns that leave.
+    /// Columns that leave, or whose values go into what leaves.
     pub projected: Vec<String>,
-    /// Columns that the statement filters on.
+    /// Columns that are read to choose, join, group or order rows.
     pub filtered: Vec<String>,
-    /// Columns that leave masked.
+    /// Those of all of them that are masked.
     pub masked: Vec<String>,
+    /// The column that says whose data a row is, where the table has one.
+    pub subject_column: Option<String>,
 }
 
 impl ObjectFacts {
@@ -106,8 +112,23 @@ impl ObjectFacts {
             projected: self.projected,
             filtered: self.filtered,
             masked: self.masked,
+            subject_column: self.subject_column.unwrap_or_default(),
         }
     }
+}
+
+/// What a statement is in full, for its first record: the text and the parameters are sealed, the values become tokens.
+/// Passwords must have been removed.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The text.
+    pub sql: &'a str,
+    /// Its literals, as they are meant.
+    pub literals: &'a [String],
+    /// Values of its parameters; `None` is NULL.
+    pub parameters: &'a [Option<String>],
+    /// There are more parameters than these.
+    pub more: bool,
 }
 
 /// What is known of a statement when it is about to run.
@@ -121,12 +142,27 @@ pub struct BeginFacts {
     pub policy_epoch: Epoch,
     /// Whether policies are bypassed (superuser, BYPASSRLS).
     pub bypass: bool,
+    /// The break glass that it runs under.
+    pub break_glass: Option<String>,
 }
 
 impl BeginFacts {
     pub(crate) fn stored_objects(objects: Vec<ObjectFacts>) -> Vec<AuditObject> {
         objects.into_iter().map(ObjectFacts::stored).collect()
     }
+}
+
+/// The subjects of one table whose rows crossed the barrier for a statement.
+#[derive(Clone, Default)]
+pub struct SubjectFacts {
+    /// Qualified name of the table.
+    pub object: String,
+    /// Delta version that was read.
+    pub version: Option<i64>,
+    /// The subjects, each once.
+    pub subjects: Vec<String>,
+    /// There are more.
+    pub over: bool,
 }
 
 /// How a statement ended.

@@ -11,19 +11,25 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod disclosures;
 mod durable;
 mod error;
 mod facts;
 mod head;
+mod keys;
 mod log;
+mod names;
 mod queue;
+mod records;
 mod recovery;
+mod search;
 mod segment;
 mod stats;
 mod storage;
 mod table;
 mod tend;
 mod token;
+mod value;
 mod verify;
 mod walk;
 mod writer;
@@ -31,11 +37,14 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use disclosures::DisclosureScan;
 pub use durable::Durable;
 pub use error::AuditError;
-pub use facts::{BeginFacts, ObjectFacts, Outcome, Protocol, Who};
+pub use facts::{Asked, BeginFacts, ObjectFacts, Outcome, Protocol, SubjectFacts, Who};
+pub use keys::AuditKeys;
 pub use log::{AuditConfig, AuditLog};
 pub use recovery::Recovery;
+pub use search::{Access, AccessedObject, Answer, Question, Search, search};
 pub use stats::AuditStats;
 pub use table::{Scan, schema};
 pub use token::{Audit, Begun, Received, Stage};

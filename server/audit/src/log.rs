@@ -19,9 +19,11 @@ use lakeward_proto::{AuditDecision, AuditHead, AuditPhase, AuditRecord, AuditSta
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::disclosures::DisclosureScan;
 use crate::durable::Durable;
 use crate::error::AuditError;
 use crate::facts::Who;
+use crate::keys::{AuditKeys, Sealer, Tokens};
 use crate::queue::{Queue, Stop};
 use crate::recovery::{Recovery, Survey};
 use crate::segment::Chain;
@@ -33,7 +35,7 @@ use crate::token::{Audit, Received};
 use crate::writer::Writer;
 
 /// Version of the record message that this code writes.
-const RECORD_VERSION: u32 = 1;
+const RECORD_VERSION: u32 = 2;
 /// How often, and how long apart, a restarting server tries to take over the directory.
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +47,8 @@ pub struct AuditConfig {
     pub directory: PathBuf,
     /// Name of this server in the records.
     pub node: String,
+    /// Its keys.
+    pub keys: AuditKeys,
     /// A segment is followed by the next once it is this long.
     pub segment_bytes: u64,
     /// Records that may wait or be outstanding; beyond it, statements are refused.
@@ -65,10 +69,11 @@ pub struct AuditConfig {
 
 impl AuditConfig {
     /// The defaults.
-    pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>) -> Self {
+    pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>, keys: AuditKeys) -> Self {
         Self {
             directory: directory.into(),
             node: node.into(),
+            keys,
             segment_bytes: 64 << 20,
             queue_records: 1 << 16,
             reserve_bytes: 1 << 20,
@@ -120,6 +125,8 @@ pub(crate) struct Shared {
     pub(crate) config: AuditConfig,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) boot_id: Uuid,
+    pub(crate) sealer: Sealer,
+    pub(crate) tokens: Tokens,
     healthy: AtomicBool,
     tip: Mutex<Tip>,
     /// Held while the head file is written: two at once would write the same fresh file.
@@ -189,7 +196,7 @@ impl Shared {
 
 /// A record of the log itself or of administration.
 pub(crate) fn plain_record(phase: AuditPhase, class: &str, detail: &str) -> Box<AuditRecord> {
-    let statement = AuditStatement { class: class.to_owned(), sql_normalized: String::new() };
+    let statement = AuditStatement { class: class.to_owned(), ..AuditStatement::default() };
     Box::new(AuditRecord {
         phase: phase.into(),
         statement: Some(statement).filter(|statement| !statement.class.is_empty()),
@@ -218,6 +225,8 @@ impl AuditLog {
             queue: Queue::new(config.queue_records, Duration::from_millis(config.linger_ms), Arc::clone(&clock)),
             counters: Counters::default(),
             clock,
+            sealer: Sealer::new(&config.keys)?,
+            tokens: Tokens::new(&config.keys),
             config,
             storage,
             boot_id: Uuid::now_v7(),
@@ -313,6 +322,17 @@ impl AuditLog {
     /// [`AuditLog::flushed`] before it to see what is still queued.
     pub fn scan(&self) -> Result<Scan, AuditError> {
         Scan::of(&self.0.shared.config.directory, self.0.shared.tip())
+    }
+
+    /// The columns of `system.disclosures`.
+    #[must_use]
+    pub fn disclosures_schema() -> SchemaRef {
+        crate::disclosures::schema()
+    }
+
+    /// The disclosures among the records that are durable now, as [`AuditLog::scan`] reads them.
+    pub fn disclosures(&self) -> Result<DisclosureScan, AuditError> {
+        DisclosureScan::of(&self.0.shared.config.directory, self.0.shared.tip())
     }
 
     /// Writes what is queued and a closing record, and lets go of the directory. Blocks. Statements that are still

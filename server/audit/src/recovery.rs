@@ -173,6 +173,10 @@ impl Survey {
         orphans.sort_by_key(|begin| begin.seq);
         records.extend(orphans.into_iter().map(|mut record| {
             record.phase = AuditPhase::Recovered.into();
+            if let Some(asked) = &mut record.statement {
+                // It stands in its BEGIN.
+                (asked.sealed, asked.value_tokens) = (None, Vec::new());
+            }
             record.detail = "outcome unknown: assume disclosed".to_owned();
             Box::new(record)
         }));

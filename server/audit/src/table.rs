@@ -2,23 +2,20 @@
 //!
 //! Invariant: exactly the records that were durable when the scan was made, each once, in order.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     ArrayRef, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use lakeward_proto::{
-    AuditDecision, AuditIdentity, AuditObject, AuditPhase, AuditProtocol, AuditRecord, AuditStatement,
-};
-use prost::Message;
+use lakeward_proto::{AuditDecision, AuditIdentity, AuditObject, AuditStatement};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::error::AuditError;
 use crate::log::Tip;
-use crate::segment::{self, Hash, Opening, SegmentReader, Step};
+use crate::names::{decision_name, phase_name, protocol_name, uuid_text};
+use crate::records::{Recorded, Records};
 
 const ROWS_PER_BATCH: usize = 8_192;
 
@@ -54,6 +51,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         text("prev_hash"),
         text("hash"),
         text("detail"),
+        text("break_glass"),
     ]))
 });
 
@@ -64,66 +62,11 @@ pub fn schema() -> SchemaRef {
 }
 
 /// Reads the log; each item is a batch of at most 8,192 records.
-pub struct Scan {
-    directory: PathBuf,
-    /// Segments yet to read, last first.
-    segments: Vec<u64>,
-    tip: Tip,
-    current: Option<Current>,
-    failed: bool,
-}
-
-struct Current {
-    reader: SegmentReader,
-    number: u64,
-    before: Hash,
-}
+pub struct Scan(Records);
 
 impl Scan {
     pub(crate) fn of(directory: &Path, tip: Tip) -> Result<Self, AuditError> {
-        let mut segments = segment::list(directory).map_err(AuditError::file("read", directory))?;
-        segments.retain(|number| *number <= tip.segment);
-        segments.reverse();
-        Ok(Self { directory: directory.to_owned(), segments, tip, current: None, failed: false })
-    }
-
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>, AuditError> {
-        let mut rows = Vec::new();
-        while rows.len() < ROWS_PER_BATCH {
-            let Some(current) = &mut self.current else {
-                if self.open_next()? {
-                    continue;
-                }
-                break;
-            };
-            let (segment, offset) = (current.number, current.reader.offset());
-            let damaged = AuditError::Damaged { segment, offset };
-            let step = current.reader.step();
-            match step.map_err(AuditError::file("read", &segment::path_of(&self.directory, segment)))? {
-                Step::Frame(frame) => {
-                    let record = AuditRecord::decode(frame.record).map_err(|_| damaged)?;
-                    rows.push(Row { record, before: current.before, hash: frame.hash });
-                    current.before = frame.hash;
-                }
-                Step::End => self.current = None,
-                Step::Cut { .. } | Step::Garbled => return Err(damaged),
-            }
-        }
-        if rows.is_empty() { Ok(None) } else { batch_of(&rows).map(Some) }
-    }
-
-    fn open_next(&mut self) -> Result<bool, AuditError> {
-        let Some(number) = self.segments.pop() else { return Ok(false) };
-        let limit = (number == self.tip.segment).then_some(self.tip.length);
-        let path = segment::path_of(&self.directory, number);
-        match SegmentReader::open(&path, limit).map_err(AuditError::file("read", &path))? {
-            Opening::Ready(reader, header) => {
-                let before = crate::head::hash_from(&header.prev_hash);
-                self.current = Some(Current { reader, number, before });
-                Ok(true)
-            }
-            Opening::Cut { .. } | Opening::Garbled => Err(AuditError::Damaged { segment: number, offset: 0 }),
-        }
+        Records::of(directory, Some(tip)).map(Self)
     }
 }
 
@@ -131,24 +74,16 @@ impl Iterator for Scan {
     type Item = Result<RecordBatch, AuditError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+        match self.0.by_ref().take(ROWS_PER_BATCH).collect::<Result<Vec<_>, _>>() {
+            Ok(rows) if rows.is_empty() => None,
+            Ok(rows) => Some(batch_of(&rows)),
+            Err(error) => Some(Err(error)),
         }
-        let batch = self.next_batch().transpose();
-        self.failed = matches!(batch, Some(Err(_)));
-        batch
     }
 }
 
-/// A record with its place in the chain.
-struct Row {
-    record: AuditRecord,
-    before: Hash,
-    hash: Hash,
-}
-
 /// Columns are made one after the other, in the order of [`schema`].
-fn batch_of(rows: &[Row]) -> Result<RecordBatch, AuditError> {
+fn batch_of(rows: &[Recorded]) -> Result<RecordBatch, AuditError> {
     let who = |text: fn(&AuditIdentity) -> &str| {
         texts(rows, move |row| row.record.who.as_ref().map(|who| text(who).to_owned()))
     };
@@ -185,21 +120,22 @@ fn batch_of(rows: &[Row]) -> Result<RecordBatch, AuditError> {
         texts(rows, |row| Some(hex::encode(row.before))),
         texts(rows, |row| Some(hex::encode(row.hash))),
         texts(rows, |row| Some(row.record.detail.clone())),
+        texts(rows, |row| Some(row.record.break_glass.clone())),
     ];
     RecordBatch::try_new(schema(), columns).map_err(AuditError::Table)
 }
 
 /// A text column; what is empty is NULL.
-fn texts(rows: &[Row], text: impl Fn(&Row) -> Option<String>) -> ArrayRef {
+fn texts(rows: &[Recorded], text: impl Fn(&Recorded) -> Option<String>) -> ArrayRef {
     Arc::new(rows.iter().map(|row| text(row).filter(|text| !text.is_empty())).collect::<StringArray>())
 }
 
-fn numbers(rows: &[Row], number: impl Fn(&Row) -> Option<u64>) -> ArrayRef {
+fn numbers(rows: &[Recorded], number: impl Fn(&Recorded) -> Option<u64>) -> ArrayRef {
     let number = |row| number(row).map(|number| i64::try_from(number).unwrap_or(i64::MAX));
     Arc::new(rows.iter().map(number).collect::<Int64Array>())
 }
 
-fn roles(rows: &[Row]) -> ArrayRef {
+fn roles(rows: &[Recorded]) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new());
     for row in rows {
         let roles = row.record.who.as_ref().map(|who| who.roles.iter().map(Some));
@@ -208,12 +144,8 @@ fn roles(rows: &[Row]) -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-fn uuid_text(bytes: &[u8]) -> Option<String> {
-    Uuid::from_slice(bytes).ok().map(|uuid| uuid.to_string())
-}
-
 /// Whether a record tells of a statement's objects and policies at all.
-fn tells_of_objects(row: &Row) -> bool {
+fn tells_of_objects(row: &Recorded) -> bool {
     row.record.decision() == AuditDecision::Allow && !row.record.statement_id.is_empty()
 }
 
@@ -228,52 +160,19 @@ struct ObjectJson<'a> {
 
 impl<'a> From<&'a AuditObject> for ObjectJson<'a> {
     fn from(object: &'a AuditObject) -> Self {
-        let AuditObject { name, version, projected, filtered, masked } = object;
+        let AuditObject { name, version, projected, filtered, masked, subject_column: _ } = object;
         Self { name, version: *version, projected, filtered, masked }
     }
 }
 
-fn objects_json(row: &Row) -> Option<String> {
+fn objects_json(row: &Recorded) -> Option<String> {
     let objects = || row.record.objects.iter().map(ObjectJson::from).collect::<Vec<_>>();
     tells_of_objects(row).then(|| serde_json::to_string(&objects()).unwrap_or_default())
 }
 
 /// The policies' names; a bypass stands behind them as `{"bypass":true}`, which no name can be mistaken for.
-fn policies_json(row: &Row) -> Option<String> {
+fn policies_json(row: &Recorded) -> Option<String> {
     let names = row.record.policies.iter().map(|name| serde_json::Value::from(name.as_str()));
     let bypass = row.record.bypass.then(|| serde_json::json!({"bypass": true}));
     tells_of_objects(row).then(|| names.chain(bypass).collect::<serde_json::Value>().to_string())
-}
-
-fn phase_name(phase: AuditPhase) -> &'static str {
-    match phase {
-        AuditPhase::Unspecified => "",
-        AuditPhase::Received => "RECEIVED",
-        AuditPhase::Begin => "BEGIN",
-        AuditPhase::Progress => "PROGRESS",
-        AuditPhase::End => "END",
-        AuditPhase::Denied => "DENIED",
-        AuditPhase::Admin => "ADMIN",
-        AuditPhase::Heartbeat => "HEARTBEAT",
-        AuditPhase::Recovered => "RECOVERED",
-    }
-}
-
-fn protocol_name(protocol: AuditProtocol) -> Option<&'static str> {
-    match protocol {
-        AuditProtocol::Unspecified => None,
-        AuditProtocol::Pg => Some("pg"),
-        AuditProtocol::Flight => Some("flight"),
-        AuditProtocol::Grpc => Some("grpc"),
-        AuditProtocol::Http => Some("http"),
-        AuditProtocol::Cli => Some("cli"),
-    }
-}
-
-fn decision_name(decision: AuditDecision) -> Option<&'static str> {
-    match decision {
-        AuditDecision::Unspecified => None,
-        AuditDecision::Allow => Some("allow"),
-        AuditDecision::Deny => Some("deny"),
-    }
 }

@@ -4,20 +4,29 @@
 //!
 //! Invariant: every token leaves exactly one last record, also when it is dropped by an error, a cancel or a panic.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Instant;
 
 use lakeward_base::{Epoch, SqlState, StatementId};
-use lakeward_proto::{AuditDecision, AuditObject, AuditPhase, AuditRecord, AuditStatement};
+use lakeward_proto::{
+    AuditDecision, AuditDisclosure, AuditObject, AuditParameter, AuditPhase, AuditRecord, AuditStatement,
+    AuditStatementText,
+};
 
 use crate::durable::Durable;
 use crate::error::AuditError;
-use crate::facts::{BeginFacts, Outcome, Who};
+use crate::facts::{Asked, BeginFacts, Outcome, SubjectFacts, Who};
+use crate::keys::TOKEN_BYTES;
 use crate::log::Shared;
 
 /// Records that a token may make in all: BEGIN and END.
 const RECORDS_PER_TOKEN: usize = 2;
+/// Different values of one statement that are told by tokens.
+const MAX_VALUES: usize = 10_000;
+const NOT_LISTED: &str = "more subjects than are listed: rebuild them from the text, the versions and the policy epoch";
 
 /// A statement's token. Its last record is written when it is dropped, at the latest.
 pub struct Audit<S: Stage> {
@@ -91,9 +100,39 @@ impl Audit<Received> {
     /// Says what the statement is: its class (`SELECT`), and its text with every literal replaced.
     pub fn describe(&mut self, class: &str, sql_normalized: &str) {
         if let Some(statement) = &mut self.statement {
-            statement.record.statement =
-                Some(AuditStatement { class: class.to_owned(), sql_normalized: sql_normalized.to_owned() });
+            statement.record.statement = Some(AuditStatement {
+                class: class.to_owned(),
+                sql_normalized: sql_normalized.to_owned(),
+                ..AuditStatement::default()
+            });
         }
+    }
+
+    /// Says what the statement is in full: sealed and as tokens, it goes into the statement's first record. To be called
+    /// after [`describe`](Self::describe).
+    ///
+    /// # Errors
+    /// [`AuditError::Keys`]: then nothing may run.
+    pub fn ask(&mut self, asked: &Asked<'_>) -> Result<(), AuditError> {
+        let Some(Statement { log, record, .. }) = &mut self.statement else { return Ok(()) };
+        let Some(statement) = &mut record.statement else { return Ok(()) };
+        let mut known = HashSet::new();
+        let values = asked.literals.iter().chain(asked.parameters.iter().flatten());
+        statement.values_over = asked.more;
+        for token in values.flat_map(|value| log.tokens.of_value(value)) {
+            if known.len() == MAX_VALUES {
+                statement.values_over = true;
+                break;
+            }
+            if known.insert(token) {
+                statement.value_tokens.extend(token);
+            }
+        }
+        let parameters = asked.parameters.iter().map(|value| AuditParameter { value: value.clone() }).collect();
+        let text = AuditStatementText { sql: asked.sql.to_owned(), parameters };
+        let at_us = log.clock.now().timestamp_micros();
+        statement.sealed = Some(log.sealer.seal(&text, &record.statement_id, at_us)?);
+        Ok(())
     }
 
     /// The statement was refused, or failed before it could run.
@@ -112,6 +151,7 @@ impl Audit<Received> {
         statement.record.objects = BeginFacts::stored_objects(facts.objects);
         statement.record.policies = facts.policies;
         statement.record.bypass = facts.bypass;
+        statement.record.break_glass = facts.break_glass.unwrap_or_default();
         statement.record.policy_epoch = Some(facts.policy_epoch.0);
         if !statement.log.healthy() {
             statement.record.decision = AuditDecision::Deny.into();
@@ -120,8 +160,13 @@ impl Audit<Received> {
             return Err(AuditError::Unavailable);
         }
         statement.record.decision = AuditDecision::Allow.into();
+        let in_full =
+            statement.record.statement.as_mut().map(|asked| (asked.sealed.take(), take(&mut asked.value_tokens)));
         let mut begin = statement.record.clone();
         begin.phase = AuditPhase::Begin.into();
+        if let (Some(asked), Some(in_full)) = (&mut begin.statement, in_full) {
+            (asked.sealed, asked.value_tokens) = in_full;
+        }
         let durable = Durable::new();
         statement.log.record(begin, Some(durable.clone()), 1);
         statement.promised -= 1;
@@ -145,6 +190,29 @@ impl Audit<Begun> {
             None => {
                 objects.push(AuditObject { name: object.to_owned(), version: Some(version), ..AuditObject::default() })
             }
+        }
+    }
+
+    /// Says whose rows were read for what has left; END tells it.
+    pub fn disclosed(&mut self, tables: Vec<SubjectFacts>) {
+        let Some(Statement { log, record, .. }) = &mut self.statement else { return };
+        if tables.is_empty() {
+            return;
+        }
+        let (mut all, mut over) = (HashSet::new(), false);
+        for table in tables {
+            let mut tokens = Vec::with_capacity(table.subjects.len() * TOKEN_BYTES);
+            for token in table.subjects.iter().map(|subject| log.tokens.of_subject(subject)) {
+                tokens.extend(token);
+                all.insert(token);
+            }
+            over |= table.over;
+            let SubjectFacts { object, version, over, .. } = table;
+            record.disclosures.push(AuditDisclosure { object, version, tokens, over });
+        }
+        record.subjects = (!over || !all.is_empty()).then_some(all.len() as u64);
+        if over {
+            NOT_LISTED.clone_into(&mut record.detail);
         }
     }
 

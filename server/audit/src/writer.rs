@@ -262,8 +262,12 @@ fn shorten(record: &mut AuditRecord) {
     if record.encoded_len() > MAX_RECORD_BYTES {
         record.objects.clear();
         record.policies.clear();
+        record.disclosures.iter_mut().for_each(|disclosure| (disclosure.tokens, disclosure.over) = (Vec::new(), true));
         record.who.iter_mut().for_each(|who| who.roles.clear());
-        record.statement.iter_mut().for_each(|statement| statement.sql_normalized.clear());
+        record.statement.iter_mut().for_each(|statement| {
+            statement.sql_normalized.clear();
+            statement.sealed = None;
+        });
         record.detail = "too long: text, roles, objects and policies were left out".to_owned();
     }
 }

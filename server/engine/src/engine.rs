@@ -243,6 +243,7 @@ impl Engine {
             application_name: login.application_name.clone(),
             protocol: login.protocol,
             purpose_of_use: None,
+            external: false,
         };
         if self.shared.parts.audit.login_failed(&who, sqlstate).is_err() {
             tracing::error!("a refused login could not be recorded");

@@ -42,6 +42,7 @@ pub(crate) async fn start(
         Counted { engine: vantage.session.engine().clone(), class, running: Some(Arc::clone(&vantage.running)) },
     );
     ending.holds(vantage.slot.take());
+    ending.tells(Arc::clone(&vantage.subjects));
     if none {
         let command = Command { tag: format!("{class} 0"), ..Command::default() };
         return finish(ending, waited, async { Ok(Done::only(command)) }).await;

@@ -28,6 +28,7 @@ mod glass;
 mod handover;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+mod in_full;
 mod key_cache;
 mod keyed;
 mod limits;

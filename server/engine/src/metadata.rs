@@ -59,6 +59,7 @@ pub fn metadata(
                 policies: Vec::new(),
                 policy_epoch: session.epoch(),
                 bypass: false,
+                break_glass: None,
             };
             let begun = audit.begin(facts).map_err(|error| Error::from_coded(&error))?;
             let counted = Counted { engine: session.engine().clone(), class: "METADATA", running: None };

@@ -76,6 +76,22 @@ pub(crate) enum Work {
     Command(Arc<Statement>),
 }
 
+impl Work {
+    /// Whether rows of tables are read for it.
+    fn reads_rows(&self) -> bool {
+        match self {
+            Self::Rows(..)
+            | Self::Declare(..)
+            | Self::CopyOut(..)
+            | Self::Insert(_)
+            | Self::Change(_)
+            | Self::CreateTable(_) => true,
+            Self::Explain(_, form) => form.analyze,
+            Self::Answer(..) | Self::CopyIn(_) | Self::Maintain(_) | Self::Command(_) => false,
+        }
+    }
+}
+
 /// Stage 5.
 pub(crate) async fn build(
     vantage: Vantage,
@@ -91,8 +107,12 @@ pub(crate) async fn build(
         policies: decision.policies(),
         policy_epoch: vantage.snapshot.epoch(),
         bypass: decision.bypass() || (vantage.principal.superuser && resolved.touches_data),
+        break_glass: vantage.principal.glass.as_ref().map(|glass| glass.id.clone()),
     };
     let work = work(&planner, statement, sets, &mut facts).await?;
+    if work.reads_rows() {
+        decision.tables().iter().for_each(|table| vantage.subjects.expect(table));
+    }
     let fetched = match &statement.kind {
         Kind::Cursor(CursorStatement::Fetch { name, .. }) => Some(vantage.session.transaction().cursor(name)?),
         _ => None,

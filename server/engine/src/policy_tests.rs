@@ -30,7 +30,7 @@ use crate::statement::Statement;
 use crate::stream::AbortOnDrop;
 use crate::vantage::Vantage;
 use crate::version::{self, Mark, Moment};
-use crate::{mentioned, plan, publish, resolve, run, simulate};
+use crate::{in_full, mentioned, plan, publish, resolve, run, simulate};
 
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -196,6 +196,7 @@ async fn observe(vantage: Vantage, test: &PolicyTest) -> Result<Seen, Error> {
     let mut audit = run::receive(&session)?;
     let statement = Arc::new(crate::statement::parse(test.query.expose())?);
     audit.describe(CLASS, &statement.normalized);
+    in_full::tell(&mut audit, &statement.in_full, None)?;
     let epoch = vantage.snapshot.epoch();
     let (plan, facts) = match Box::pin(planned(vantage, &statement)).await {
         Ok(planned) => planned,

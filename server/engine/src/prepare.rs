@@ -19,9 +19,11 @@ use crate::query::QueryPlanner;
 use crate::request::Prepared;
 use crate::resolve::{self, Resolved};
 use crate::session::Session;
-use crate::statement::{CursorStatement, Insert, Kind, Setting, Statement};
+use crate::statement::{CursorStatement, InFull, Insert, Kind, Setting, Statement};
 use crate::vantage::Vantage;
-use crate::{change, execute, explain, output, placeholder, policy_tests, publish, run, system, trace, version, write};
+use crate::{
+    change, execute, explain, in_full, output, placeholder, policy_tests, publish, run, system, trace, version, write,
+};
 
 /// Prepares one statement. `parameter_types` are the types that the client has named, by position.
 ///
@@ -44,7 +46,7 @@ pub async fn prepare(
     let described =
         async { Ok((&mut task.0).await.unwrap_or_else(|_| Err(unplanned(publish::incident("planning", "panic"))))) };
     let outcome = deadline.enforce(described).await.unwrap_or_else(|error| Err(unplanned(error)));
-    let (normalized, class, error) = match outcome {
+    let (asked, class, error) = match outcome {
         Ok(prepared) => return Ok(Arc::new(prepared)),
         Err(refused) => *refused,
     };
@@ -52,16 +54,18 @@ pub async fn prepare(
         session.end_late();
     }
     let mut audit = run::receive(session)?;
-    audit.describe(class, &normalized);
+    audit.describe(class, &asked.0);
+    in_full::tell(&mut audit, &asked.1, None)?;
     audit.deny(error.sqlstate(), session.epoch());
     Err(error)
 }
 
 fn unplanned(error: Error) -> Refused {
-    Box::new((String::new(), "PREPARE", error))
+    Box::new(((String::new(), InFull::default()), "PREPARE", error))
 }
 
-type Refused = Box<(String, &'static str, Error)>;
+/// The text without its literals and in full, the class, and why.
+type Refused = Box<((String, InFull), &'static str, Error)>;
 
 async fn described(
     session: &Arc<Session>,
@@ -71,9 +75,9 @@ async fn described(
 ) -> Result<Prepared, Refused> {
     let statement = crate::statement::parse(sql).map_err(|error| {
         let (class, normalized) = crate::statement::describe(sql);
-        Box::new((normalized, class, error))
+        Box::new(((normalized, InFull::of_text(sql)), class, error))
     })?;
-    let refused = |error| Box::new((statement.normalized.clone(), statement.class, error));
+    let refused = |error| Box::new(((statement.normalized.clone(), statement.in_full.clone()), statement.class, error));
     session.admit(&statement).map_err(refused)?;
     let shape = shape(session, &statement, types, stop).await.map_err(refused)?;
     Ok(Prepared { parameter_types: shape.0, columns: shape.1, statement: Arc::new(statement) })

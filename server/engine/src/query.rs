@@ -15,18 +15,19 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource, col};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableSource, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::SqlState;
-use lakeward_govern::{Decision, GovernedTable, LeafGuard};
+use lakeward_govern::{Decision, GovernedTable, LeafGuard, TableDecision};
 
 use crate::bytea;
 use crate::error::Error;
 use crate::expansion;
 use crate::functions::substitute;
+use crate::lineage::{Origin, Uses};
 use crate::names::Names;
 use crate::output;
 use crate::publish;
@@ -228,25 +229,14 @@ impl QueryPlanner<'_> {
     /// What the audit keeps of the tables read: versions, and columns by what was done with them.
     pub(crate) fn objects(&self, optimised: &LogicalPlan) -> Vec<ObjectFacts> {
         let mut scanned: Vec<ObjectFacts> = Vec::new();
+        let uses = Uses::of(optimised);
         // The closure never fails, so neither does the walk.
         let _ = optimised.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node
                 && let Ok(provider) = source_as_provider(&scan.source)
                 && let Some(table) = provider.downcast_ref::<GovernedTable>()
             {
-                // Numbers of rows are no columns.
-                let names = scan.projected_schema.fields().iter().map(|field| field.name().clone());
-                let projected = names.filter(|name| !name.starts_with('\u{1}')).collect::<Vec<_>>();
-                let filtered = scan
-                    .filters
-                    .iter()
-                    .flat_map(|filter| filter.column_refs())
-                    .map(|column| column.name.clone())
-                    .collect();
-                let decision = table.decision();
-                let masked = decision.masked.iter().filter(|name| projected.contains(name)).cloned().collect();
-                let (name, version) = (decision.qualified_name.clone(), i64::try_from(decision.version).ok());
-                scanned.push(ObjectFacts { name, version, projected, filtered, masked });
+                note_scan(&mut scanned, scan, table.decision(), &uses);
             }
             Ok(TreeNodeRecursion::Continue)
         });
@@ -255,16 +245,43 @@ impl QueryPlanner<'_> {
             // The optimiser may have proved that a table need not be read: it was named all the same.
             if !scanned.iter().any(|object| object.name == name) {
                 let version = i64::try_from(table.raw.version()).ok();
-                scanned.push(ObjectFacts {
-                    name,
-                    version,
-                    projected: Vec::new(),
-                    filtered: Vec::new(),
-                    masked: Vec::new(),
-                });
+                scanned.push(ObjectFacts { name, version, ..ObjectFacts::default() });
             }
         }
         scanned
+    }
+}
+
+/// Adds what a scan reads; what is read of a table twice is one object.
+fn note_scan(scanned: &mut Vec<ObjectFacts>, scan: &TableScan, decision: &TableDecision, uses: &Uses) {
+    let (name, version) = (&decision.qualified_name, i64::try_from(decision.version).ok());
+    let known = scanned.iter().position(|object| object.name == *name && object.version == version);
+    let at = known.unwrap_or_else(|| {
+        let subject_column = decision.subject.clone();
+        scanned.push(ObjectFacts { name: name.clone(), version, subject_column, ..ObjectFacts::default() });
+        scanned.len() - 1
+    });
+    let Some(object) = scanned.get_mut(at) else { return };
+    let filters = scan.filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str());
+    let read = scan.projected_schema.fields().iter().map(|field| field.name().as_str()).chain(filters);
+    // Numbers of rows are no columns.
+    for column in read.filter(|name| !name.starts_with('\u{1}')) {
+        let origin = Origin { table: decision.table, version: decision.version, column: column.to_owned() };
+        let add = |names: &mut Vec<String>| {
+            if !names.iter().any(|known| known == column) {
+                names.push(column.to_owned());
+            }
+        };
+        let left = uses.left.contains(&origin);
+        if left {
+            add(&mut object.projected);
+        }
+        if !left || uses.chosen.contains(&origin) {
+            add(&mut object.filtered);
+        }
+        if decision.masked.iter().any(|masked| masked == column) {
+            add(&mut object.masked);
+        }
     }
 }
 

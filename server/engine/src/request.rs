@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use crate::client_rows::{ClientRows, Ingest};
 use crate::error::Error;
 use crate::session::Session;
-use crate::statement::Statement;
+use crate::statement::{InFull, Statement};
 
 /// The class of a bulk load that was refused before it was an INSERT or a CREATE TABLE AS.
 const INGEST: &str = "INGEST";
@@ -91,6 +91,15 @@ impl Request {
             Source::Text(sql) => crate::statement::describe(sql),
             Source::Prepared(prepared) => (prepared.statement.class, prepared.statement.normalized.clone()),
             Source::Ingest(ingest) => (INGEST, ingest.normalized()),
+        }
+    }
+
+    /// What can be said of it in full.
+    pub(crate) fn refused_in_full(&self) -> InFull {
+        match &self.source {
+            Source::Text(sql) => InFull::of_text(sql),
+            Source::Prepared(prepared) => prepared.statement.in_full.clone(),
+            Source::Ingest(_) => InFull::default(),
         }
     }
 

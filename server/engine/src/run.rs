@@ -21,7 +21,7 @@ use crate::statement::Kind;
 use crate::stream::Deadline;
 use crate::transaction::ends_implicitly;
 use crate::vantage::Vantage;
-use crate::{execute, pending, resolve, trace};
+use crate::{execute, in_full, pending, resolve, trace};
 
 /// Runs one statement of a session. Dropping the future, or the rows it answers, cancels the statement.
 ///
@@ -95,8 +95,16 @@ async fn build(
     let statement = request.statement(session).inspect_err(|_| {
         let (class, normalized) = request.refused();
         audit.describe(class, &normalized);
-    })?;
+    });
+    let statement = match statement {
+        Ok(statement) => statement,
+        Err(error) => {
+            in_full::tell(audit, &request.refused_in_full(), None)?;
+            return Err(error);
+        }
+    };
     audit.describe(statement.class, &statement.normalized);
+    in_full::tell(audit, &statement.in_full, Some(request))?;
     if ends_implicitly(&statement.kind) {
         pending::settle_before(session, deadline).await?;
     } else if session.transaction().is_next_write(&statement.kind) {

@@ -543,6 +543,7 @@ impl Session {
             application_name: recordable(&settings.get("application_name").unwrap_or_default()),
             protocol: self.login.protocol,
             purpose_of_use: settings.purpose(),
+            external: snapshot.role(self.login_role).is_some_and(|role| is_external(role)),
         }
     }
 
@@ -550,6 +551,13 @@ impl Session {
     pub(crate) fn epoch(&self) -> Epoch {
         self.engine.shared.parts.catalog.snapshot().epoch()
     }
+}
+
+/// The attribute of a role that is a recipient outside the hospital: what is disclosed to it may have to be accounted for.
+const EXTERNAL: &str = "external";
+
+fn is_external(role: &Role) -> bool {
+    role.attributes.get(EXTERNAL).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn on_or_off(value: bool) -> String {

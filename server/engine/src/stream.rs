@@ -14,8 +14,9 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::util::display::FormatOptions;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
-use lakeward_audit::{Audit, Begun, Outcome};
+use lakeward_audit::{Audit, Begun, Outcome, SubjectFacts};
 use lakeward_base::{Coded, SqlState};
+use lakeward_govern::{Subjects, TableSubjects};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -160,12 +161,19 @@ pub(crate) struct Ending {
     withheld: Option<Arc<AtomicU64>>,
     /// The right to run, until the end.
     slot: Option<Arc<Slot>>,
+    /// Whose rows have been read.
+    subjects: Option<Arc<Subjects>>,
 }
 
 impl Ending {
     pub(crate) fn new(audit: Audit<Begun>, counted: Counted) -> Self {
         let dropped = SqlState::QUERY_CANCELED;
-        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped, withheld: None, slot: None }
+        Self { audit: Some(audit), counted, rows: 0, bytes: 0, dropped, withheld: None, slot: None, subjects: None }
+    }
+
+    /// The record tells whose rows were read.
+    pub(crate) fn tells(&mut self, subjects: Arc<Subjects>) {
+        self.subjects = Some(subjects);
     }
 
     /// Keeps the right to run for as long as the statement does.
@@ -190,8 +198,8 @@ impl Ending {
     /// The record, to be ended elsewhere; what stays behind has none.
     pub(crate) fn take(&mut self) -> Self {
         let (audit, withheld, counted) = (self.audit.take(), self.withheld.take(), self.counted.clone());
-        let slot = self.slot.take();
-        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld, slot }
+        let (slot, subjects) = (self.slot.take(), self.subjects.take());
+        Self { audit, counted, rows: self.rows, bytes: self.bytes, dropped: self.dropped, withheld, slot, subjects }
     }
 
     /// A commit was made: the record tells the version.
@@ -217,10 +225,13 @@ impl Ending {
 
     pub(crate) fn finish(&mut self, sqlstate: SqlState) {
         self.slot = None;
-        if let Some(audit) = self.audit.take() {
+        if let Some(mut audit) = self.audit.take() {
             let withheld = self.withheld.take().map_or(0, |rows| rows.load(Ordering::Relaxed));
             self.rows = self.rows.saturating_sub(withheld);
             self.counted.finish(sqlstate, self.rows);
+            // Where no row has left, or was changed, none was disclosed.
+            let subjects = self.subjects.take().filter(|_| self.rows > 0);
+            audit.disclosed(subjects.map(|subjects| subject_facts(&subjects)).unwrap_or_default());
             audit.end(Outcome { sqlstate, rows: self.rows, bytes: self.bytes });
         }
     }
@@ -230,6 +241,14 @@ impl Ending {
         self.rows = rows;
         self.finish(SqlState::SUCCESS);
     }
+}
+
+fn subject_facts(subjects: &Subjects) -> Vec<SubjectFacts> {
+    let facts = |TableSubjects { table, version, subjects, over }| {
+        let version = i64::try_from(version).ok();
+        SubjectFacts { object: table, version, subjects, over }
+    };
+    subjects.take().into_iter().map(facts).collect()
 }
 
 impl Drop for Ending {

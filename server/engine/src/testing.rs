@@ -13,7 +13,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::stats::Precision;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
-use lakeward_audit::{AuditConfig, AuditLog};
+use lakeward_audit::{AuditConfig, AuditKeys, AuditLog};
 use lakeward_base::SystemClock;
 use lakeward_catalog::{
     Catalog, CommitNote, RawTable, ScramVerifier, StoreError, Table, TableDescription, TableStore, VersionSelector,
@@ -116,11 +116,16 @@ pub(crate) struct TestEngine {
     _audit_files: tempfile::TempDir,
 }
 
+fn audit_keys() -> AuditKeys {
+    use zeroize::Zeroizing;
+    AuditKeys { wrapping: Zeroizing::new([1; 32]), tokens: Zeroizing::new([2; 32]) }
+}
+
 impl TestEngine {
     /// One that has run `setup` as its superuser.
     pub(crate) async fn open(setup: &[&str]) -> Self {
         let audit_files = tempfile::tempdir().unwrap();
-        let settings = AuditConfig::new(audit_files.path(), "test");
+        let settings = AuditConfig::new(audit_files.path(), "test", audit_keys());
         let (audit, _) = AuditLog::open(settings, Arc::new(SystemClock)).unwrap();
         let parts = Parts {
             catalog: catalog().await,

@@ -64,6 +64,7 @@ pub(crate) fn plan(vantage: Vantage, statement: &Statement, resolved: Resolved, 
         policies: policies.into_iter().collect(),
         policy_epoch: vantage.snapshot.epoch(),
         bypass: false,
+        break_glass: None,
     };
     facts.objects.extend(vantage.simulated());
     let rows = if *json { document(&vantage, &lines)? } else { rows(&lines)? };

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::Visit;
 use lakeward_audit::ObjectFacts;
 use lakeward_base::StatementId;
 use lakeward_catalog::Snapshot;
-use lakeward_govern::{Principal, PrivilegedSessions, Stamp};
+use lakeward_govern::{Principal, PrivilegedSessions, Stamp, Subjects};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::Running;
@@ -47,6 +47,8 @@ pub(crate) struct Vantage {
     pub(crate) client: Option<Arc<ClientRows>>,
     /// The right to run, where the statement needs it.
     pub(crate) slot: Option<Arc<Slot>>,
+    /// Whose rows its scans yield.
+    pub(crate) subjects: Arc<Subjects>,
 }
 
 impl Vantage {
@@ -125,6 +127,7 @@ impl Vantage {
         self.stamp = Arc::new(stamp);
         let shared = &self.session.engine().shared;
         self.state = shared.templates.user_session(&self.stamp, &self.time_zone);
+        self.state.config_mut().set_extension(Arc::clone(&self.subjects));
         self.simulator = Some(std::mem::replace(&mut self.principal, simulated));
     }
 
@@ -149,7 +152,9 @@ impl Vantage {
     ) -> Self {
         let shared = &session.engine().shared;
         let stamp = Arc::new(Stamp { fingerprint: principal.fingerprint(), epoch: snapshot.epoch(), statement: id });
-        let state = shared.templates.user_session(&stamp, &time_zone);
+        let mut state = shared.templates.user_session(&stamp, &time_zone);
+        let subjects = Arc::<Subjects>::default();
+        state.config_mut().set_extension(Arc::clone(&subjects));
         let privileged = shared.templates.privileged_sessions();
         Self {
             session: Arc::clone(session),
@@ -166,6 +171,7 @@ impl Vantage {
             block: None,
             client: None,
             slot: None,
+            subjects,
         }
     }
 

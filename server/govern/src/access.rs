@@ -66,6 +66,8 @@ pub struct TableDecision {
     pub withheld: BTreeSet<usize>,
     /// The row policies and masks that apply, by name.
     pub policies: Vec<String>,
+    /// The column that says whose data a row is, where the table has one.
+    pub subject: Option<String>,
     /// The names of the masked columns.
     pub masked: Vec<String>,
     /// Policies in shadow that would apply.

@@ -90,6 +90,7 @@ pub(crate) fn decide_table(
         schema: published_schema(&subject.visible),
         withheld: readable.map(|readable| withheld(&resolved.table, &subject.visible, &readable)).unwrap_or_default(),
         policies,
+        subject: subject_column(&resolved.table),
         masked,
         shadows,
         bypass: principal.superuser || (principal.bypass_row_security && resolved.table.row_security),
@@ -278,17 +279,22 @@ impl<'a> Subject<'a> {
 
     /// Whether a row is the subject's; `None` where the table does not tell, or not in these terms.
     fn is_subject(&self, subject: &str) -> Option<Expr> {
-        let id = self.resolved.table.subject?;
-        let column = self.resolved.table.columns.iter().find(|column| column.id == id)?;
-        let field = self.visible.field_with_name(&column.name).ok()?;
+        let name = subject_column(&self.resolved.table)?;
+        let field = self.visible.field_with_name(&name).ok()?;
         let value = ScalarValue::try_from_string(subject.to_owned(), field.data_type()).ok()?;
-        let column = datafusion_common::Column::new(Some(self.qualifier.clone()), column.name.as_str());
+        let column = datafusion_common::Column::new(Some(self.qualifier.clone()), name);
         (!value.is_null()).then(|| Expr::Column(column).eq(lit(value)))
     }
 
     fn missing_column(&self) -> DecideError {
         DecideError::MissingColumn { table: self.resolved.table.name.clone(), version: self.resolved.raw.version() }
     }
+}
+
+/// The name of the column that says whose data a row is.
+fn subject_column(table: &Table) -> Option<String> {
+    let id = table.subject?;
+    table.columns.iter().find(|column| column.id == id).map(|column| column.name.clone())
 }
 
 /// Denies because of a policy, and tells the operator which one. The text of the error may quote the policy: only its

@@ -57,16 +57,18 @@ pub(crate) struct GovernedScanExec {
     privileged: Arc<dyn PrivilegedSessions>,
     forwarded: Vec<Arc<dyn PhysicalExpr>>,
     fetch: Option<usize>,
+    /// Where the inner plan's batches have their subjects.
+    subject: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl GovernedScanExec {
-    /// Wraps `inner`, whose first columns are those at `projection`.
+    /// Wraps `inner`, whose first columns are those at `projection`; at `subject` it says whose each row is.
     pub(crate) fn try_new(
         inner: Arc<dyn ExecutionPlan>,
         decision: Arc<TableDecision>,
-        projection: Option<&[usize]>,
+        (projection, subject): (Option<&[usize]>, Option<usize>),
         table_rows: Precision<usize>,
         filtered: bool,
         (context, privileged): (ScanContext, Arc<dyn PrivilegedSessions>),
@@ -95,6 +97,7 @@ impl GovernedScanExec {
             privileged,
             forwarded: Vec::new(),
             fetch: None,
+            subject,
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -256,6 +259,7 @@ impl ExecutionPlan for GovernedScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let tally = ScanContext::tally(&context, &self.decision, self.subject);
         let context = self.context.inner(&context)?;
         if partition >= self.running.properties().output_partitioning().partition_count() {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema())));
@@ -267,6 +271,7 @@ impl ExecutionPlan for GovernedScanExec {
             egress: Arc::clone(&self.egress),
             table: Arc::new(self.decision.table),
             remaining: self.fetch,
+            tally,
             metrics: ScanMetrics::new(&self.metrics, partition),
         }))
     }

@@ -102,13 +102,18 @@ impl GovernedTable {
             Some(counts) => shadow::counting(&self.decision, &counts, session.as_ref()),
             None => Vec::new(),
         };
-        let plan = inner_plan::build(&self.raw, &self.decision, projection, filters, counters)?;
+        let (mut extras, mut subject) = (counters, inner_plan::subject_place(&self.decision, projection));
+        if let Some(column) = inner_plan::subject_column(&self.raw, &self.decision).filter(|_| subject.is_none()) {
+            subject = Some(inner_plan::width(&self.decision, projection) + extras.len());
+            extras.push(column);
+        }
+        let plan = inner_plan::build(&self.raw, &self.decision, projection, filters, extras)?;
         let inner = session.create_physical_plan(&plan).await?;
         let context = ScanContext::new(self.stamp, session.as_ref());
         GovernedScanExec::try_new(
             inner,
             Arc::clone(&self.decision),
-            projection,
+            (projection, subject),
             self.raw.rows(),
             !filters.is_empty(),
             (context, Arc::clone(&self.privileged)),
@@ -122,10 +127,17 @@ impl GovernedTable {
         limit: Option<usize>,
     ) -> Result<OpenScanExec> {
         let session = self.privileged.session();
-        let raw_projection = inner_plan::raw_projection(&self.raw, &self.decision, projection)?;
+        let mut raw_projection = inner_plan::raw_projection(&self.raw, &self.decision, projection)?;
+        let mut subject = inner_plan::subject_place(&self.decision, projection);
+        let column = self.decision.subject.as_ref().and_then(|name| self.raw.schema().index_of(name).ok());
+        if let Some(column) = column.filter(|_| subject.is_none()) {
+            subject = Some(raw_projection.len());
+            raw_projection.push(column);
+        }
         let inner = self.raw.scan(session.as_ref(), Some(&raw_projection), filters, limit).await?;
         let schema = inner_plan::projected_schema(&self.decision, projection)?;
-        OpenScanExec::try_new(inner, Arc::clone(&self.decision), schema, ScanContext::new(self.stamp, session.as_ref()))
+        let context = ScanContext::new(self.stamp, session.as_ref());
+        OpenScanExec::try_new(inner, Arc::clone(&self.decision), (schema, subject), context)
     }
 }
 

@@ -17,13 +17,13 @@ use crate::access::{Access, TableDecision};
 
 /// Builds the plan that yields the columns at `projection` (indexes into the decision's schema; all where `None`).
 ///
-/// After those come `counters`, which count what they see. Where no column is asked for, the plan yields one constant column instead: its rows are what counts.
+/// After those come `extras`, which do not leave: what counts, and whose the row is. Where no column is asked for, the plan yields one constant column instead: its rows are what counts.
 pub(crate) fn build(
     raw: &RawTable,
     decision: &TableDecision,
     projection: Option<&[usize]>,
     filters: &[Expr],
-    counters: Vec<Expr>,
+    extras: Vec<Expr>,
 ) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::scan(decision.qualifier(), provider_as_source(raw.privileged_provider()), None)?;
     let policy = match &decision.access {
@@ -46,8 +46,30 @@ pub(crate) fn build(
     if columns.is_empty() {
         columns.push(lit(true).alias("row"));
     }
-    columns.extend(counters);
+    columns.extend(extras);
     plan.project(columns)?.build()
+}
+
+/// How many columns the plan has before its extras.
+pub(crate) fn width(decision: &TableDecision, projection: Option<&[usize]>) -> usize {
+    projection.map_or(decision.schema.fields().len(), <[usize]>::len).max(1)
+}
+
+/// Where the raw subject column stands among those at `projection`.
+pub(crate) fn subject_place(decision: &TableDecision, projection: Option<&[usize]>) -> Option<usize> {
+    let index = decision.schema.index_of(decision.subject.as_ref()?).ok()?;
+    let place = match projection {
+        Some(projection) => projection.iter().position(|projected| *projected == index),
+        None => Some(index),
+    };
+    place.filter(|_| decision.passes_through(index))
+}
+
+/// The raw subject column, under a name that no column has.
+pub(crate) fn subject_column(raw: &RawTable, decision: &TableDecision) -> Option<Expr> {
+    let name = decision.subject.as_ref()?;
+    raw.schema().index_of(name).ok()?;
+    Some(Expr::Column(Column::new(Some(decision.qualifier()), name)).alias("\u{1}subject"))
 }
 
 /// What stands in the place of a column: itself, or its mask under its name.

@@ -43,6 +43,7 @@ fn decision() -> TableDecision {
         schema: Arc::new(schema),
         withheld: std::collections::BTreeSet::new(),
         policies: vec![],
+        subject: None,
         masked: vec!["ssn".into()],
         bypass: false,
         shadows: Vec::new(),

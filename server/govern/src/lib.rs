@@ -37,6 +37,7 @@ pub mod scrub;
 mod session_functions;
 mod shadow;
 mod stamp;
+mod subjects;
 mod subquery;
 mod system_table;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use row_policy::mapping_tables;
 pub use session_functions::{SESSION_FUNCTIONS, substitute_session_functions};
 pub use shadow::{ShadowCheck, ShadowCounts, WouldHide, text_mark};
 pub use stamp::Stamp;
+pub use subjects::{MAX_SUBJECTS, Subjects, TableSubjects};
 pub use system_table::SystemTable;
 pub use trace::{Effect, Route, Step, Tracer};
 pub use write_check::{ChangeDecision, ChangeRequest, WriteDecision, decide_change, decide_check, hides_rows};

@@ -38,15 +38,17 @@ pub(crate) struct OpenScanExec {
     context: Arc<ScanContext>,
     properties: Arc<PlanProperties>,
     egress: Arc<[Egress]>,
+    /// Where the raw scan's batches have their subjects.
+    subject: Option<usize>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl OpenScanExec {
-    /// Wraps the raw scan `inner`, which yields `schema`'s columns.
+    /// Wraps the raw scan `inner`, whose first columns are `schema`'s; at `subject` it says whose each row is.
     pub(crate) fn try_new(
         inner: Arc<dyn ExecutionPlan>,
         decision: Arc<TableDecision>,
-        schema: SchemaRef,
+        (schema, subject): (SchemaRef, Option<usize>),
         context: ScanContext,
     ) -> Result<Self> {
         if !matches!(decision.access, crate::access::Access::Open) {
@@ -57,6 +59,7 @@ impl OpenScanExec {
             egress: vec![Egress::AsIs; schema.fields().len()].into(),
             inner,
             decision,
+            subject,
             context: Arc::new(context),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -133,6 +136,7 @@ impl ExecutionPlan for OpenScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let tally = ScanContext::tally(&context, &self.decision, self.subject);
         let context = self.context.inner(&context)?;
         Ok(Box::pin(ScanStream {
             inner: self.redact(self.inner.execute(partition, context))?,
@@ -140,6 +144,7 @@ impl ExecutionPlan for OpenScanExec {
             egress: Arc::clone(&self.egress),
             table: Arc::new(self.decision.table),
             remaining: None,
+            tally,
             metrics: ScanMetrics::new(&self.metrics, partition),
         }))
     }
@@ -149,7 +154,14 @@ impl ExecutionPlan for OpenScanExec {
     }
 
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        self.redact(StatisticsContext::new().compute(self.inner.as_ref(), args))
+        let inner = self.redact(StatisticsContext::new().compute(self.inner.as_ref(), args))?;
+        let columns = self.schema().fields().len();
+        if inner.column_statistics.len() <= columns {
+            return Ok(inner);
+        }
+        let mut published = inner.as_ref().clone();
+        published.column_statistics.truncate(columns);
+        Ok(Arc::new(published))
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {

@@ -13,8 +13,10 @@ use datafusion_execution::runtime_env::RuntimeEnv;
 use datafusion_session::Session;
 use parking_lot::Mutex;
 
+use crate::access::TableDecision;
 use crate::error::BarrierError;
 use crate::stamp::Stamp;
+use crate::subjects::{Subjects, Tally};
 
 /// Makes task contexts for one scan.
 pub(crate) struct ScanContext {
@@ -44,6 +46,12 @@ impl ScanContext {
     /// The privileged session's settings.
     pub(crate) fn config(&self) -> &SessionConfig {
         &self.config
+    }
+
+    /// Where an execution by the user's `context` notes the subjects that stand at `column` of its batches.
+    pub(crate) fn tally(context: &TaskContext, decision: &TableDecision, column: Option<usize>) -> Option<Tally> {
+        let subjects = context.session_config().get_extension::<Subjects>()?;
+        Some(Tally::new(subjects, decision, column?))
     }
 
     /// The inner context for an execution by the user's `context`.

@@ -17,6 +17,7 @@ use futures::{Stream, StreamExt};
 
 use crate::incident::redacted;
 use crate::scrub;
+use crate::subjects::Tally;
 
 /// What happens to a column on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct ScanStream {
     pub(crate) table: Arc<dyn Display + Send + Sync>,
     /// Rows that may still be yielded.
     pub(crate) remaining: Option<usize>,
+    /// Where the subjects of its rows are noted, if its table has any.
+    pub(crate) tally: Option<Tally>,
     pub(crate) metrics: ScanMetrics,
 }
 
@@ -63,6 +66,9 @@ impl ScanStream {
                 batch = batch.slice(0, *remaining);
             }
             *remaining -= batch.num_rows();
+        }
+        if let Some(tally) = &mut self.tally {
+            tally.note(batch.columns());
         }
         let rows = batch.num_rows();
         let columns = batch.columns().iter().zip(self.egress.iter()).map(|(column, egress)| match egress {

@@ -159,6 +159,7 @@ impl ExecutionPlan for SystemScanExec {
             egress: Arc::clone(&self.egress),
             table: Arc::new(Arc::clone(&self.name)),
             remaining: None,
+            tally: None,
             metrics: ScanMetrics::new(&self.metrics, partition),
         }))
     }

@@ -131,6 +131,7 @@ pub(crate) fn decision(raw: &RawTable, access: Access) -> Arc<TableDecision> {
         schema: Arc::new(arrow::datatypes::Schema::new(fields)),
         withheld: BTreeSet::new(),
         policies: vec![],
+        subject: None,
         masked: vec![],
         bypass: false,
         shadows: Vec::new(),

@@ -3,6 +3,7 @@
 mod crash;
 mod fault;
 mod faulty;
+mod search;
 mod statement;
 mod tamper;
 
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use lakeward_base::{Epoch, SqlState, SystemClock};
+use zeroize::Zeroizing;
 
 use crate::log::{AuditConfig, AuditLog};
 use crate::storage::Storage;
-use crate::{Audit, AuditError, BeginFacts, Begun, ObjectFacts, Outcome, Protocol, Recovery, Who};
+use crate::{Audit, AuditError, AuditKeys, BeginFacts, Begun, ObjectFacts, Outcome, Protocol, Recovery, Who};
 
 /// One row of `system.audit`, as far as the tests look.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +38,16 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// Head and heartbeats only when the log is opened and closed, so that nothing depends on time.
 fn config(directory: &Path) -> AuditConfig {
-    AuditConfig { head_ms: HOUR_MS, heartbeat_ms: HOUR_MS, retry_ms: 5, ..AuditConfig::new(directory, "node-1") }
+    AuditConfig {
+        head_ms: HOUR_MS,
+        heartbeat_ms: HOUR_MS,
+        retry_ms: 5,
+        ..AuditConfig::new(directory, "node-1", keys())
+    }
+}
+
+fn keys() -> AuditKeys {
+    AuditKeys { wrapping: Zeroizing::new([7; 32]), tokens: Zeroizing::new([8; 32]) }
 }
 
 fn open(config: AuditConfig) -> (AuditLog, Recovery) {
@@ -56,6 +67,7 @@ fn who() -> Arc<Who> {
         application_name: "psql".to_owned(),
         protocol: Protocol::Pg,
         purpose_of_use: None,
+        external: false,
     })
 }
 
@@ -67,10 +79,12 @@ fn facts() -> BeginFacts {
             projected: vec!["ssn".to_owned()],
             filtered: vec!["age".to_owned()],
             masked: vec!["ssn".to_owned()],
+            subject_column: Some("patient_id".to_owned()),
         }],
         policies: vec!["own_hospital".to_owned()],
         policy_epoch: Epoch(7),
         bypass: false,
+        break_glass: Some("glass-1".to_owned()),
     }
 }
 

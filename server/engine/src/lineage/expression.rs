@@ -34,7 +34,7 @@ fn declassifies(expr: &Expr) -> bool {
 impl Walk {
     /// What the values of `expr` are made of, over an input with these columns.
     pub(super) fn expression(&mut self, expr: &Expr, schema: &DFSchemaRef, columns: &[Source]) -> Source {
-        if declassifies(expr) || self.own.as_ref().is_some_and(|own| own == expr) {
+        if (!self.whole && declassifies(expr)) || self.own.as_ref().is_some_and(|own| own == expr) {
             return Source::default();
         }
         match expr {
@@ -63,6 +63,17 @@ impl Walk {
                     _ => Source::row_by_row(parts),
                 }
             }
+        }
+    }
+
+    /// Notes the columns of an expression that chooses rows.
+    pub(super) fn choose(&mut self, expr: &Expr, inputs: &[(&DFSchemaRef, &[Source])]) {
+        if !self.whole {
+            return;
+        }
+        for column in expr.column_refs() {
+            let found = inputs.iter().find_map(|(schema, columns)| named(column, schema, columns));
+            self.chosen.extend(found.unwrap_or_else(|| self.outer_column(column)).origins);
         }
     }
 

@@ -94,6 +94,24 @@ impl Lineage {
     }
 }
 
+/// What a plan does with the columns that it reads.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    /// Those whose values are in what it yields, in whatever form.
+    pub(crate) left: BTreeSet<Origin>,
+    /// Those that decide which rows are read, or joined.
+    pub(crate) chosen: BTreeSet<Origin>,
+}
+
+impl Uses {
+    /// Of an optimised plan.
+    pub(crate) fn of(plan: &LogicalPlan) -> Self {
+        let mut walk = Walk { whole: true, ..Walk::default() };
+        let left = walk.plan(plan).into_iter().flat_map(|column| column.origins).collect();
+        Self { left, chosen: walk.chosen }
+    }
+}
+
 /// A walk over a plan.
 #[derive(Default)]
 struct Walk {
@@ -104,4 +122,7 @@ struct Walk {
     /// The columns that subqueries and lateral joins may refer to, the nearest last.
     outer: Vec<(DFSchemaRef, Vec<Source>)>,
     own: Option<Expr>,
+    /// Results that count as nobody's are followed too, and it is noted what chooses rows.
+    whole: bool,
+    chosen: BTreeSet<Origin>,
 }

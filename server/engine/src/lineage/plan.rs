@@ -21,7 +21,11 @@ impl Walk {
         let width = plan.schema().fields().len();
         let found = match plan {
             LogicalPlan::Projection(projection) => self.over(&projection.input, &projection.expr),
-            LogicalPlan::Filter(filter) => self.plan(&filter.input),
+            LogicalPlan::Filter(filter) => {
+                let columns = self.plan(&filter.input);
+                self.choose(&filter.predicate, &[(filter.input.schema(), &columns)]);
+                columns
+            }
             LogicalPlan::Sort(sort) => self.plan(&sort.input),
             LogicalPlan::Limit(limit) => self.plan(&limit.input),
             LogicalPlan::Repartition(repartition) => self.plan(&repartition.input),
@@ -93,6 +97,10 @@ impl Walk {
         self.outer.push((Arc::clone(join.left.schema()), left.clone()));
         let right = self.plan(&join.right);
         self.outer.pop();
+        let (left_side, right_side) = ((join.left.schema(), left.as_slice()), (join.right.schema(), right.as_slice()));
+        for condition in join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter) {
+            self.choose(condition, &[left_side, right_side]);
+        }
         match join.join_type {
             JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
                 left.into_iter().chain(right).collect()
@@ -128,6 +136,14 @@ impl Walk {
         let width = scan.projected_schema.fields().len();
         let Some(decision) = self.read(scan) else { return vec![Source::default(); width] };
         self.scans += 1;
+        if self.whole {
+            let origin = |column: &datafusion::common::Column| Origin {
+                table: decision.table,
+                version: decision.version,
+                column: column.name.clone(),
+            };
+            self.chosen.extend(scan.filters.iter().flat_map(Expr::column_refs).map(origin));
+        }
         let number = self.scans;
         let column = |name: &String| {
             let origin = Origin { table: decision.table, version: decision.version, column: name.clone() };

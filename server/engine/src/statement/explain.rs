@@ -8,7 +8,7 @@ use lakeward_base::Redacted;
 use super::cursor::Cursor;
 use super::front::{self, Parsed, starts_query};
 use super::normalize::normalized;
-use super::{Kind, Statement, simulate};
+use super::{InFull, Kind, Statement, simulate};
 use crate::error::Error;
 
 #[derive(Default)]
@@ -51,6 +51,8 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Parsed, Error> {
         kind,
         class,
         normalized: normalized(lexed, &range),
+        // The whole statement's is sealed.
+        in_full: InFull::default(),
         parameter_count: 0,
         simulation: None,
     };

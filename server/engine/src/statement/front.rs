@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::{Redacted, SqlState};
 
 use super::cursor::Cursor;
+use super::in_full::InFull;
 use super::lex::Lexed;
 use super::normalize::normalized;
 use super::{
@@ -50,7 +51,8 @@ pub(crate) fn parse(lexed: &Lexed<'_>, range: Range<usize>) -> Result<Statement,
     }
     let end = lexed.lexemes.get(range.end.wrapping_sub(1)).map_or(0, |last| last.bytes.end);
     let text = Redacted::new(lexed.source.get(..end).unwrap_or_default().to_owned());
-    Ok(Statement { text, kind, class, normalized: normalized(lexed, &range), parameter_count, simulation })
+    let (normalized, in_full) = (normalized(lexed, &range), InFull::of(lexed, &range));
+    Ok(Statement { text, kind, class, normalized, in_full, parameter_count, simulation })
 }
 
 /// The part that knows the statement's first words reads it.

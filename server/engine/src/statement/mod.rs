@@ -13,6 +13,7 @@ mod declare;
 mod dialect;
 mod explain;
 mod front;
+mod in_full;
 mod insert;
 mod lex;
 pub(crate) mod limits;
@@ -45,6 +46,7 @@ pub(crate) use allow::aggregate_syntax;
 pub use change::{Change, ChangeAction, ChangeCommand};
 pub use classes::CLASSES;
 pub use copy::{CopyHeader, CopyIn, CopyOptions, CopyOut, CopyStyle, Quoted};
+pub use in_full::InFull;
 pub(crate) use lex::Lexed;
 #[cfg(any(test, fuzzing))]
 pub(crate) use lex::{Lexeme, is_string};
@@ -62,6 +64,8 @@ pub struct Statement {
     pub class: &'static str,
     /// The text with every literal replaced by `?`, comments and spare white space removed; safe to store.
     pub normalized: String,
+    /// What the audit seals of it.
+    pub in_full: InFull,
     /// The highest `$n`, 0 without parameters.
     pub parameter_count: usize,
     /// As whom it is run, where not as oneself.
@@ -333,6 +337,7 @@ pub fn parse(sql: &str) -> Result<Statement, Error> {
             kind: Kind::Empty,
             class: "EMPTY",
             normalized: String::new(),
+            in_full: InFull::default(),
             parameter_count: 0,
             simulation: None,
         }),

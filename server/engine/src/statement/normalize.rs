@@ -64,7 +64,7 @@ fn push(text: &mut String, source: &str, lexeme: &Lexeme) {
     }
 }
 
-fn looks_like_identifier(value: &str) -> bool {
+pub(super) fn looks_like_identifier(value: &str) -> bool {
     value.len() <= NAME_BYTES
         && !value.starts_with(|character: char| character.is_ascii_digit())
         && value.chars().all(|character| character.is_alphanumeric() || character == '_' || character == '$')

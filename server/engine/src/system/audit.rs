@@ -1,4 +1,4 @@
-//! `system.audit`: the audit log, for members of `auditor`.
+//! `system.audit` and `system.disclosures`: the audit log, for members of `auditor`.
 //!
 //! The log's files are read on a blocking thread, a few batches ahead of the query. Invariant: the rows are those that
 //! were durable when the query began to read.
@@ -17,7 +17,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
-use lakeward_audit::AuditLog;
+use lakeward_audit::{AuditError, AuditLog};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -28,33 +28,75 @@ use crate::vantage::Vantage;
 
 const QUEUE_BATCHES: usize = 2;
 
-pub(super) fn table(vantage: &Vantage) -> std::result::Result<SystemTable, Error> {
-    require_member(vantage, "auditor", "audit")?;
+/// A table that is read from the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogTable {
+    /// Its records.
+    Audit,
+    /// The subjects whose rows were read, of each statement.
+    Disclosures,
+}
+
+impl LogTable {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Audit, Self::Disclosures];
+
+    /// The table of that name in `system`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Disclosures => "disclosures",
+        }
+    }
+
+    /// The columns: the log's, those that are uuid and jsonb marked so.
+    pub(crate) fn schema(self) -> SchemaRef {
+        static AUDIT: LazyLock<SchemaRef> = LazyLock::new(|| marked_schema(&AuditLog::schema()));
+        static DISCLOSURES: LazyLock<SchemaRef> = LazyLock::new(|| marked_schema(&AuditLog::disclosures_schema()));
+        match self {
+            Self::Audit => Arc::clone(&AUDIT),
+            Self::Disclosures => Arc::clone(&DISCLOSURES),
+        }
+    }
+
+    fn batches(self, log: &AuditLog) -> std::result::Result<Batches, AuditError> {
+        Ok(match self {
+            Self::Audit => Box::new(log.scan()?),
+            Self::Disclosures => Box::new(log.disclosures()?),
+        })
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, AuditError>>>;
+
+pub(super) fn table(vantage: &Vantage, table: LogTable) -> std::result::Result<SystemTable, Error> {
+    require_member(vantage, "auditor", table.name())?;
     let log = vantage.session.engine().audit().clone();
     let provider = lakeward_govern::SystemTable::new(
-        "audit",
-        Arc::new(AuditTable { log }),
+        table.name(),
+        Arc::new(AuditTable { log, table }),
         *vantage.stamp,
         Arc::clone(&vantage.privileged),
     );
     Ok(SystemTable { provider: Arc::new(provider), holds_data: true })
 }
 
-/// The columns: the log's, those that are uuid and jsonb marked so.
-pub(super) fn schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let field = |field: &FieldRef| match field.name().as_str() {
-            "event_id" | "statement_id" => marked(field.as_ref().clone(), CatalogType::Uuid),
-            "objects" | "policies" => marked(field.as_ref().clone(), CatalogType::Jsonb),
-            _ => field.as_ref().clone(),
-        };
-        Arc::new(Schema::new(AuditLog::schema().fields().iter().map(field).collect::<Vec<_>>()))
-    });
-    Arc::clone(&SCHEMA)
+fn marked_schema(schema: &SchemaRef) -> SchemaRef {
+    let field = |field: &FieldRef| match field.name().as_str() {
+        "event_id" | "statement_id" => marked(field.as_ref().clone(), CatalogType::Uuid),
+        "objects" | "policies" => marked(field.as_ref().clone(), CatalogType::Jsonb),
+        _ => field.as_ref().clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 struct AuditTable {
     log: AuditLog,
+    table: LogTable,
 }
 
 impl fmt::Debug for AuditTable {
@@ -66,7 +108,7 @@ impl fmt::Debug for AuditTable {
 #[async_trait]
 impl TableProvider for AuditTable {
     fn schema(&self) -> SchemaRef {
-        schema()
+        self.table.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -80,14 +122,16 @@ impl TableProvider for AuditTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partition: Arc<dyn PartitionStream> = Arc::new(AuditRows { log: self.log.clone(), schema: schema() });
-        let plan = StreamingTableExec::try_new(schema(), vec![partition], projection, [], false, limit)?;
+        let (log, table, schema) = (self.log.clone(), self.table, self.schema());
+        let partition: Arc<dyn PartitionStream> = Arc::new(AuditRows { log, table, schema: Arc::clone(&schema) });
+        let plan = StreamingTableExec::try_new(schema, vec![partition], projection, [], false, limit)?;
         Ok(Arc::new(plan))
     }
 }
 
 struct AuditRows {
     log: AuditLog,
+    table: LogTable,
     schema: SchemaRef,
 }
 
@@ -104,7 +148,7 @@ impl PartitionStream for AuditRows {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (sender, receiver) = mpsc::channel(QUEUE_BATCHES);
-        let log = self.log.clone();
+        let (log, table) = (self.log.clone(), self.table);
         let rows = async move {
             // What was queued before the query is part of its answer.
             let flushed = log.flushed().await.map_err(|error| external(&error));
@@ -113,7 +157,7 @@ impl PartitionStream for AuditRows {
                 return;
             }
             let last = sender.clone();
-            let reading = tokio::task::spawn_blocking(move || read(&log, &sender));
+            let reading = tokio::task::spawn_blocking(move || read(&log, table, &sender));
             if reading.await.is_err() {
                 // A reader that died must not look like the end of the log.
                 let died = DataFusionError::Internal("the audit reader died".to_owned());
@@ -126,8 +170,8 @@ impl PartitionStream for AuditRows {
     }
 }
 
-fn read(log: &AuditLog, sender: &mpsc::Sender<Result<RecordBatch>>) {
-    let batches = match log.scan() {
+fn read(log: &AuditLog, table: LogTable, sender: &mpsc::Sender<Result<RecordBatch>>) {
+    let batches = match table.batches(log) {
         Ok(batches) => batches,
         Err(error) => {
             let _ = sender.blocking_send(Err(external(&error)));
@@ -137,7 +181,7 @@ fn read(log: &AuditLog, sender: &mpsc::Sender<Result<RecordBatch>>) {
     for batch in batches {
         let batch = batch.map_err(|error| external(&error)).and_then(|batch| {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            Ok(RecordBatch::try_new_with_options(schema(), batch.columns().to_vec(), &options)?)
+            Ok(RecordBatch::try_new_with_options(table.schema(), batch.columns().to_vec(), &options)?)
         });
         let failed = batch.is_err();
         if sender.blocking_send(batch).is_err() || failed {
@@ -146,6 +190,6 @@ fn read(log: &AuditLog, sender: &mpsc::Sender<Result<RecordBatch>>) {
     }
 }
 
-fn external(error: &lakeward_audit::AuditError) -> DataFusionError {
+fn external(error: &AuditError) -> DataFusionError {
     DataFusionError::External(Box::new(Error::from_coded(error)))
 }

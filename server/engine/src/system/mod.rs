@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::metadata::VisibleTable;
 use crate::vantage::Vantage;
 
+pub(crate) use audit::LogTable;
 pub(crate) use pg_catalog::rewrite::rewrite;
 pub use pg_catalog::{CatalogType, catalog_type, function_name};
 pub(crate) use pg_catalog::{effective_policies, effective_policies_schema, function};
@@ -38,9 +39,9 @@ pub(crate) struct SystemTable {
 /// # Errors
 /// 42501 where the principal may not read it.
 pub(crate) fn table(vantage: &Vantage, name: &TableReference) -> Result<Option<SystemTable>, Error> {
-    match (name.schema(), name.table()) {
-        (Some(SCHEMA), "audit") => audit::table(vantage).map(Some),
-        _ => pg_catalog::table(vantage, name),
+    match LogTable::named(name.table()).filter(|_| name.schema() == Some(SCHEMA)) {
+        Some(table) => audit::table(vantage, table).map(Some),
+        None => pg_catalog::table(vantage, name),
     }
 }
 
@@ -61,11 +62,12 @@ fn require_member(vantage: &Vantage, role: &str, table: &str) -> Result<(), Erro
 /// The system tables that a principal may read, for listings.
 pub(crate) fn visible(principal: &Principal) -> Vec<VisibleTable> {
     let auditor = principal.superuser || principal.role_names.contains("auditor");
-    let audit = || VisibleTable {
+    let seen = |table: &LogTable| VisibleTable {
         schema: SCHEMA.to_owned(),
-        name: "audit".to_owned(),
+        name: table.name().to_owned(),
         kind: "SYSTEM TABLE",
-        columns: audit::schema(),
+        columns: table.schema(),
     };
-    auditor.then(audit).into_iter().chain(pg_catalog::own_views()).collect()
+    let log = LogTable::ALL.iter().filter(|_| auditor).map(seen);
+    log.chain(pg_catalog::own_views()).collect()
 }

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::metadata;
 use crate::session::Session;
+use crate::system::LogTable;
 use crate::vantage::Vantage;
 
 /// PostgreSQL gives the OIDs from here on to what users make.
@@ -25,6 +26,7 @@ const FIRST_OID: u64 = 16384;
 /// OID of the schema `system`.
 pub(super) const SYSTEM_SCHEMA_OID: u32 = 15000;
 const AUDIT_OID: u32 = 15001;
+const DISCLOSURES_OID: u32 = 15009;
 /// OID of the database.
 pub(super) const DATABASE_OID: u32 = 15002;
 /// OID of the access method of Delta tables.
@@ -65,8 +67,8 @@ pub(super) enum Origin<'a> {
     View(&'a View),
     /// Of `pg_catalog` or `information_schema`.
     Catalog(&'static Definition),
-    /// `system.audit`.
-    Audit,
+    /// `system.audit` or `system.disclosures`.
+    Audit(LogTable),
 }
 
 /// A column of a relation.
@@ -145,7 +147,7 @@ impl Viewer {
     /// The same without `pg_catalog` and `information_schema`.
     pub(super) fn user_relations(&self) -> Vec<Seen<'_>> {
         let mut seen: Vec<_> = self.snapshot.relations().filter_map(|relation| self.of_relation(relation)).collect();
-        seen.extend(self.may_audit().then(|| self.audit()));
+        seen.extend(LogTable::ALL.into_iter().filter(|_| self.may_audit()).map(|table| self.audit(table)));
         seen
     }
 
@@ -161,13 +163,13 @@ impl Viewer {
         Some(Seen { oid: relation_oid(id), schema_oid: schema_oid(schema), schema: schema_name, name, owner, origin })
     }
 
-    fn audit(&self) -> Seen<'_> {
-        let owner = self.system_owner();
-        let (schema, name) = (SYSTEM_SCHEMA, "audit");
-        Seen { oid: AUDIT_OID, schema_oid: SYSTEM_SCHEMA_OID, schema, name, owner, origin: Origin::Audit }
+    fn audit(&self, table: LogTable) -> Seen<'_> {
+        let (schema, name, owner) = (SYSTEM_SCHEMA, table.name(), self.system_owner());
+        let origin = Origin::Audit(table);
+        Seen { oid: log_oid(table), schema_oid: SYSTEM_SCHEMA_OID, schema, name, owner, origin }
     }
 
-    /// Whether the viewer may read `system.audit`.
+    /// Whether the viewer may read the audit log.
     pub(super) fn may_audit(&self) -> bool {
         self.principal.superuser || self.principal.role_names.contains("auditor")
     }
@@ -177,8 +179,8 @@ impl Viewer {
         if let Some(number) = number_of(oid) {
             return self.of_relation(self.snapshot.relation_by_id(TableId(number))?);
         }
-        if oid == AUDIT_OID {
-            return self.may_audit().then(|| self.audit());
+        if let Some(table) = LogTable::ALL.into_iter().find(|table| log_oid(*table) == oid) {
+            return self.may_audit().then(|| self.audit(table));
         }
         let found = definition::all().find(|definition| definition.oid == oid)?;
         Some(of_definition(found, self.system_owner()))
@@ -199,7 +201,7 @@ impl Viewer {
             return Some(of_definition(found, self.system_owner()));
         }
         if schema == SYSTEM_SCHEMA {
-            return (name == "audit" && self.may_audit()).then(|| self.audit());
+            return LogTable::named(name).filter(|_| self.may_audit()).map(|table| self.audit(table));
         }
         let relation = self.snapshot.relation(schema, name)?;
         let id = match &relation {
@@ -330,7 +332,7 @@ impl Seen<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self.origin {
             Origin::Table(_) => "r",
-            Origin::View(_) | Origin::Audit => "v",
+            Origin::View(_) | Origin::Audit(_) => "v",
             Origin::Catalog(definition) => definition.kind,
         }
     }
@@ -340,7 +342,7 @@ impl Seen<'_> {
         match self.origin {
             Origin::Table(table) => &table.grants,
             Origin::View(view) => &view.grants,
-            Origin::Catalog(_) | Origin::Audit => &[],
+            Origin::Catalog(_) | Origin::Audit(_) => &[],
         }
     }
 
@@ -349,7 +351,7 @@ impl Seen<'_> {
         match self.origin {
             Origin::Table(table) => table.comment.as_deref(),
             Origin::View(view) => view.comment.as_deref(),
-            Origin::Catalog(_) | Origin::Audit => None,
+            Origin::Catalog(_) | Origin::Audit(_) => None,
         }
     }
 
@@ -358,7 +360,7 @@ impl Seen<'_> {
         let columns = match self.origin {
             Origin::Table(table) => &table.columns,
             Origin::View(view) => &view.columns,
-            Origin::Catalog(_) | Origin::Audit => return Vec::new(),
+            Origin::Catalog(_) | Origin::Audit(_) => return Vec::new(),
         };
         (1..).zip(columns).filter_map(|(place, column)| Some((place, column.comment.as_deref()?))).collect()
     }
@@ -382,8 +384,8 @@ impl Seen<'_> {
             Origin::Catalog(definition) => {
                 definition.columns.iter().map(|column| typed(column.name, column.type_name, column.not_null)).collect()
             }
-            Origin::Audit => {
-                let schema = crate::system::audit::schema();
+            Origin::Audit(table) => {
+                let schema = table.schema();
                 let of_field = |field: &Arc<arrow::datatypes::Field>| {
                     let own = super::catalog_type(field).map(|found| found.name().to_owned());
                     let sql_type = own.unwrap_or_else(|| crate::ddl::types::sql_type(field.data_type()));
@@ -392,6 +394,13 @@ impl Seen<'_> {
                 schema.fields().iter().map(of_field).collect()
             }
         }
+    }
+}
+
+fn log_oid(table: LogTable) -> u32 {
+    match table {
+        LogTable::Audit => AUDIT_OID,
+        LogTable::Disclosures => DISCLOSURES_OID,
     }
 }
 

@@ -16,6 +16,7 @@ use super::answer::{Argument, Known, Returns};
 use super::object::role_argument;
 use crate::error::Error;
 use crate::functions::DATABASE;
+use crate::system::LogTable;
 
 pub(super) const FUNCTIONS: &[Known] = &[
     Known::strict("has_table_privilege", Returns::Truth, has_table_privilege),
@@ -247,7 +248,7 @@ fn named(viewer: &Viewer, schema: &str, name: &str) -> Option<Target> {
         return Some(Target::System { secret: super::super::SUPERUSERS_ONLY.contains(&name) });
     }
     if schema == crate::system::SCHEMA {
-        return (name == "audit").then_some(Target::Audit);
+        return LogTable::named(name).map(|_| Target::Audit);
     }
     viewer.snapshot.relation(schema, name).map(Target::User)
 }

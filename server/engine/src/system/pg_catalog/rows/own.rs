@@ -92,7 +92,7 @@ pub(super) fn policies(viewer: &Viewer) -> Rows {
     let relations = viewer.user_relations();
     let rows = relations.iter().flat_map(|seen| match seen.origin {
         Origin::Table(table) => policies_of(viewer, (seen.schema, seen.name), table),
-        Origin::View(_) | Origin::Catalog(_) | Origin::Audit => Vec::new(),
+        Origin::View(_) | Origin::Catalog(_) | Origin::Audit(_) => Vec::new(),
     });
     Rows::new(POLICY_COLUMNS, rows.collect::<Vec<_>>())
 }

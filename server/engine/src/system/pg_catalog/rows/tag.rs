@@ -24,7 +24,7 @@ pub(super) fn tags(viewer: &Viewer) -> Rows {
     // Who makes tags knows where they are, whether or not it may read the table.
     let seen = viewer.user_relations().into_iter().filter_map(|seen| match seen.origin {
         Origin::Table(table) => Some(table),
-        Origin::View(_) | Origin::Catalog(_) | Origin::Audit => None,
+        Origin::View(_) | Origin::Catalog(_) | Origin::Audit(_) => None,
     });
     let tables: Vec<&Table> =
         if viewer.makes_policies() { viewer.snapshot.tables().map(AsRef::as_ref).collect() } else { seen.collect() };

@@ -1,0 +1,256 @@
+//! `lakeward audit`: the questions that the audit log answers on the command line.
+//!
+//! They read the log's files, and so answer beside a running server and on a copy. Invariant: what goes to standard output
+//! is the answer and nothing else; a value that is sought is read from standard input, never from the command line.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
+use clap::{Args, ValueEnum};
+use lakeward_audit::{Access, AccessedObject, Answer, Question, Search};
+use lakeward_base::{Clock, SystemClock};
+
+use crate::cli::tell;
+use crate::error::ServerError;
+use crate::keys::{self, FileKeyRing};
+use crate::layout::DataDirectory;
+
+/// Where the log is, and how it is told.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The data directory.
+    #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Not before: so long ago (6y, 3m, 30d), or on this day (2026-01-31) [default: everything]
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<DateTime<Utc>>,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Open the statements' sealed texts and parameters: they hold health data.
+    #[arg(long)]
+    with_text: bool,
+}
+
+/// The forms of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// RFC 4180, with a header.
+    Csv,
+}
+
+/// The value of `--value-stdin`: a line of standard input.
+///
+/// # Errors
+/// [`ServerError::Config`] where there is none.
+pub fn value_of_stdin() -> Result<Question, ServerError> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    let value = line.trim();
+    match read {
+        Ok(_) if value.chars().any(char::is_alphanumeric) => Ok(Question::Value(value.to_owned())),
+        _ => Err(ServerError::Config("standard input holds no value to search for".to_owned())),
+    }
+}
+
+/// Answers on standard output. Exit code 1 where it cannot.
+pub fn answer(asked: &Asked, question: Question, accountable_only: bool) -> ExitCode {
+    match searched(asked, question, accountable_only) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("lakeward: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn searched(asked: &Asked, question: Question, accountable_only: bool) -> Result<(), ServerError> {
+    let data = DataDirectory::new(&asked.data_dir);
+    let keys = keys::audit_keys(&FileKeyRing::open(&data)?)?;
+    let since_us = asked.since.map(|since| since.timestamp_micros());
+    let search = Search { question, since_us, accountable_only, with_text: asked.with_text };
+    let answer = lakeward_audit::search(&data.audit(), &keys, &search)
+        .map_err(|error| ServerError::part("the audit log", &error))?;
+    let told = match asked.format {
+        Format::Text => text(&answer),
+        Format::Json => json(&answer),
+        Format::Csv => csv(&answer.accesses),
+    };
+    let mut out = io::stdout().lock();
+    let written = out.write_all(told.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| ServerError::System { what: "standard output", reason: error.kind() })?;
+    if answer.untold > 0 {
+        tell(&format!("{} statements were recorded before the log could tell, and are left out", answer.untold));
+    }
+    Ok(())
+}
+
+fn since(text: &str) -> Result<DateTime<Utc>, String> {
+    let wrong = || "expected a number with y, m or d, such as 6y, or a day such as 2026-01-31".to_owned();
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(day.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    let now = SystemClock.now();
+    let then = match unit {
+        "y" => number.checked_mul(12).and_then(|months| now.checked_sub_months(Months::new(months))),
+        "m" => now.checked_sub_months(Months::new(number)),
+        "d" => now.checked_sub_days(Days::new(number.into())),
+        _ => None,
+    };
+    then.ok_or_else(wrong)
+}
+
+fn at(access: &Access) -> String {
+    let at = DateTime::<Utc>::from_timestamp_micros(access.at_us).unwrap_or_default();
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `public.patients v3 (mrn, ssn masked; by zip)`
+fn object(object: &AccessedObject) -> String {
+    let AccessedObject { name, version, projected, filtered, masked } = object;
+    let shown = |column: &String| if masked.contains(column) { format!("{column} masked") } else { column.clone() };
+    let mut text = name.clone();
+    if let Some(version) = version {
+        let _ = write!(text, " v{version}");
+    }
+    let columns = projected.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let by = filtered.iter().map(shown).collect::<Vec<_>>().join(", ");
+    match (columns.is_empty(), by.is_empty()) {
+        (true, true) => {}
+        (false, true) => _ = write!(text, " ({columns})"),
+        (true, false) => _ = write!(text, " (by {by})"),
+        (false, false) => _ = write!(text, " ({columns}; by {by})"),
+    }
+    text
+}
+
+fn objects(access: &Access) -> String {
+    access.objects.iter().map(object).collect::<Vec<_>>().join(", ")
+}
+
+fn how_certain(access: &Access) -> &'static str {
+    if access.certain { "certain" } else { "possible" }
+}
+
+fn text(answer: &Answer) -> String {
+    let mut text = String::new();
+    for access in &answer.accesses {
+        let purpose = access.purpose_of_use.as_deref().unwrap_or("no purpose stated");
+        let rows = access.rows.map(|rows| format!(", {rows} rows")).unwrap_or_default();
+        let marks = [
+            (access.external, "external"),
+            (access.accountable, "accountable"),
+            (access.break_glass.is_some(), "break glass"),
+        ];
+        let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| format!(", {mark}")).collect();
+        let _ = writeln!(
+            text,
+            "{}  {}  {purpose}  {}  {}{rows}{marks}, {}\n    {}\n    {}\n    event {}",
+            at(access),
+            access.user_name,
+            access.statement_class,
+            access.outcome,
+            how_certain(access),
+            objects(access),
+            access.sql.as_deref().unwrap_or(&access.sql_normalized),
+            access.event_id,
+        );
+    }
+    let certain = answer.accesses.iter().filter(|access| access.certain).count();
+    let _ = writeln!(text, "{certain} certain, {} possible", answer.accesses.len() - certain);
+    text
+}
+
+fn json(answer: &Answer) -> String {
+    let access = |access: &Access| {
+        let mut value = serde_json::to_value(access).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("at".to_owned(), at(access).into());
+        }
+        value
+    };
+    let accesses: Vec<_> = answer.accesses.iter().map(access).collect();
+    let document = serde_json::json!({ "accesses": accesses, "untold": answer.untold });
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+const CSV_HEADER: &str = "at,user_name,roles,external,purpose_of_use,statement_class,objects,outcome,sqlstate,rows,\
+                          certainty,accountable,break_glass,client_addr,application_name,protocol,sql,event_id,\
+                          statement_id\r\n";
+
+fn csv(accesses: &[Access]) -> String {
+    let mut text = CSV_HEADER.to_owned();
+    for access in accesses {
+        let fields = [
+            at(access),
+            access.user_name.clone(),
+            access.roles.join(" "),
+            access.external.to_string(),
+            access.purpose_of_use.clone().unwrap_or_default(),
+            access.statement_class.clone(),
+            objects(access),
+            access.outcome.to_owned(),
+            access.sqlstate.clone(),
+            access.rows.map(|rows| rows.to_string()).unwrap_or_default(),
+            how_certain(access).to_owned(),
+            access.accountable.to_string(),
+            access.break_glass.clone().unwrap_or_default(),
+            access.client_addr.clone(),
+            access.application_name.clone(),
+            access.protocol.unwrap_or_default().to_owned(),
+            access.sql.clone().unwrap_or_else(|| access.sql_normalized.clone()),
+            access.event_id.clone(),
+            access.statement_id.clone(),
+        ];
+        text.push_str(&fields.map(|field| quoted(&field)).join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+/// A field of CSV. What a spreadsheet would take for a formula gets an apostrophe: clients choose some of these texts.
+fn quoted(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let field = if formula { format!("'{field}") } else { field.to_owned() };
+    if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_takes_spans_and_days() {
+        let day = since("2026-01-31").unwrap();
+        assert_eq!(day.to_rfc3339(), "2026-01-31T00:00:00+00:00");
+        let years = SystemClock.now().signed_duration_since(since("6y").unwrap()).num_days();
+        assert!((2190..=2193).contains(&years), "{years}");
+        let days = SystemClock.now().signed_duration_since(since("30d").unwrap()).num_days();
+        assert_eq!(days, 30);
+        for wrong in ["", "y", "6", "-1y", "6 y", "6é", "yesterday", "99999999999y"] {
+            assert!(since(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fields_are_quoted_and_are_no_formulas() {
+        for (field, expected) in [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("line\nbreak", "\"line\nbreak\""),
+        ] {
+            assert_eq!(quoted(field), expected);
+        }
+    }
+}
