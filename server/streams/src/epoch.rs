@@ -13,15 +13,18 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 
-use crate::decode::{DeadLetter, Decoded, Decoder, Rows};
+use crate::decode::{DeadLetter, Decoder, Rows};
 use crate::definition::ViewDefinition;
 use crate::error::StreamError;
 use crate::operator::{Changes, Input, Operator, Output};
 use crate::row::RowCodec;
-use crate::source::{Limit, Source};
+use crate::source::{Limit, Record, Source};
 use crate::store::{RefusedRow, Retention, Store, ViewWrite};
 use crate::subscribe::Feed;
 use crate::watermark::{WatermarkRule, Watermarks};
+
+/// Why a view stops whose records are no longer there.
+const GONE: &str = "records were removed from the source before the view took them in: rebuild needed";
 
 /// A stream: where its records come from and how they are read.
 pub struct StreamDefinition {
@@ -48,6 +51,8 @@ pub struct JobStatus {
     pub stream: u64,
     /// Why it stopped; `None`: it runs.
     pub failure: Option<String>,
+    /// Why the stream's source cannot be read at the moment; the view waits.
+    pub trouble: Option<String>,
     /// Partitions and the offsets of their next records.
     pub offsets: Vec<(u32, u64)>,
     /// The watermark, in microseconds of event time.
@@ -68,6 +73,8 @@ struct Stream {
     definition: StreamDefinition,
     source: Box<dyn Source>,
     views: BTreeMap<u64, View>,
+    /// Why the source could not be read when it last was.
+    trouble: Option<String>,
 }
 
 struct View {
@@ -113,7 +120,10 @@ impl Epochs {
         if time.is_some_and(|time| time.filter(micros).is_none()) {
             return Err(StreamError::Definition { why: "event time is a timestamp in microseconds" });
         }
-        self.streams.insert(definition.id, Stream { definition, source, views: BTreeMap::new() });
+        if self.streams.contains_key(&definition.id) {
+            return Err(StreamError::Definition { why: "the stream is there already" });
+        }
+        self.streams.insert(definition.id, Stream { definition, source, views: BTreeMap::new(), trouble: None });
         Ok(())
     }
 
@@ -122,6 +132,9 @@ impl Epochs {
     /// # Errors
     /// [`StreamError::RebuildNeeded`] where the store knows another version of it; what its definition is refused for.
     pub fn add_view(&mut self, stream: u64, definition: ViewDefinition) -> Result<Arc<Feed>, StreamError> {
+        if self.streams.values().any(|stream| stream.views.contains_key(&definition.view.view)) {
+            return Err(StreamError::Definition { why: "the view is there already" });
+        }
         let Some(stream) = self.streams.get_mut(&stream) else {
             return Err(StreamError::Definition { why: "the stream is not known" });
         };
@@ -160,6 +173,14 @@ impl Epochs {
         self.store.drop_view(view)
     }
 
+    /// The least offset of a partition that a running view has yet to take in: what stands before it may be forgotten by
+    /// the source. `None`: no view reads it.
+    #[must_use]
+    pub fn needed_from(&self, stream: u64, partition: u32) -> Option<u64> {
+        let views = self.streams.get(&stream)?.views.values().filter(|view| view.failure.is_none());
+        views.map(|view| view.next.get(&partition).copied().unwrap_or_default()).min()
+    }
+
     /// What `system.jobs` tells.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobStatus> {
@@ -168,6 +189,7 @@ impl Epochs {
                 view: view.definition.view.view,
                 stream: stream.definition.id,
                 failure: view.failure.clone(),
+                trouble: stream.trouble.clone(),
                 offsets: view.next.iter().map(|(partition, next)| (*partition, *next)).collect(),
                 watermark_us: view.marks.current_us(),
                 lag_rows: view
@@ -183,8 +205,8 @@ impl Epochs {
     /// One epoch, at time `now_us` (microseconds since 1970): whether there was anything to do.
     ///
     /// # Errors
-    /// Of a source or of the store. Then nothing of the epoch is durable or published, and all later calls fail: what is
-    /// in memory is ahead of the store, which has to be opened anew.
+    /// Of the store. Then nothing of the epoch is published, and all later calls fail: what is in memory is ahead of the
+    /// store, which has to be opened anew. A source that cannot be read is no error: its views wait ([`JobStatus::trouble`]).
     pub fn tick(&mut self, now_us: i64) -> Result<bool, StreamError> {
         if self.failed {
             return Err(StreamError::Closed);
@@ -249,7 +271,24 @@ impl Stream {
         }
         let mut made = BTreeMap::new();
         for (place, views) in &places {
-            let (decoded, next) = self.read(place, places.keys())?;
+            if place.iter().any(|(partition, next)| *next < self.source.first_offset(*partition)) {
+                made.extend(self.views_of(views).map(|(number, view)| (number, view.stopped(GONE.to_owned()))));
+                continue;
+            }
+            let (records, next) = match self.read(place, places.keys()) {
+                Ok(read) => {
+                    self.trouble = None;
+                    read
+                }
+                Err(error) => {
+                    if self.trouble.is_none() {
+                        tracing::warn!(stream = self.definition.id, error = %error, "a stream's source cannot be read");
+                    }
+                    self.trouble = Some(error.to_string());
+                    continue;
+                }
+            };
+            let decoded = self.definition.decoder.decode(&records)?;
             dead.extend(decoded.dead.into_iter().map(|letter| (self.definition.id, letter)));
             let partitions = self.source.partitions();
             for number in views {
@@ -269,7 +308,7 @@ impl Stream {
         &mut self,
         place: &BTreeMap<u32, u64>,
         others: impl Iterator<Item = &'a BTreeMap<u32, u64>> + Clone,
-    ) -> Result<(Decoded, BTreeMap<u32, u64>), StreamError> {
+    ) -> Result<(Vec<Record>, BTreeMap<u32, u64>), StreamError> {
         let (mut records, mut next) = (Vec::new(), place.clone());
         for (partition, from) in &mut next {
             let ahead = others.clone().filter_map(|other| other.get(partition)).filter(|other| **other > *from).min();
@@ -282,7 +321,11 @@ impl Stream {
         for partition in self.source.partitions() {
             next.entry(partition).or_insert_with(|| self.source.first_offset(partition));
         }
-        Ok((self.definition.decoder.decode(&records)?, next))
+        Ok((records, next))
+    }
+
+    fn views_of(&self, numbers: &[u64]) -> impl Iterator<Item = (u64, &View)> {
+        numbers.iter().filter_map(|number| Some((*number, self.views.get(number)?)))
     }
 }
 

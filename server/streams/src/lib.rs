@@ -22,6 +22,7 @@ mod error;
 mod operator;
 mod row;
 mod row_id;
+pub mod runner;
 mod seal;
 pub mod source;
 pub mod store;

@@ -50,7 +50,7 @@ fn commit(database: &Database, changes: &[(u64, Vec<u8>)]) -> Option<()> {
 #[test]
 fn after_any_crash_redb_finds_the_last_commit_or_the_one_that_was_under_way() {
     let mut survived = 0;
-    for seed in 0..150 {
+    for seed in 0..60 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut disk = FaultyDisk::default();
         let mut expected = BTreeMap::new();
@@ -77,7 +77,7 @@ fn after_any_crash_redb_finds_the_last_commit_or_the_one_that_was_under_way() {
             expected = found;
         }
     }
-    assert!(survived > 300, "commits happened: {survived}");
+    assert!(survived > 120, "commits happened: {survived}");
 }
 
 #[test]

@@ -166,22 +166,33 @@ impl EmbeddedLog {
         !self.queue.state.lock().closed
     }
 
-    /// Removes the segments all of whose records stand before `offset`.
+    /// Removes the segments all of whose records stand before `offset` and were appended before `before_us`.
     ///
     /// # Errors
-    /// [`StreamError::File`].
-    pub fn forget_before(&self, offset: u64) -> Result<(), StreamError> {
+    /// [`StreamError::File`], [`StreamError::Damaged`].
+    pub fn forget(&self, before_us: i64, offset: u64) -> Result<(), StreamError> {
         loop {
             let mut segments = self.segments.lock();
             let mut oldest = segments.iter();
             let (Some(first), Some(second)) = (oldest.next().copied(), oldest.next().copied()) else { return Ok(()) };
-            if second > offset {
+            // Records are appended in the order of time: what the next segment begins with is younger than all of this one.
+            if second > offset || !self.begins_before(second, before_us)? {
                 return Ok(());
             }
             let removed = fs::remove_file(segment::path_of(&self.directory, first));
             removed.map_err(StreamError::file("remove a segment"))?;
             segments.remove(&first);
         }
+    }
+
+    /// Whether a segment's first record was appended before `before_us`.
+    fn begins_before(&self, segment: u64, before_us: i64) -> Result<bool, StreamError> {
+        let read = StreamError::file("read a segment");
+        let file = File::open(segment::path_of(&self.directory, segment)).map_err(&read)?;
+        let length = file.metadata().map_err(&read)?.len();
+        let Step::Frame(head) = segment::step(&file, 0, length).map_err(&read)? else { return Ok(false) };
+        let records = segment::read(&file, 0, head, &self.vault, self.id, 0)?;
+        Ok(records.first().is_some_and(|record| record.appended_us < before_us))
     }
 
     /// Writes what waits, then ends the log. Later appends fail.

@@ -2,6 +2,7 @@
 
 pub(crate) mod faulty_disk;
 mod kill;
+mod running;
 mod simulation;
 mod stream;
 mod subscriptions;

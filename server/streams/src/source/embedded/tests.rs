@@ -172,13 +172,15 @@ fn forgotten_are_whole_segments_whose_records_nobody_needs() {
     for number in 0..40 {
         append(&log, &[&number.to_string()]);
     }
-    log.forget_before(20).expect("forgets");
+    log.forget(5, 20).expect("forgets");
+    assert_eq!(log.first_offset(), 0, "none is old");
+    log.forget(6, 20).expect("forgets");
     let mut reader = EmbeddedSource::new(Arc::clone(&log));
     let first = reader.first_offset(0);
     assert!((1..=20).contains(&first), "{first}");
     assert_eq!(texts(&log, first).len() as u64, 40 - first);
     assert!(matches!(reader.read(0, 0, ALL), Err(StreamError::Damaged { .. })), "before the beginning");
-    log.forget_before(u64::MAX).expect("forgets");
+    log.forget(i64::MAX, u64::MAX).expect("forgets");
     assert_eq!(append(&log, &["more"]), 40..41, "the newest segment stays");
     close_readers(reader, log);
 }
