@@ -97,7 +97,7 @@ impl PolicyCompiler for Compiler {
         mapping
     }
 
-    fn is_keyed(&self, _: &str) -> bool {
+    fn is_keyed(&self, _: &datafusion::logical_expr::expr::ScalarFunction) -> bool {
         false
     }
 }
