@@ -11,7 +11,7 @@ use super::lex::{Lexed, Lexeme, is_string};
 use super::normalize::looks_like_identifier;
 
 /// See the module.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct InFull {
     /// The text.
     pub text: Redacted<String>,
