@@ -29,6 +29,7 @@ mod lifecycle;
 mod limits;
 mod login;
 mod mappings;
+mod nested_masks;
 mod nodes;
 mod non_interference;
 mod overload;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray, StringViewArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion_common::DFSchema;
 use datafusion_common::stats::Precision;
 use datafusion_expr::{Expr, ExprSchemable, col, lit};
@@ -395,6 +395,35 @@ fn a_masking_policy_is_checked_when_it_is_made_and_when_it_is_set() {
     assert_eq!(check(Some(&[DataType::Utf8View])), None);
     assert_eq!(check(Some(&[DataType::Int64])), Some(SqlState::DATATYPE_MISMATCH));
     assert_eq!(check(Some(&[DataType::Utf8, DataType::Utf8])), Some(SqlState::INVALID_PARAMETER_VALUE));
+}
+
+#[test]
+fn a_mask_of_a_struct_or_a_map_shows_all_of_it_or_nothing() {
+    let member = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
+    let name = DataType::Struct(vec![member("given"), member("family")].into());
+    let entries = DataType::Struct(vec![member("key"), member("value")].into());
+    let tags = DataType::Map(Arc::new(Field::new("key_value", entries, false)), false);
+    for (body, expected) in [
+        ("CASE WHEN is_role_in_session('privacy') THEN val END", None),
+        ("NULL", None),
+        ("val", None),
+        ("'***'", Some(SqlState::DATATYPE_MISMATCH)),
+    ] {
+        let mut draft = World::new().draft;
+        let owner = draft.tables().next().unwrap().owner;
+        let parameters = vec![Parameter { name: "val".into(), sql_type: "jsonb".into() }];
+        let body = Redacted::new(body.to_owned());
+        let new = NewMaskingPolicy { name: "whole".into(), parameters, returns: "jsonb".into(), body, owner };
+        let id = draft.create_masking_policy(new).unwrap();
+        let policy = Arc::clone(draft.masking_policy(id).unwrap());
+        let check = |types: Option<&[DataType]>| {
+            check_masking_policy(&policy, types, &Compiler::new()).err().map(|error| error.sqlstate())
+        };
+        for types in [None, Some(&[name.clone()][..]), Some(&[tags.clone()][..])] {
+            assert_eq!(check(types), expected, "{} {types:?}", policy.body.expose());
+        }
+        assert_eq!(check(Some(&[DataType::Utf8View])), Some(SqlState::DATATYPE_MISMATCH));
+    }
 }
 
 #[test]

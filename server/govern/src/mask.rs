@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, TableReference};
 use datafusion_expr::{Cast, Expr, ExprSchemable};
@@ -179,8 +179,15 @@ fn fitted(mask: Expr, schema: &DFSchema, target: &DataType) -> Result<Expr, Comp
     Ok(Expr::Cast(Cast::new(Box::new(mask), target.clone())))
 }
 
-/// The Arrow type of an SQL type, as the planner sees it.
+/// The Arrow type of an SQL type, as the planner sees it. `jsonb`, of which each struct and map is one, is the struct that
+/// has no member: it stands for whichever type a column has, and is itself no column's.
 fn sql_type(name: &str, compiler: &dyn PolicyCompiler) -> Result<DataType, CompileError> {
+    let any = DataType::Struct(Fields::empty());
+    match name {
+        "jsonb" => return Ok(any),
+        "jsonb[]" => return Ok(DataType::List(Arc::new(Field::new("element", any, true)))),
+        _ => {}
+    }
     let schema = DFSchema::empty();
     Ok(compiler.compile(&format!("CAST(NULL AS {name})"), &schema, Vec::new())?.get_type(&schema)?)
 }
@@ -207,6 +214,7 @@ fn same_sql_type(left: &DataType, right: &DataType) -> bool {
     match (left, right) {
         (DataType::Timestamp(_, left), DataType::Timestamp(_, right)) => left.is_some() == right.is_some(),
         (DataType::List(left), DataType::List(right)) => same_sql_type(left.data_type(), right.data_type()),
+        (DataType::Struct(any), DataType::Struct(_) | DataType::Map(..)) => any.is_empty(),
         (left, right) => left.is_decimal() && right.is_decimal(),
     }
 }

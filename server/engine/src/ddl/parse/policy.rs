@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use lakeward_base::{Redacted, SqlState};
 use lakeward_catalog::{PolicyCommand, type_kind};
@@ -177,10 +178,17 @@ fn parameter(cursor: &mut Cursor<'_>) -> Result<(String, String), Error> {
     Ok((name, data_type(cursor)?))
 }
 
-/// Lengths are the column's affair, not the mask's.
+/// Lengths are the column's affair, not the mask's. Structs and maps are `jsonb`.
 fn data_type(cursor: &mut Cursor<'_>) -> Result<String, Error> {
     let position = cursor.position();
     let written = cursor.data_type()?;
+    match &written {
+        DataType::JSONB => return Ok("jsonb".to_owned()),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, None)) if **inner == DataType::JSONB => {
+            return Ok("jsonb[]".to_owned());
+        }
+        _ => {}
+    }
     let (sql_type, _) = types::from_written(&written).map_err(|error| error.with_position(position))?;
     Ok(type_kind(&sql_type).to_owned())
 }
