@@ -1,7 +1,8 @@
 //! The command line.
 //!
 //! Exit codes: 0 done, 1 a failure while running, 2 a wrong command line, configuration or data directory; those of
-//! `audit verify` are the report's own. Invariant: standard output carries JSON lines only, or what `audit` was asked for in
+//! `audit verify` are the report's own, and `policy import` answers 3 where something could not be mapped. Invariant:
+//! standard output carries JSON lines only, but for `policy import`, whose output is SQL, and what `audit` was asked for in
 //! the form that it was asked for in.
 
 use std::io::Write;
@@ -13,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use lakeward_audit::Question;
 use lakeward_base::SystemClock;
+use lakeward_catalog::{Catalog, Snapshot};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +23,7 @@ use crate::config::{Config, ListenAddress, Overrides};
 use crate::demo::{self, DemoOptions};
 use crate::error::ServerError;
 use crate::layout::DataDirectory;
-use crate::{init, logging, serve, tls};
+use crate::{init, layout, logging, ranger, serve, tls};
 
 /// A governed SQL server for hospital data.
 #[derive(Debug, Parser)]
@@ -44,6 +46,9 @@ enum Command {
     /// Look at the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Work with policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +171,36 @@ impl AuditCommand {
     }
 }
 
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Write another system's masks and row filters as SQL statements to standard output, and what cannot be mapped to
+    /// standard error. Exit code 0 all of it, 2 usage or a bad file, 3 something could not be mapped.
+    Import(ImportArguments),
+}
+
+#[derive(Debug, Args)]
+struct ImportArguments {
+    /// What Apache Ranger has exported of a Hive service, as JSON.
+    #[arg(long, value_name = "FILE")]
+    ranger: PathBuf,
+    /// The data directory, whose catalog tells which tables there are and the types of their columns.
+    #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration; else lakeward.toml in the data directory.
+    #[arg(long, env = "LAKEWARD_CONFIG", value_name = "FILE", requires = "data_dir")]
+    config: Option<PathBuf>,
+    /// The schema that a database became; `default` is `public`, all others keep their names.
+    #[arg(long, value_name = "DATABASE=SCHEMA", value_parser = renamed)]
+    schema: Vec<(String, String)>,
+}
+
+fn renamed(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_lowercase(), to.to_owned())),
+        _ => Err("expected a database and a schema, such as clinic=wards".to_owned()),
+    }
+}
+
 impl ServeArguments {
     fn overrides(self) -> Overrides {
         self.places.overrides(self.config)
@@ -193,6 +228,7 @@ pub fn main() -> ExitCode {
         }
         Command::CheckConfig(arguments) => check(&arguments.overrides()).map(|()| ExitCode::SUCCESS),
         Command::Audit(command) => Ok(command.run()),
+        Command::Policy(PolicyCommand::Import(arguments)) => import(arguments),
     };
     done.unwrap_or_else(|error| {
         tell(&format!("lakeward: {error}"));
@@ -271,6 +307,41 @@ fn verify(data: &DataDirectory) -> ExitCode {
     tell(&report.to_string());
     emit(&json!({"event": "audit_verified", "exit_code": code}));
     ExitCode::from(code)
+}
+
+fn import(arguments: ImportArguments) -> Result<ExitCode, ServerError> {
+    let ImportArguments { ranger, data_dir, config, schema } = arguments;
+    let file = layout::read_file(&ranger)?;
+    let catalog = match data_dir {
+        Some(data_dir) => Some(catalog(&Overrides { config, data_dir: Some(data_dir), ..Overrides::default() })?),
+        None => None,
+    };
+    let wrong = |error: serde_json::Error| {
+        ServerError::Config(format!("{}: not what Ranger exports: line {}", ranger.display(), error.line()))
+    };
+    let import = ranger::import(&file, catalog, schema).map_err(wrong)?;
+    import.notes.iter().for_each(|note| tell(&format!("note: {note}")));
+    import.unmapped.iter().for_each(|told| tell(&format!("not mapped: {told}")));
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(import.sql.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| ServerError::System { what: "standard output", reason: error.kind() })?;
+    Ok(ExitCode::from(if import.unmapped.is_empty() { 0 } else { 3 }))
+}
+
+/// The newest catalog, beside a server that may be running.
+fn catalog(overrides: &Overrides) -> Result<Arc<Snapshot>, ServerError> {
+    let config = Config::load(overrides)?;
+    config.data.require_initialised()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServerError::System { what: "the async runtime", reason: error.kind() })?;
+    runtime.block_on(async {
+        let storage = config.storage.open().await?;
+        let place = config.storage.catalog(&config.data, &storage)?;
+        let opened = Catalog::open(place.store, place.prefix, Arc::new(SystemClock)).await;
+        Ok(opened.map_err(|error| ServerError::part("the catalog", &error))?.snapshot())
+    })
 }
 
 /// Writes text for people to standard error.

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod logging;
 pub mod metrics;
 mod patience;
+mod ranger;
 pub mod serve;
 pub mod storage;
 pub mod tls;

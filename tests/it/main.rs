@@ -38,6 +38,7 @@ mod policies;
 mod policy_tests;
 mod protocol;
 mod roles;
+mod ranger;
 mod row_security;
 mod s3;
 mod seeing;

@@ -7,7 +7,7 @@ use lakeward_base::{RoleId, SqlState};
 use super::super::cell::Cell;
 use super::super::rows::own_functions;
 use super::super::types;
-use super::super::viewer::{Viewer, role_oid, unknown_relation};
+use super::super::viewer::{Viewer, identifiers, role_oid, unknown_relation};
 use super::answer::{Argument, Known, Returns};
 use super::describe::quoted;
 use crate::error::Error;
@@ -132,7 +132,10 @@ fn namespace_name(viewer: &Viewer, oid: u32) -> Option<String> {
     viewer.schemas().iter().find(|schema| schema.oid == oid).map(|schema| quoted(schema.name))
 }
 
-fn role_of_name(viewer: &Viewer, name: &str) -> Option<u32> {
+/// Folded unless it is quoted.
+fn role_of_name(viewer: &Viewer, written: &str) -> Option<u32> {
+    let names = identifiers(written);
+    let [name] = names.as_slice() else { return None };
     viewer.snapshot.role_by_name(name).map(|role| role_oid(role.id))
 }
 
