@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::error::ServerError;
 use crate::layout::DataDirectory;
 use crate::storage::{Storage, StorageSection};
+use crate::webhook::{BreakGlassSection, Receiver};
 
 /// The commented file that `lakeward init` writes. Parsed by a test, so that it stays true.
 pub const TEMPLATE: &str = include_str!("lakeward.toml");
@@ -35,6 +36,8 @@ pub struct ConfigFile {
     pub audit: AuditSection,
     /// Where tables and the catalog lie.
     pub storage: StorageSection,
+    /// Who is told of BREAK GLASS.
+    pub break_glass: BreakGlassSection,
     /// The process.
     pub server: ServerSection,
 }
@@ -268,6 +271,8 @@ pub struct Config {
     pub audit: AuditSection,
     /// Where tables and the catalog lie.
     pub storage: Storage,
+    /// Who is told of BREAK GLASS.
+    pub break_glass: Option<Receiver>,
     /// The process.
     pub server: ServerSection,
 }
@@ -326,9 +331,10 @@ impl Config {
             private_key: data.root().join(&file.tls.private_key),
             ..file.tls
         };
-        let ConfigFile { connections, limits, audit, storage, server, .. } = file;
+        let ConfigFile { connections, limits, audit, storage, break_glass, server, .. } = file;
         let storage = storage.check(&data)?;
-        Ok(Self { data, listen, tls, connections, limits, audit, storage, server })
+        let break_glass = break_glass.check(&data)?;
+        Ok(Self { data, listen, tls, connections, limits, audit, storage, break_glass, server })
     }
 }
 

@@ -34,6 +34,12 @@ impl DataDirectory {
         self.root.join("lakeward.toml")
     }
 
+    /// Which notices of BREAK GLASS were taken.
+    #[must_use]
+    pub fn break_glass_told(&self) -> PathBuf {
+        self.root.join("break-glass-told.json")
+    }
+
     /// The catalog log's directory.
     #[must_use]
     pub fn catalog(&self) -> PathBuf {

@@ -20,5 +20,6 @@ mod ranger;
 pub mod serve;
 pub mod storage;
 pub mod tls;
+pub mod webhook;
 
 pub use error::ServerError;

@@ -29,6 +29,7 @@ use crate::keys::{self, FileKeyRing};
 use crate::layout::DataDirectory;
 use crate::storage::OpenStorage;
 use crate::tls;
+use crate::webhook::Webhook;
 
 /// How long a runtime may take to let go of its threads at the end.
 const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
@@ -119,6 +120,7 @@ pub struct Server {
     ticket_key: Redacted<[u8; 32]>,
     tls: Option<Arc<rustls::ServerConfig>>,
     queries: Handle,
+    webhook: Option<Arc<Webhook>>,
     /// Held until the end: its lock keeps a second server out of the data directory.
     _lock: File,
 }
@@ -138,6 +140,14 @@ impl Server {
         let catalog = open_catalog(config, &storage, Arc::clone(&clock)).await?;
         let store: Arc<dyn TableStore> = Arc::new(storage.tables()?);
         let audit = open_audit(config, keys::audit_keys(keys.as_ref())?, Arc::clone(&clock), &queries).await?;
+        let webhook = match &config.break_glass {
+            Some(receiver) => {
+                let place = (data, config.audit.node.0.as_str());
+                let (keys, clock) = (Arc::clone(&keys) as _, Arc::clone(&clock));
+                Some(Arc::new(Webhook::open(receiver.clone(), place, keys, clock, Arc::clone(&catalog))?))
+            }
+            None => None,
+        };
         let engine = Engine::new(Parts {
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
@@ -158,7 +168,10 @@ impl Server {
             },
         })
         .map_err(|error| ServerError::part("the engine", &error))?;
-        Ok(Self { engine, catalog, store, audit, ticket_key, tls, queries, _lock: lock })
+        if let Some(webhook) = webhook.as_ref().filter(|webhook| webhook.is_required()) {
+            engine.demand_witness(Arc::clone(webhook) as _);
+        }
+        Ok(Self { engine, catalog, store, audit, ticket_key, tls, queries, webhook, _lock: lock })
     }
 
     /// The engine.
@@ -355,7 +368,7 @@ pub async fn serve(config: &Config, doors: Doors, server: Server, mut signals: S
     let listeners = doors.listen()?;
     let stop = CancellationToken::new();
     let stop_http = CancellationToken::new();
-    let Server { engine, catalog, store: _, audit, ticket_key, tls, queries, _lock } = server;
+    let Server { engine, catalog, store: _, audit, ticket_key, tls, queries, webhook, _lock } = server;
     let authentication_timeout_ms = config.connections.authentication_timeout_ms.get();
     let mut parts: JoinSet<Result<(), ServerError>> = JoinSet::new();
     let pg = {
@@ -372,6 +385,13 @@ pub async fn serve(config: &Config, doors: Doors, server: Server, mut signals: S
     let health = Arc::new(Health::new(engine, catalog, queries, stop.clone()));
     let mut web = JoinSet::new();
     web.spawn(http::serve(listeners.http, health, stop_http.clone()));
+    if let Some(webhook) = webhook {
+        let stop = stop.clone();
+        web.spawn(async move {
+            webhook.run(stop).await;
+            Ok(())
+        });
+    }
     emit(&ready);
 
     let outcome = tokio::select! {

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lakeward_audit::{AuditLog, Who};
 use lakeward_base::{Clock, RoleId, SessionId, SqlState};
@@ -17,6 +17,7 @@ use rand::RngCore;
 use crate::activity::Seen;
 use crate::admission::{Admission, Load};
 use crate::error::Error;
+use crate::glass::GlassWitness;
 use crate::key_cache::KeyCache;
 use crate::session::{Credential, Session, SessionHandle};
 use crate::settings::Settings;
@@ -151,6 +152,7 @@ pub(crate) struct Shared {
     sessions: Mutex<HashMap<SessionId, SessionHandle>>,
     next_session: AtomicU32,
     mock_seed: [u8; 32],
+    pub(crate) glass_witness: OnceLock<Arc<dyn GlassWitness>>,
 }
 
 impl Engine {
@@ -166,8 +168,16 @@ impl Engine {
         let sessions = Mutex::new(HashMap::new());
         let admission = Arc::new(Admission::new(&parts.limits));
         let (tally, next_session) = (Tally::default(), AtomicU32::new(1));
-        let shared = Shared { parts, templates, tally, admission, keys_found, sessions, next_session, mock_seed };
+        let glass_witness = OnceLock::new();
+        let shared = Shared {
+            parts, templates, tally, admission, keys_found, sessions, next_session, mock_seed, glass_witness,
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// From now on the glass is broken only where `witness` has seen it. The first one stays.
+    pub fn demand_witness(&self, witness: Arc<dyn GlassWitness>) {
+        self.shared.glass_witness.get_or_init(|| witness);
     }
 
     /// The verifier to authenticate `user` against.

@@ -3,9 +3,12 @@
 //! The catalog's log keeps every use, before the session may use it, and what somebody else said of it afterwards.
 //! Invariants: a session's glass is asked of the catalog for every statement; whoever opened one does not review it.
 
+use std::fmt;
+
+use async_trait::async_trait;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use lakeward_base::{Redacted, RoleId, SqlState};
-use lakeward_catalog::{BreakGlass, CatalogError, Draft, POLICY_ADMIN, Review};
+use lakeward_catalog::{BreakGlass, CatalogError, Draft, POLICY_ADMIN, Review, Snapshot};
 use lakeward_govern::Principal;
 use uuid::Uuid;
 
@@ -13,6 +16,13 @@ use crate::ddl::Opening;
 use crate::error::Error;
 use crate::response::{Command, Notice};
 use crate::vantage::Vantage;
+
+/// Who is told before the glass is broken, where that is demanded ([`Engine::demand_witness`](crate::Engine::demand_witness)).
+#[async_trait]
+pub trait GlassWitness: fmt::Debug + Send + Sync {
+    /// Whether the witness has taken notice of what is about to be opened.
+    async fn sees_opening(&self, opening: &BreakGlass) -> bool;
+}
 
 /// How long it is open where nothing is said.
 const DEFAULT_MINUTES: i64 = 60;
@@ -30,7 +40,8 @@ pub(crate) struct Held {
 /// BREAK GLASS FOR SUBJECT …
 ///
 /// # Errors
-/// 42501 without the grant, 22023 for a reason or a time that will not do, 55000 where it is broken already, 58030.
+/// 42501 without the grant, 22023 for a reason or a time that will not do, 55000 where it is broken already, 58030 where it
+/// cannot be recorded, or a witness is demanded and does not see it.
 pub(crate) async fn open(vantage: &Vantage, opening: &Opening) -> Result<Command, Error> {
     let (session, principal) = (&vantage.session, &vantage.principal);
     let parts = &session.engine().shared.parts;
@@ -54,11 +65,15 @@ pub(crate) async fn open(vantage: &Vantage, opening: &Opening) -> Result<Command
         ended_at: None,
         review: None,
     };
+    may_open(&vantage.snapshot, principal).map_err(|error| Error::from_coded(&error))?;
+    if let Some(witness) = session.engine().shared.glass_witness.get()
+        && !witness.sees_opening(&opened).await
+    {
+        let error = Error::new(SqlState::IO_ERROR, "the glass is not broken: the notice of it could not be delivered");
+        return Err(error.with_hint("Tell an operator: the receiver of the notices does not answer."));
+    }
     let entered = parts.catalog.change(&principal.session_user, |draft| {
-        let superuser = draft.role(principal.current_role).is_some_and(|role| role.superuser);
-        if !superuser && !draft.may_break_glass(&draft.effective_roles(principal.current_role)) {
-            return Err(refused("permission denied to break the glass", "It needs GRANT BREAK GLASS."));
-        }
+        may_open(draft, principal)?;
         draft.open_break_glass(opened.clone())
     });
     entered.await.map_err(|error| Error::from_coded(&error))?;
@@ -66,6 +81,14 @@ pub(crate) async fn open(vantage: &Vantage, opening: &Opening) -> Result<Command
     tracing::warn!(id = %opened.id, role = %opened.login, "the glass was broken for a subject");
     let message = format!("break glass {} is open until {}, and until it is reviewed", opened.id, shown(expires_at));
     Ok(command("BREAK GLASS", Some(message)))
+}
+
+fn may_open(snapshot: &Snapshot, principal: &Principal) -> Result<(), CatalogError> {
+    let superuser = snapshot.role(principal.current_role).is_some_and(|role| role.superuser);
+    if superuser || snapshot.may_break_glass(&snapshot.effective_roles(principal.current_role)) {
+        return Ok(());
+    }
+    Err(refused("permission denied to break the glass", "It needs GRANT BREAK GLASS."))
 }
 
 /// END BREAK GLASS: whatever becomes of the record, it is over in this session.

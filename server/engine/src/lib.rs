@@ -81,6 +81,7 @@ pub use client_rows::{ClientRows, IfExists, IfMissing, Ingest};
 pub use copy::CopyWriter;
 pub use engine::{Engine, Limits, Login, Parts, Protocol, Verifier};
 pub use error::Error;
+pub use glass::GlassWitness;
 pub use metadata::{Visible, VisibleTable, metadata};
 pub use pending::settle;
 pub use postgres::{json_texts, read_text};
