@@ -402,7 +402,7 @@ mod tests {
         ),
         (
             "[limit]\n",
-            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `connections`, `limits`, `audit`, `storage`, `server`",
+            "bad.toml:1: limit: unknown field `limit`, expected one of `data_dir`, `listen`, `tls`, `connections`, `limits`, `audit`, `storage`, `break_glass`, `server`",
         ),
         (
             "\n[listen]\n# comment\npg = \"5432\"\n",

@@ -51,7 +51,10 @@ impl Branches {
                     self.unmapped.push(format!("{here}: {{OWNER}} sees no more than others"));
                     continue;
                 }
-                _ if who::names_owner(item) => None,
+                _ if who::names_owner(item) => {
+                    self.unmapped.push(format!("{here}: {{OWNER}} cannot be told from others: it is for everybody"));
+                    None
+                }
                 Who::Everybody => None,
                 Who::Nobody => {
                     self.unmapped.push(format!("{here}: it is for nobody"));

@@ -378,7 +378,7 @@ mod tests {
             ("NOT (a <=> NULL) OR b IN (1, -2)", "((NOT ((a IS NOT DISTINCT FROM NULL))) OR (b IN (1, (- 2))))"),
             (
                 "patient_id in (select patient_id from default.care_team c where c.clinician = current_user())",
-                "(patient_id IN (SELECT patient_id FROM public.care_team AS c WHERE (c.clinician = current_user)))",
+                "(patient_id IN (SELECT patient_id FROM \"public\".care_team AS c WHERE (c.clinician = current_user)))",
             ),
             ("nvl(a, 'x') like 'x%'", "(coalesce(a, 'x') LIKE 'x%')"),
             ("d >= cast('2020-01-01' as date)", "(d >= CAST('2020-01-01' AS date))"),

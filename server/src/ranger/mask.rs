@@ -36,6 +36,9 @@ fn expression(info: &DataMaskInfo, kind: &str) -> Result<String, String> {
         ("MASK" | "MASK_SHOW_LAST_4" | "MASK_SHOW_FIRST_4" | "MASK_HASH" | "MASK_NULL" | "MASK_DATE_SHOW_YEAR", _) => {
             HIDDEN
         }
+        ("CUSTOM", nested) if nested.starts_with("jsonb") || nested.ends_with("[]") => {
+            return Err("its CUSTOM mask is of a nested column".to_owned());
+        }
         ("CUSTOM", _) => {
             let written = expression::mask(&info.value_expr).map_err(|why| format!("its CUSTOM mask has {why}"))?;
             let to = if is_text { "text" } else { kind };

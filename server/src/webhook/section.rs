@@ -66,3 +66,42 @@ impl BreakGlassSection {
         Ok(Some(Receiver { url, secret, ca, required: self.required }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::BreakGlassSection;
+    use crate::layout::DataDirectory;
+
+    fn check(url: Option<&str>, required: bool) -> Result<bool, String> {
+        let section =
+            BreakGlassSection { webhook_url: url.map(str::to_owned), required, ..BreakGlassSection::default() };
+        let receiver = section.check(&DataDirectory::new(Path::new("/data")));
+        receiver.map(|receiver| receiver.is_some()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn addresses_are_encrypted_or_this_machines_own() {
+        assert_eq!(check(None, false), Ok(false));
+        for url in
+            ["https://alerts.hospital.internal/x", "http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x"]
+        {
+            assert_eq!(check(Some(url), true), Ok(true), "{url}");
+        }
+        for (url, expected) in [
+            (None, "break_glass.webhook_url is missing"),
+            (Some("alerts"), "break_glass.webhook_url: expected a URL"),
+            (
+                Some("http://alerts/x"),
+                "break_glass.webhook_url: expected https://…; http:// is for loopback addresses only",
+            ),
+            (
+                Some("https://key:secret@alerts/x"),
+                "break_glass.webhook_url: credentials are not written here; use secret_file",
+            ),
+        ] {
+            assert_eq!(check(url, true), Err(expected.to_owned()));
+        }
+    }
+}
