@@ -33,6 +33,7 @@ mod nested_masks;
 mod nodes;
 mod non_interference;
 mod notices;
+mod notes;
 mod overload;
 mod peers;
 mod policies;

@@ -187,21 +187,22 @@ fn repeat(page: &Page<'_>, finds: &mut Finds) {
     for (start, end) in &certain {
         while tokens.next_if(|token| token.end <= *start).is_some() {}
         while let Some(token) = tokens.next_if(|token| token.start < *end) {
-            if token.length() > 2 && !token.is(kind::GRAMMAR | kind::PARTICLE) {
+            if token.length() > 1 && !token.is(kind::GRAMMAR | kind::PARTICLE) {
                 known.insert(hash(page.between(token.start, token.end).as_bytes()));
             }
         }
     }
     for (index, token) in page.tokens.iter().enumerate() {
         if !token.is_word()
-            || token.length() < 3
+            || token.length() < 3 && token.shape != Shape::Title
             || token.is(kind::GRAMMAR)
             || token.is(kind::LABEL) && token.shape == Shape::Lower
         {
             continue;
         }
         let common = token.is(kind::WORD | kind::CLINICAL | kind::RARE_WORD | kind::EPONYM | kind::MONTH);
-        if common && (token.shape != Shape::Title || page.may_be(index + 1, kind::FACILITY | kind::STREET)) {
+        let short = token.length() < 3 && token.is(kind::LAST_COMMON) && !token.is(kind::WORD);
+        if common && !short && (token.shape != Shape::Title || page.may_be(index + 1, kind::FACILITY | kind::STREET)) {
             continue;
         }
         if known.contains(&hash(page.between(token.start, token.end).as_bytes()))

@@ -65,22 +65,23 @@ pub(crate) fn before(page: &Page<'_>, index: usize) -> Option<Label> {
             stray += 1;
             continue;
         }
-        let lower = word.to_ascii_lowercase();
-        if is_count(&lower) {
+        let mut small = [0; 12];
+        let lower = in_small_letters(word, &mut small);
+        if is_count(lower) {
             explicit = true;
             continue;
         }
-        if matches!(lower.as_str(), "id" | "identifier" | "ident" | "identification" | "ids") {
+        if matches!(lower, "id" | "identifier" | "ident" | "identification" | "ids") {
             id = true;
             explicit = true;
             continue;
         }
-        let found = label(page, at, &lower, explicit, id);
+        let found = label(page, at, lower, explicit, id);
         match found {
             Some(label @ (Label::Phone | Label::Fax)) if stray <= STRAY => return Some(label),
             Some(label) if stray == 0 => return Some(label),
             Some(_) => break,
-            None if is_filler(&lower)
+            None if is_filler(lower)
                 || (back == 1
                     && token.shape == Shape::Upper
                     && token.length() <= 5
@@ -93,6 +94,14 @@ pub(crate) fn before(page: &Page<'_>, index: usize) -> Option<Label> {
         }
     }
     id.then_some(Label::Id)
+}
+
+/// A short word in small letters, without allocating: there are many.
+fn in_small_letters<'a>(word: &str, small: &'a mut [u8; 12]) -> &'a str {
+    let Some(place) = small.get_mut(..word.len()) else { return "" };
+    place.copy_from_slice(word.as_bytes());
+    place.make_ascii_lowercase();
+    std::str::from_utf8(place).unwrap_or_default()
 }
 
 /// "Number" and its short forms.
@@ -175,8 +184,8 @@ fn label(page: &Page<'_>, at: usize, word: &str, explicit: bool, id: bool) -> Op
         "security" | "sec" if before(&["social", "soc", "ss"]) => Label::Ssn,
         "phone" | "phones" | "tel" | "telephone" | "cell" | "cellphone" | "mobile" | "call" | "called" | "calls"
         | "calling" | "callback" | "ph" | "pager" | "paged" | "page" | "beeper" | "dial" | "text" | "texted"
-        | "voicemail" | "reached" | "contact" | "contacts" | "ext" | "extension" | "home" | "work" | "office"
-        | "landline" | "hotline" | "tele" => Label::Phone,
+        | "voicemail" | "reached" | "contact" | "contacts" | "contacted" | "reachable" | "ext" | "extension"
+        | "home" | "work" | "office" | "landline" | "hotline" | "tele" => Label::Phone,
         "fax" | "faxed" | "facsimile" | "faxes" => Label::Fax,
         "npi" => Label::Npi,
         "dea" => Label::Dea,

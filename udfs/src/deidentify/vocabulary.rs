@@ -90,7 +90,7 @@ const NATIONS: &str = "mexico china india spain france germany italy ireland eng
     medicare medicaid christmas thanksgiving easter halloween ramadan hanukkah";
 
 const LABELS: &str = "mrn mr mrno emrn medrec record records rec chart unit ssn ss social security sec soc phone phones tel telephone \
-    cell cellphone mobile call called calls calling callback contact contacts ph pager paged page beeper ext extension x dial text texted \
+    cell cellphone mobile call called calls calling callback contact contacts contacted reachable ph pager paged page beeper ext extension x dial text texted \
     voicemail home work office reached fax faxed facsimile npi dea mbi medicare hicn beneficiary medicaid member subscriber \
     policy insurance plan group grp payer payor bcbs aetna cigna humana anthem tricare account acct acc encounter visit \
     csn har fin invoice accession case claim order requisition req confirmation ref reference badge employee ticket bank checking \

@@ -4,6 +4,7 @@
 
 use super::super::entity::Entity;
 use super::super::label::{self, Label};
+use super::super::lexicon::kind;
 use super::super::token::{Page, Shape};
 use super::Finds;
 
@@ -15,6 +16,9 @@ const PARTIAL: &str = "date_context";
 pub(crate) fn numeric(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usize> {
     let first = page.token(index)?;
     if first.shape == Shape::Both {
+        if is_ordinal(page, index) {
+            return day_month_year(page, index, finds);
+        }
         return compact_named(page, index, finds);
     }
     if first.length() >= 8 {
@@ -167,7 +171,7 @@ fn day_month_year(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<us
     if page.is(at, "of") && matches!(page.gap(index), " ") {
         at += 1;
     }
-    if !joins(page.gap(at - 1)) || !is_month(page.word(at)) {
+    if !joins(page.gap(at - 1)) || !page.may_be(at, kind::MONTH) {
         return None;
     }
     let month = page.token(at)?;

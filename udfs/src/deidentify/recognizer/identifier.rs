@@ -69,6 +69,13 @@ fn value(page: &Page<'_>, index: usize, spaces: bool) -> Option<Value> {
 /// A number whose label stands before it; the token after it.
 pub(crate) fn labelled(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usize> {
     let token = page.token(index)?;
+    // In the middle of a value that was read from its beginning already.
+    let within = page.gap_before(index) == "-"
+        && index > 0
+        && page.token(index - 1).is_some_and(|before| label::is_value(before.shape));
+    if within {
+        return None;
+    }
     let tight = value(page, index, false)?;
     if tight.digits < 3 || is_measure(page, &tight) {
         return None;

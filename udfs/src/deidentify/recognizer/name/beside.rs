@@ -17,8 +17,9 @@ pub(super) fn title(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<
     }
     let pointed = gap.starts_with('.');
     let next = page.token(index + 1)?;
+    // "Prof. Dr. Lee": the last title is the one before the name.
     if next.is(kind::TITLE) && !next.is(kind::NAME) {
-        return title(page, index + 1, finds);
+        return None;
     }
     let medical = page.is_any(
         index,
@@ -276,6 +277,10 @@ pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<u
                 || token.is(kind::LAST_COMMON)
                     && role.shape == Shape::Lower
                     && !token.is(kind::GRAMMAR | kind::CLINICAL | kind::LABEL | kind::FACILITY | kind::GENERIC)
+                || token.length() == 2 && token.is(kind::LAST_COMMON) && !token.is(kind::WORD)
+                || token.kinds & !kind::LAST == 0
+                    && page.is_any(index, &["nurse", "rn", "chaplain", "attending"])
+                    && gap == " "
                 || token.kinds == 0 && role.shape == Shape::Lower && gap == " " && token.length() > 2
         }
         Shape::Upper
@@ -294,7 +299,12 @@ pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<u
         }
         Shape::Initial => {
             page.gap(first).starts_with('.')
-                && page.token(first + 1).is_some_and(|next| next.is_capital() && next.is(kind::LAST))
+                && page.token(first + 1).is_some_and(|next| {
+                    next.is_capital() && next.is(kind::LAST)
+                        || next.shape == Shape::Initial
+                            && page.gap(first) == "."
+                            && page.gap(first + 1).starts_with('.')
+                })
         }
         Shape::Lower => {
             named
