@@ -19,6 +19,7 @@ mod keys;
 mod mask;
 mod note;
 mod shift;
+mod siv;
 mod text;
 mod year;
 mod zip;

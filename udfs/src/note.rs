@@ -7,8 +7,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use aes_siv::KeyInit;
-use aes_siv::siv::Aes128Siv;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int32Builder, ListArray, StringBuilder, StructArray,
 };
@@ -24,6 +22,7 @@ use crate::argument::evaluate;
 use crate::deidentify::{Cipher, Detector, Entities, Entity, Finding, Hints, Operator, Request};
 use crate::function::text_argument;
 use crate::keys::{KeyPurpose, KeyRing};
+use crate::siv::Siv;
 use crate::text::{self, Wrote};
 
 /// The name of the function that replaces identifiers.
@@ -362,7 +361,7 @@ impl Options<'_> {
         if self.sealer.as_ref().is_none_or(|sealer| sealer.subject != subject || sealer.purpose != purpose) {
             let key = self.keys.key(purpose, &subject).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let seal = match purpose {
-                KeyPurpose::NoteCipher => Seal::Cipher(Box::new(Aes128Siv::new(key.as_slice().into()))),
+                KeyPurpose::NoteCipher => Seal::Cipher(Box::new(Siv::new(&key))),
                 _ => Seal::Hash(
                     <Hmac<Sha256> as Mac>::new_from_slice(key.as_slice())
                         .map_err(|_| internal_datafusion_err!("HMAC takes keys of any length"))?,
@@ -385,7 +384,7 @@ enum Seal {
     /// HMAC-SHA-256.
     Hash(Hmac<Sha256>),
     /// AES-SIV, RFC 5297, with keys of 128 bits: the same value is sealed alike, and the kind is authenticated.
-    Cipher(Box<Aes128Siv>),
+    Cipher(Box<Siv>),
 }
 
 impl Cipher for Sealer {
@@ -398,7 +397,7 @@ impl Cipher for Sealer {
                 state.update(value.as_bytes());
                 Some(state.finalize().into_bytes().to_vec())
             }
-            Seal::Cipher(cipher) => cipher.encrypt([entity.name().as_bytes()], value.as_bytes()).ok(),
+            Seal::Cipher(cipher) => Some(cipher.seal(entity.name().as_bytes(), value.as_bytes())),
         }
     }
 }

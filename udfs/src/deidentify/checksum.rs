@@ -18,7 +18,7 @@ pub(crate) fn luhn(digits: impl DoubleEndedIterator<Item = u32>) -> bool {
             (_, digit) => digit * 2,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// A National Provider Identifier: Luhn over it with the prefix 80840 (45 CFR 162.406).
@@ -44,7 +44,7 @@ pub(crate) fn aba(text: &str) -> bool {
     let number = digits(text);
     let sum: u32 = number.iter().zip([3, 7, 1].iter().cycle()).map(|(digit, weight)| digit * weight).sum();
     let prefix = number.iter().take(2).fold(0, |prefix, digit| prefix * 10 + digit);
-    number.len() == 9 && sum % 10 == 0 && matches!(prefix, 1..=12 | 21..=32 | 61..=72 | 80)
+    number.len() == 9 && sum.is_multiple_of(10) && matches!(prefix, 1..=12 | 21..=32 | 61..=72 | 80)
 }
 
 /// A social security number that may have been given out: area, group and serial (20 CFR 422.103; SSA's randomisation).

@@ -64,6 +64,7 @@ const UPPER: u8 = 2;
 const DIGIT: u8 = 4;
 
 /// What each byte is; bytes of characters that are not ASCII count as small letters.
+#[expect(clippy::indexing_slicing, reason = "evaluated when it is compiled")]
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;

@@ -32,11 +32,13 @@ pub(crate) fn numeric(page: &Page<'_>, index: usize, finds: &mut Finds) -> Optio
     let a = number(page, index)?;
     let b = leading_number(page, index + 1)?;
     let same = separator_is(page.gap(index + 1), separator);
-    if same && second.shape == Shape::Digits && !(spaced && separator == '-') {
-        if let Some(end) = three(page, index, (a, b), separator) {
-            finds.add(first.start, end, Entity::DateTime, 90, NUMERIC);
-            return Some(index + 3);
-        }
+    if same
+        && second.shape == Shape::Digits
+        && !(spaced && separator == '-')
+        && let Some(end) = three(page, index, (a, b), separator)
+    {
+        finds.add(first.start, end, Entity::DateTime, 90, NUMERIC);
+        return Some(index + 3);
     }
     if second.shape != Shape::Digits
         || spaced

@@ -138,8 +138,8 @@ fn place_after(page: &Page<'_>, index: usize) -> (usize, bool) {
         let place = page.token(last + 2).filter(|token| {
             token.is_capital()
                 && !token.is(kind::GRAMMAR | kind::CLINICAL | kind::TITLE | kind::GENERIC)
-                && !(token.is(kind::WORD) && !token.is(kind::CITY))
-                || token.is(kind::STATE | kind::CITY_BEGINS) && token.length() > 2 && token.is_capital()
+                && (token.is(kind::CITY) || !token.is(kind::WORD))
+                || token.is_capital() && token.is(kind::STATE | kind::CITY_BEGINS) && token.length() > 2
         });
         if place.is_some() {
             let end = last + 2;

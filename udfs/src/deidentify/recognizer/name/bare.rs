@@ -161,7 +161,7 @@ fn alone(page: &Page<'_>, at: usize) -> Option<u8> {
         let person = token.shape == Shape::Title
             && token.is(kind::FIRST_COMMON)
             && !token.is(kind::GRAMMAR | kind::CLINICAL | kind::MONTH | kind::EPONYM | kind::FACILITY);
-        return (person && (does && !starts || !starts && !token.is(kind::WORD))).then_some(56);
+        return (person && !starts && (does || !token.is(kind::WORD))).then_some(56);
     }
     match token.shape {
         Shape::Title | Shape::Mixed => {

@@ -77,7 +77,7 @@ fn second(page: &Page<'_>, at: usize, family: bool, finds: &mut Finds) -> Option
     let token = page.token(at)?;
     let given = family && token.shape == Shape::Title && token.is(kind::FIRST_COMMON) && !token.is(kind::MONTH);
     let surname = token.is(kind::LAST)
-        && !(token.is(kind::NO_NAME) && !token.is(kind::LAST_COMMON))
+        && (token.is(kind::LAST_COMMON) || !token.is(kind::NO_NAME))
         && !token.is(kind::GRAMMAR | kind::CLINICAL | kind::EPONYM | kind::TITLE);
     if !token.is_capital() || !given && !surname {
         return None;
@@ -270,7 +270,7 @@ pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<u
     let named = token.is(kind::NAME) && !token.is(kind::NO_NAME | kind::EPONYM | kind::LABEL);
     let likely = match token.shape {
         Shape::Title | Shape::Mixed => {
-            named && !(token.is(kind::CITY) && !token.is(kind::FIRST_COMMON))
+            named && (token.is(kind::FIRST_COMMON) || !token.is(kind::CITY))
                 || token.is(kind::FIRST_COMMON)
                     && role.shape == Shape::Lower
                     && (family || !token.is(kind::GRAMMAR | kind::CLINICAL))
@@ -353,7 +353,6 @@ pub(super) fn credential(page: &Page<'_>, index: usize, finds: &mut Finds) -> Op
     if !comma && gap != " " && gap != ". " && gap != " (" && gap != "/" {
         return None;
     }
-    let vague = page.is_any(last + 1, &["ma", "ms", "bs", "pt", "ot", "rt", "st", "pa", "do", "od", "md", "rd"]);
     let known = token.is(kind::NAME)
         && (!token.is(kind::NO_NAME) || token.is(kind::LAST_COMMON | kind::FIRST_COMMON) && (comma || last > index));
     let city = token.is(kind::CITY | kind::CITY_BEGINS)
@@ -362,7 +361,6 @@ pub(super) fn credential(page: &Page<'_>, index: usize, finds: &mut Finds) -> Op
         && !page.is(last + 1, "md");
     if city
         || !comma && !known
-        || vague && !known && !comma
         || token.is(kind::GRAMMAR) && last == index
         || !known && token.is(kind::WORD | kind::RARE_WORD | kind::CLINICAL)
         || known && token.is(kind::CLINICAL | kind::LABEL) && last == index && !comma
