@@ -21,7 +21,8 @@ use zeroize::Zeroizing;
 
 /// The audit's keys.
 pub fn audit_keys() -> AuditKeys {
-    AuditKeys { wrapping: Zeroizing::new([1; 32]), tokens: Zeroizing::new([2; 32]) }
+    let key = |byte| Zeroizing::new([byte; 32]);
+    AuditKeys { wrapping: key(1), tokens: key(2), signing: key(3) }
 }
 
 /// The superuser.

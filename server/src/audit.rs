@@ -10,20 +10,127 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Days, Months, NaiveDate, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
-use lakeward_audit::{Access, AccessedObject, Answer, Question, Search};
+use lakeward_audit::{Access, AccessedObject, Answer, AuditKeys, HeadDirectory, PublicKey, Question, Search, Trust};
 use lakeward_base::{Clock, SystemClock};
 
-use crate::cli::tell;
+use crate::cli::{emit, tell};
+use crate::config::{Config, Overrides};
 use crate::error::ServerError;
 use crate::keys::{self, FileKeyRing};
 use crate::layout::DataDirectory;
 
-/// Where the log is, and how it is told.
+/// Where the log is.
 #[derive(Debug, Args)]
-pub struct Asked {
+pub struct Log {
     /// The data directory.
     #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
+    /// Configuration; else lakeward.toml in the data directory.
+    #[arg(long, env = "LAKEWARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Log {
+    fn directory(&self) -> PathBuf {
+        DataDirectory::new(&self.data_dir).audit()
+    }
+
+    fn configuration(&self) -> Result<Config, ServerError> {
+        let (config, data_dir) = (self.config.clone(), Some(self.data_dir.clone()));
+        Config::load(&Overrides { config, data_dir, ..Overrides::default() })
+    }
+
+    fn keys(&self) -> Result<AuditKeys, ServerError> {
+        let config = self.configuration()?;
+        keys::audit_keys(&FileKeyRing::open(&config.data)?, &config.audit.node.0)
+    }
+
+    fn public_key(&self) -> Result<PublicKey, ServerError> {
+        self.keys()?.public_key().map_err(|error| ServerError::part("the audit log's keys", &error))
+    }
+}
+
+/// What a log is verified with.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    #[command(flatten)]
+    log: Log,
+    /// The key that the heads are signed with, in hexadecimal; else that of the data directory's keys. A copy is verified
+    /// with it alone.
+    #[arg(long, value_name = "HEX", value_parser = hex_key)]
+    public_key: Option<PublicKey>,
+    /// Where heads were kept besides; else where the configuration says.
+    #[arg(long, value_name = "DIR")]
+    heads: Option<PathBuf>,
+}
+
+fn hex_key(text: &str) -> Result<PublicKey, &'static str> {
+    let decoded = hex::decode(text).ok().and_then(|key| PublicKey::try_from(key).ok());
+    decoded.ok_or("expected 64 hexadecimal digits")
+}
+
+/// Verifies the log. The exit code is the report's own.
+#[must_use]
+pub fn verify(arguments: &VerifyArguments) -> ExitCode {
+    let trust = || -> Result<Trust, ServerError> {
+        let heads = arguments.heads.clone().map(HeadDirectory);
+        match arguments.public_key {
+            Some(public_key) => Ok(Trust { public_key, heads }),
+            None => {
+                let kept = arguments.log.configuration()?.heads();
+                Ok(Trust { public_key: arguments.log.public_key()?, heads: heads.or(kept) })
+            }
+        }
+    };
+    let trust = match trust() {
+        Ok(trust) => trust,
+        Err(error) => return failed(&error),
+    };
+    let report = lakeward_audit::verify(&arguments.log.directory(), &trust);
+    let code = report.exit_code();
+    tell(&report.to_string());
+    emit(&serde_json::json!({"event": "audit_verified", "exit_code": code}));
+    ExitCode::from(code)
+}
+
+/// Writes a proof of a record to standard output.
+#[must_use]
+pub fn prove(log: &Log, event: &str) -> ExitCode {
+    let proved = log.public_key().and_then(|key| {
+        let proof = lakeward_audit::prove(&log.directory(), event, &key);
+        proof.map_err(|error| ServerError::part("the audit log", &error))
+    });
+    match proved {
+        Ok(proof) => {
+            emit(&proof);
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Writes the key that heads are signed with to standard output.
+#[must_use]
+pub fn public_key(log: &Log) -> ExitCode {
+    match log.public_key() {
+        Ok(key) => {
+            let written = writeln!(io::stdout().lock(), "{}", hex::encode(key));
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &ServerError) -> ExitCode {
+    tell(&format!("lakeward: {error}"));
+    ExitCode::from(1)
+}
+
+/// Where the log is, and how it is told.
+#[derive(Debug, Args)]
+pub struct Asked {
+    #[command(flatten)]
+    log: Log,
     /// Not before: so long ago (6y, 3m, 30d), or on this day (2026-01-31) [default: everything]
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<DateTime<Utc>>,
@@ -61,22 +168,19 @@ pub fn value_of_stdin() -> Result<Question, ServerError> {
 }
 
 /// Answers on standard output. Exit code 1 where it cannot.
+#[must_use]
 pub fn answer(asked: &Asked, question: Question, accountable_only: bool) -> ExitCode {
     match searched(asked, question, accountable_only) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("lakeward: {error}"));
-            ExitCode::from(1)
-        }
+        Err(error) => failed(&error),
     }
 }
 
 fn searched(asked: &Asked, question: Question, accountable_only: bool) -> Result<(), ServerError> {
-    let data = DataDirectory::new(&asked.data_dir);
-    let keys = keys::audit_keys(&FileKeyRing::open(&data)?)?;
+    let keys = asked.log.keys()?;
     let since_us = asked.since.map(|since| since.timestamp_micros());
     let search = Search { question, since_us, accountable_only, with_text: asked.with_text };
-    let answer = lakeward_audit::search(&data.audit(), &keys, &search)
+    let answer = lakeward_audit::search(&asked.log.directory(), &keys, &search)
         .map_err(|error| ServerError::part("the audit log", &error))?;
     let told = match asked.format {
         Format::Text => text(&answer),

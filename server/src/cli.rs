@@ -18,7 +18,7 @@ use lakeward_catalog::{Catalog, Snapshot};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::{self, Asked};
+use crate::audit::{self, Asked, Log, VerifyArguments};
 use crate::config::{Config, ListenAddress, Overrides};
 use crate::demo::{self, DemoOptions};
 use crate::error::ServerError;
@@ -111,10 +111,19 @@ struct Places {
 enum AuditCommand {
     /// Check that nothing was altered or lost. Exit code 0 intact, 1 usage, 2 altered, 3 not cleanly closed or the tail
     /// is missing.
-    Verify {
-        /// The data directory.
-        #[arg(long, env = "LAKEWARD_DATA_DIR", value_name = "DIR")]
-        data_dir: PathBuf,
+    Verify(VerifyArguments),
+    /// Prove that a record is in the log: JSON for scripts/verify-audit-proof, which needs the public key alone.
+    Prove {
+        /// The record's event_id, or its number.
+        #[arg(value_name = "EVENT")]
+        event: String,
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Say the key that the log's heads are signed with, in hexadecimal: keep it where the server cannot change it.
+    PublicKey {
+        #[command(flatten)]
+        log: Log,
     },
     /// List who was shown a patient's rows, when and what for: an accounting of disclosures (45 CFR 164.528).
     Accounting {
@@ -152,7 +161,9 @@ enum AuditCommand {
 impl AuditCommand {
     fn run(self) -> ExitCode {
         match self {
-            Self::Verify { data_dir } => verify(&DataDirectory::new(&data_dir)),
+            Self::Verify(arguments) => audit::verify(&arguments),
+            Self::Prove { event, log } => audit::prove(&log, &event),
+            Self::PublicKey { log } => audit::public_key(&log),
             Self::Accounting { patient, accountable_only, asked } => {
                 audit::answer(&asked, Question::Subject(patient), accountable_only)
             }
@@ -299,14 +310,6 @@ fn check(overrides: &Overrides) -> Result<(), ServerError> {
         "tls": config.tls.enabled,
     }));
     Ok(())
-}
-
-fn verify(data: &DataDirectory) -> ExitCode {
-    let report = lakeward_audit::verify(&data.audit());
-    let code = report.exit_code();
-    tell(&report.to_string());
-    emit(&json!({"event": "audit_verified", "exit_code": code}));
-    ExitCode::from(code)
 }
 
 fn import(arguments: ImportArguments) -> Result<ExitCode, ServerError> {

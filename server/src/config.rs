@@ -8,6 +8,7 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use lakeward_audit::HeadDirectory;
 use serde::Deserialize;
 
 use crate::error::ServerError;
@@ -159,11 +160,20 @@ pub struct AuditSection {
     pub node: NodeName,
     /// A new segment of the log is begun after this many bytes.
     pub segment_bytes: NonZeroU64,
+    /// A directory where signed heads are kept besides.
+    pub heads: Option<PathBuf>,
+    /// Time between heads that are kept there.
+    pub heads_period_ms: NonZeroU64,
 }
 
 impl Default for AuditSection {
     fn default() -> Self {
-        Self { node: NodeName("node-1".to_owned()), segment_bytes: NonZeroU64::MIN.saturating_add((64 << 20) - 1) }
+        Self {
+            node: NodeName("node-1".to_owned()),
+            segment_bytes: NonZeroU64::MIN.saturating_add((64 << 20) - 1),
+            heads: None,
+            heads_period_ms: NonZeroU64::MIN.saturating_add(60_000 - 1),
+        }
     }
 }
 
@@ -335,6 +345,14 @@ impl Config {
         let storage = storage.check(&data)?;
         let break_glass = break_glass.check(&data)?;
         Ok(Self { data, listen, tls, connections, limits, audit, storage, break_glass, server })
+    }
+}
+
+impl Config {
+    /// Where signed heads of the audit log are kept besides, where that is configured.
+    #[must_use]
+    pub fn heads(&self) -> Option<HeadDirectory> {
+        self.audit.heads.as_ref().map(|directory| HeadDirectory(self.data.root().join(directory)))
     }
 }
 

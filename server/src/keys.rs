@@ -80,13 +80,18 @@ fn unchecked() -> ServerError {
     ServerError::Config("storage.catalog: the fingerprint of its keys cannot be read or written".to_owned())
 }
 
-/// The keys of the audit log. Without them nothing is served.
+/// The keys of the audit log of the server `node`: each signs with its own. Without them nothing is served.
 ///
 /// # Errors
 /// [`ServerError::Part`] where the provider does not give them.
-pub fn audit_keys(ring: &dyn KeyRing) -> Result<AuditKeys, ServerError> {
-    let key = |purpose| ring.key(purpose, "").map_err(|error| ServerError::part("the audit log's keys", &error));
-    Ok(AuditKeys { wrapping: key(KeyPurpose::AuditText)?, tokens: key(KeyPurpose::AuditTokens)? })
+pub fn audit_keys(ring: &dyn KeyRing, node: &str) -> Result<AuditKeys, ServerError> {
+    let key =
+        |purpose, domain| ring.key(purpose, domain).map_err(|error| ServerError::part("the audit log's keys", &error));
+    Ok(AuditKeys {
+        wrapping: key(KeyPurpose::AuditText, "")?,
+        tokens: key(KeyPurpose::AuditTokens, "")?,
+        signing: key(KeyPurpose::AuditSigning, node)?,
+    })
 }
 
 /// The key that signs Flight tickets.

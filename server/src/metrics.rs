@@ -54,6 +54,7 @@ impl Readings {
                 ("audit_failures", "Failed attempts to make audit records durable", audit.failures),
                 ("audit_refused_statements", "Statements refused because the audit log was unavailable", audit.refused),
                 ("audit_lost_records", "Audit records that could not be kept", audit.lost),
+                ("audit_unpublished_heads", "Heads that could not be kept in the second place", audit.unpublished),
             ],
             statements: engine.statement_counts(),
         }

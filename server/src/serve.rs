@@ -139,7 +139,8 @@ impl Server {
         let storage = config.storage.open().await?;
         let catalog = open_catalog(config, &storage, Arc::clone(&clock)).await?;
         let store: Arc<dyn TableStore> = Arc::new(storage.tables()?);
-        let audit = open_audit(config, keys::audit_keys(keys.as_ref())?, Arc::clone(&clock), &queries).await?;
+        let audit_keys = keys::audit_keys(keys.as_ref(), &config.audit.node.0)?;
+        let audit = open_audit(config, audit_keys, Arc::clone(&clock), &queries).await?;
         let webhook = match &config.break_glass {
             Some(receiver) => {
                 let place = (data, config.audit.node.0.as_str());
@@ -237,8 +238,18 @@ async fn open_audit(
     queries: &Handle,
 ) -> Result<AuditLog, ServerError> {
     let segment_bytes = config.audit.segment_bytes.get();
-    let settings =
-        AuditConfig { segment_bytes, ..AuditConfig::new(config.data.audit(), config.audit.node.0.clone(), keys) };
+    let settings = AuditConfig {
+        segment_bytes,
+        heads: config.heads(),
+        publish_ms: config.audit.heads_period_ms.get(),
+        ..AuditConfig::new(config.data.audit(), config.audit.node.0.clone(), keys)
+    };
+    if let Some(directory) = settings.heads.as_ref().filter(|directory| !directory.0.is_dir()) {
+        return Err(ServerError::Config(format!(
+            "audit.heads = {}: there is no such directory",
+            directory.0.display()
+        )));
+    }
     let opened = queries.spawn_blocking(move || AuditLog::open(settings, clock)).await;
     let (audit, recovery) = opened
         .map_err(|_| ServerError::System { what: "the audit log", reason: std::io::ErrorKind::Other })?

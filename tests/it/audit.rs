@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Lab, binary};
+use crate::harness::{Lab, binary, named, verify};
 
 const SSN: &str = "412-68-1073";
 
@@ -211,4 +211,93 @@ fn columns_are_told_by_what_was_done_with_them() {
     assert_eq!(sorted(&patients["masked"]), ["ssn"]);
     let visits = of("public.visits");
     assert_eq!((sorted(&visits["projected"]), sorted(&visits["filtered"])), (vec![], vec!["patient_id".to_owned()]));
+}
+
+/// The stand-alone verifier's exit code and words.
+fn checked(proof: &str, key: &str) -> (i32, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/verify-audit-proof");
+    let mut child = Command::new(named("LAKEWARD_TEST_PYTHON"))
+        .arg(script)
+        .arg(key)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(proof.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_record_is_proved_to_whoever_has_the_public_key() {
+    let lab = hospital();
+    let officer = lab.psql("officer");
+    lab.psql("ann").rows("SELECT name AS proved FROM patients WHERE name = 'p8'");
+    let event = officer.rows(
+        "SELECT event_id FROM system.audit WHERE phase = 'END' AND user_name = 'ann' AND sql_normalized LIKE '%proved%'",
+    );
+    lab.server.terminate();
+    let data = lab.server.data();
+    let (code, key) = cli(data, &["public-key"], "");
+    assert_eq!((code, key.trim().len()), (0, 64), "{key}");
+    let (code, proof) = cli(data, &["prove", &event], "");
+    assert_eq!(code, 0);
+    let (code, said) = checked(&proof, key.trim());
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("is in the log"), "{said}");
+    let document: Value = serde_json::from_str(&proof).unwrap();
+    assert_eq!(document["event_id"], event.as_str());
+    // Another record, another place, another path, another head, another key.
+    let changes: [(&str, fn(&mut Value)); 6] = [
+        ("record", |document| document["record"] = "00".into()),
+        ("place", |document| document["leaf_index"] = (document["leaf_index"].as_u64().unwrap() - 1).into()),
+        ("size", |document| document["tree_size"] = (document["tree_size"].as_u64().unwrap() + 1).into()),
+        ("path", |document| document["path"][0] = "00".repeat(32).into()),
+        ("head", |document| {
+            document["head"] = document["head"].as_str().unwrap().replace("closed 1", "closed 0").into();
+        }),
+        ("signature", |document| document["signature"] = "00".repeat(64).into()),
+    ];
+    for (what, change) in changes {
+        let mut other = document.clone();
+        change(&mut other);
+        let (code, said) = checked(&other.to_string(), key.trim());
+        assert_eq!(code, 2, "{what}: {said}");
+    }
+    assert_eq!(checked(&proof, &"11".repeat(32)).0, 2);
+    assert_eq!(checked("no proof", key.trim()).0, 1);
+    assert_eq!(cli(data, &["prove", "0192-none"], "").0, 1);
+    // A copy is verified with the key alone.
+    assert_eq!(cli(data, &["verify", "--public-key", key.trim()], "").0, 0);
+    assert_eq!(cli(data, &["verify", "--public-key", &"11".repeat(32)], "").0, 2);
+}
+
+#[test]
+fn heads_are_kept_in_a_second_place() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let line = format!("heads = \"{}\"\nheads_period_ms = 100", elsewhere.path().display());
+    let lab = Lab::configured(&[("heads_period_ms = 60000", &line)], "CREATE TABLE t (a int)");
+    let data = lab.server.data();
+    lab.server.terminate();
+    let before = std::fs::read(data.join("audit/head")).unwrap();
+    let segments = |data: &Path| {
+        let names = std::fs::read_dir(data.join("audit")).unwrap().map(|entry| entry.unwrap().path());
+        names
+            .filter(|path| path.extension().is_some_and(|suffix| suffix == "seg"))
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let first = segments(data);
+    assert_eq!(verify(data).0, 0);
+    let again = crate::harness::Server::serve(data);
+    crate::harness::Psql::admin(&again, "admin", "secret").rows("INSERT INTO t VALUES (1)");
+    again.terminate();
+    assert_eq!(verify(data).0, 0);
+    // The second start is taken back, with the log's own head as it was.
+    segments(data).difference(&first).for_each(|path| std::fs::remove_file(path).unwrap());
+    std::fs::write(data.join("audit/head"), before).unwrap();
+    let (code, text) = verify(data);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("kept elsewhere"), "{text}");
+    std::fs::remove_dir_all(elsewhere.path()).unwrap();
+    assert_eq!(verify(data).0, 1, "the second place cannot be read");
 }

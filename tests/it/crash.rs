@@ -1,5 +1,5 @@
-//! kill −9 in the middle of many running queries and writes: no returned row and no committed version without its BEGIN
-//! record, no answered write lost, and the chain verifies.
+//! kill −9 in the middle of many running queries and writes, again and again: no returned row and no committed version without its BEGIN
+//! record, no answered write lost, nothing recorded twice, and the chain verifies.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use crate::harness::{Psql, Server, init, verify};
 
-const QUERIES: u64 = 1_000;
+const ROUNDS: u64 = 5;
+const QUERIES: u64 = 600;
+/// More than a round's statements.
+const MARKERS_PER_ROUND: u64 = 1_000_000;
 const CONNECTIONS: u64 = 20;
 /// So many of them write, each to a table of its own.
 const WRITERS: u64 = 4;
@@ -20,35 +23,58 @@ fn a_killed_server_has_recorded_every_row_that_left_and_every_version() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     init(&data, "secret");
-    let server = Arc::new(Server::serve(&data));
+    let mut server = Arc::new(Server::serve(&data));
     let tables: String = (0..WRITERS).map(|writer| format!("CREATE TABLE w{writer} (n bigint);")).collect();
     Psql::admin(&server, "admin", "secret")
         .rows(&format!("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y'); {tables}"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let Answered { read, written } = runtime.block_on(run_until_killed(&server));
-    assert!(read.len() as u64 > QUERIES / 4, "only {} queries were answered before the kill", read.len());
-    assert!(!written.is_empty(), "no write was answered before the kill");
-    assert_eq!(verify(&data).0, 3, "a killed server's log is not cleanly closed");
+    let mut all = Answered { read: BTreeSet::new(), written: BTreeSet::new() };
+    for round in 0..ROUNDS {
+        let Answered { read, written } = runtime.block_on(run_until_killed(&server, round * MARKERS_PER_ROUND));
+        assert!(read.len() as u64 > QUERIES / 4, "round {round}: only {} queries were answered", read.len());
+        assert!(!written.is_empty(), "round {round}: no write was answered before the kill");
+        assert_eq!(verify(&data).0, 3, "a killed server's log is not cleanly closed");
+        all.read.extend(read);
+        all.written.extend(written);
+        server = Arc::new(Server::serve(&data));
+        assert_recorded(&Psql::admin(&server, "admin", "secret"), &all);
+    }
+    server.terminate();
+    let (code, text) = verify(&data);
+    assert_eq!(code, 0, "{text}");
+}
 
-    let server = Server::serve(&data);
-    let recorded: BTreeSet<u64> = Psql::admin(&server, "admin", "secret")
+/// Whatever was answered is on record, whatever is in the tables too, and nothing is there twice.
+fn assert_recorded(admin: &Psql, answered: &Answered) {
+    let recorded: BTreeSet<u64> = admin
         .rows("SELECT sql_normalized FROM system.audit WHERE phase = 'BEGIN' AND sql_normalized LIKE '%marker_%'")
         .lines()
         .map(marker)
         .collect();
-    let missing: Vec<_> = read.difference(&recorded).collect();
+    let missing: Vec<_> = answered.read.difference(&recorded).collect();
     assert!(missing.is_empty(), "rows left without a BEGIN record: {missing:?}");
-    let committed = committed(&Psql::admin(&server, "admin", "secret"));
+    let committed = committed(admin);
     let missing: Vec<_> = committed.difference(&recorded).collect();
     assert!(missing.is_empty(), "versions were committed without a BEGIN record: {missing:?}");
-    let lost: Vec<_> = written.difference(&committed).collect();
+    let lost: Vec<_> = answered.written.difference(&committed).collect();
     assert!(lost.is_empty(), "writes were answered and are not there: {lost:?}");
     let unknown =
-        Psql::admin(&server, "admin", "secret").rows("SELECT count(*) FROM system.audit WHERE phase = 'RECOVERED'");
+        admin.rows("SELECT count(*) FROM system.audit WHERE phase = 'RECOVERED' AND statement_id IS NOT NULL");
     assert_ne!(unknown, "0", "statements without an end are accounted for");
-    server.terminate();
-    let (code, text) = verify(&data);
-    assert_eq!(code, 0, "{text}");
+    for (what, twice) in [
+        ("a record", "SELECT event_id FROM system.audit GROUP BY event_id HAVING count(*) > 1"),
+        ("a number", "SELECT seq FROM system.audit GROUP BY seq HAVING count(*) > 1"),
+        (
+            "an outcome",
+            "SELECT statement_id FROM system.audit WHERE phase IN ('END', 'RECOVERED') AND statement_id IS NOT NULL
+             GROUP BY statement_id HAVING count(*) > 1",
+        ),
+    ] {
+        assert_eq!(admin.rows(twice), "", "{what} is there twice");
+    }
+    let open = "SELECT count(*) FROM system.audit b WHERE b.phase = 'BEGIN' AND b.sql_normalized LIKE '%marker_%' AND NOT EXISTS
+                (SELECT 1 FROM system.audit e WHERE e.statement_id = b.statement_id AND e.phase IN ('END', 'RECOVERED'))";
+    assert_eq!(admin.rows(open), "0", "every statement has an outcome");
 }
 
 fn marker(sql: &str) -> u64 {
@@ -76,8 +102,8 @@ struct Answered {
 
 /// Runs queries and writes, each with an alias of its own (names are no literals, so the audit keeps them), and kills the
 /// server when half of them are under way.
-async fn run_until_killed(server: &Arc<Server>) -> Answered {
-    let next = Arc::new(AtomicU64::new(0));
+async fn run_until_killed(server: &Arc<Server>, first: u64) -> Answered {
+    let next = Arc::new(AtomicU64::new(first));
     let mut tasks = tokio::task::JoinSet::new();
     for connection in 0..CONNECTIONS {
         let client = server.connect("admin", "secret").await;
@@ -99,7 +125,7 @@ async fn run_until_killed(server: &Arc<Server>) -> Answered {
         });
     }
     let half = async {
-        while next.load(Ordering::Relaxed) < QUERIES / 2 {
+        while next.load(Ordering::Relaxed) < first + QUERIES / 2 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };

@@ -29,6 +29,8 @@ pub enum KeyPurpose {
     AuditText,
     /// Tokens of values and subjects in the audit log.
     AuditTokens,
+    /// Signing the audit log's heads; the domain is the server's name.
+    AuditSigning,
 }
 
 impl KeyPurpose {
@@ -44,6 +46,7 @@ impl KeyPurpose {
             Self::NoteCipher => "lakeward/note-cipher/v1",
             Self::AuditText => "lakeward/audit-text/v1",
             Self::AuditTokens => "lakeward/audit-tokens/v1",
+            Self::AuditSigning => "lakeward/audit-signing/v1",
         }
     }
 }

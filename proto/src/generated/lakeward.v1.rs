@@ -69,6 +69,10 @@ pub struct AuditRecord {
     /// Those subjects, for each table that says whose its rows are.
     #[prost(message, repeated, tag = "22")]
     pub disclosures: ::prost::alloc::vec::Vec<AuditDisclosure>,
+    /// On a heartbeat that came much too late: how long ago the last was. The log could not be written, or the machine stood
+    /// still.
+    #[prost(uint64, tag = "23")]
+    pub standstill_ms: u64,
     /// A remark of the log itself, in English.
     #[prost(string, tag = "30")]
     pub detail: ::prost::alloc::string::String,
@@ -96,8 +100,14 @@ pub struct AuditRecordKey {
     #[prost(bytes = "vec", tag = "5")]
     pub statement_id: ::prost::alloc::vec::Vec<u8>,
     /// See AuditRecord.
+    #[prost(int64, tag = "6")]
+    pub at_us: i64,
+    /// See AuditRecord.
     #[prost(bytes = "vec", tag = "8")]
     pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    /// See AuditRecord.
+    #[prost(uint64, tag = "23")]
+    pub standstill_ms: u64,
     /// See AuditRecord.
     #[prost(message, optional, tag = "31")]
     pub recovery: ::core::option::Option<AuditRecovery>,
@@ -284,8 +294,26 @@ pub struct AuditSegmentHeader {
     /// When it was begun, in microseconds since 1970-01-01T00:00:00Z.
     #[prost(int64, tag = "7")]
     pub created_at_us: i64,
+    /// The Merkle tree over the records before the segment (record n is leaf n − 1): roots of its whole subtrees, the
+    /// largest first. Absent where the segment was begun before there was a tree.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub tree_peaks: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Time between heartbeats; absent where it was not told.
+    #[prost(uint64, tag = "9")]
+    pub heartbeat_ms: u64,
 }
-/// The separately stored head: the last record that was durable when it was written.
+/// The separately stored head: the last record that was durable when it was written. What is signed of it is its statement,
+/// these lines, each ended by a line feed; bytes are in lower-case hexadecimal, closed is 0 or 1:
+///
+///    lakeward audit head 1
+///    node <node>
+///    boot <boot_id>
+///    segment <segment>
+///    size <seq>
+///    root <tree_root>
+///    hash <hash>
+///    closed <closed>
+///    at_us <at_us>
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AuditHead {
@@ -310,6 +338,12 @@ pub struct AuditHead {
     /// When, in microseconds since 1970-01-01T00:00:00Z.
     #[prost(int64, tag = "7")]
     pub at_us: i64,
+    /// Root of the Merkle tree over all records up to this one, as in RFC 6962; its size is `seq`.
+    #[prost(bytes = "vec", tag = "8")]
+    pub tree_root: ::prost::alloc::vec::Vec<u8>,
+    /// Ed25519 signature of the head's statement; absent where the log had no key yet.
+    #[prost(bytes = "vec", tag = "9")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// The phase of a statement (or of the log itself) that a record tells of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

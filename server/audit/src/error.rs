@@ -44,6 +44,9 @@ pub enum AuditError {
     /// The configuration cannot be used.
     #[error("audit configuration: {0}")]
     Configuration(&'static str),
+    /// There is no proof of a record.
+    #[error("no proof: {0}")]
+    Unproven(&'static str),
     /// The log's keys cannot be used.
     #[error("the audit log's keys cannot be used")]
     Keys,
@@ -66,7 +69,7 @@ impl Coded for AuditError {
             Self::Busy => SqlState::INSUFFICIENT_RESOURCES,
             Self::Closed => SqlState::ADMIN_SHUTDOWN,
             Self::InUse => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Self::Damaged { .. } => SqlState::DATA_CORRUPTED,
+            Self::Damaged { .. } | Self::Unproven(_) => SqlState::DATA_CORRUPTED,
             Self::Configuration(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Table(_) => SqlState::INTERNAL_ERROR,
         }
@@ -82,6 +85,7 @@ impl Coded for AuditError {
             | Self::Damaged { .. }
             | Self::Configuration(_)
             | Self::Keys
+            | Self::Unproven(_)
             | Self::Table(_) => self.to_string(),
         }
     }
@@ -93,7 +97,12 @@ impl Coded for AuditError {
             }
             Self::Busy => Some("Try again.".to_owned()),
             Self::Keys => Some("Ask an operator to look at the key provider.".to_owned()),
-            Self::Closed | Self::InUse | Self::Damaged { .. } | Self::Configuration(_) | Self::Table(_) => None,
+            Self::Closed
+            | Self::InUse
+            | Self::Damaged { .. }
+            | Self::Configuration(_)
+            | Self::Unproven(_)
+            | Self::Table(_) => None,
         }
     }
 }

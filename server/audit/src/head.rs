@@ -1,7 +1,7 @@
 //! The head file: beside the segments, how far the log had come.
 //!
-//! It is what tells a log that was cut at a record's border from a whole one. It is written each second, on a thread of
-//! its own, and vouches for durable records only.
+//! It is what tells a log that was cut at a record's border from a whole one. It is signed, written each second or 1,024
+//! records on a thread of its own, and vouches for durable records only.
 //!
 //! Invariant: written atomically, so that a head that cannot be read was tampered with, not torn.
 
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use lakeward_proto::AuditHead;
 use prost::Message;
 
+use crate::keys::{self, PublicKey};
 use crate::segment::{Chain, Hash, sealed_block};
 
 const MAGIC: &[u8; 8] = b"LKAHEAD1";
@@ -39,6 +40,24 @@ impl Head {
     }
 }
 
+/// What is signed of a head.
+pub(crate) fn statement(head: &AuditHead) -> String {
+    let (boot, root, hash) = (hex::encode(&head.boot_id), hex::encode(&head.tree_root), hex::encode(&head.hash));
+    format!(
+        "lakeward audit head 1\nnode {}\nboot {boot}\nsegment {}\nsize {}\nroot {root}\nhash {hash}\nclosed {}\nat_us {}\n",
+        head.node,
+        head.segment,
+        head.seq,
+        u8::from(head.closed),
+        head.at_us
+    )
+}
+
+/// Whether a head is signed with this key.
+pub(crate) fn is_signed(head: &AuditHead, key: &PublicKey) -> bool {
+    keys::is_signed(key, &statement(head), &head.signature)
+}
+
 /// The head file of the log in `directory`.
 pub(crate) fn path_of(directory: &Path) -> PathBuf {
     directory.join("head")
@@ -58,7 +77,8 @@ pub(crate) fn read(directory: &Path) -> io::Result<Head> {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<AuditHead> {
+/// The head whose file this is.
+pub(crate) fn decode(bytes: &[u8]) -> Option<AuditHead> {
     let message = bytes.get(PREFIX_BYTES..bytes.len().checked_sub(DIGEST_BYTES)?)?;
     let head = AuditHead::decode(message).ok()?;
     (encode(&head) == bytes).then_some(head)

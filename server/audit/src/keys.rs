@@ -1,4 +1,4 @@
-//! The log's keys, and what is done with them: texts are sealed, values become tokens.
+//! The log's keys, and what is done with them: texts are sealed, values become tokens, heads are signed.
 //!
 //! A statement's text is sealed under a data key of one server start and one day, which stands beside the text, wrapped.
 //! A value's token is an HMAC of the value in its plain form ([`crate::value`]): equal for equal values, and nothing
@@ -13,6 +13,7 @@ use prost::Message;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
 use lakeward_proto::{AuditSealed, AuditStatementText};
@@ -36,6 +37,31 @@ pub struct AuditKeys {
     pub wrapping: Zeroizing<[u8; 32]>,
     /// Makes tokens of values.
     pub tokens: Zeroizing<[u8; 32]>,
+    /// The seed of the Ed25519 key that signs heads; of one server.
+    pub signing: Zeroizing<[u8; 32]>,
+}
+
+impl AuditKeys {
+    /// The key that the heads' signatures are verified with.
+    ///
+    /// # Errors
+    /// [`AuditError::Keys`].
+    pub fn public_key(&self) -> Result<PublicKey, AuditError> {
+        PublicKey::try_from(signing_key(self)?.public_key().as_ref()).map_err(|_| AuditError::Keys)
+    }
+}
+
+/// An Ed25519 public key.
+pub type PublicKey = [u8; 32];
+
+/// The key that signs heads.
+pub(crate) fn signing_key(keys: &AuditKeys) -> Result<Ed25519KeyPair, AuditError> {
+    Ed25519KeyPair::from_seed_unchecked(keys.signing.as_ref()).map_err(|_| AuditError::Keys)
+}
+
+/// Whether a signature of a text is that of a key.
+pub(crate) fn is_signed(key: &PublicKey, text: &str, signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), signature).is_ok()
 }
 
 impl fmt::Debug for AuditKeys {
@@ -164,7 +190,8 @@ mod tests {
     use super::*;
 
     fn keys(byte: u8) -> AuditKeys {
-        AuditKeys { wrapping: Zeroizing::new([byte; 32]), tokens: Zeroizing::new([byte; 32]) }
+        let key = Zeroizing::new([byte; 32]);
+        AuditKeys { wrapping: key.clone(), tokens: key.clone(), signing: key }
     }
 
     fn text(sql: &str) -> AuditStatementText {

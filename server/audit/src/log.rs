@@ -17,20 +17,22 @@ use arrow::datatypes::SchemaRef;
 use lakeward_base::{Clock, SqlState};
 use lakeward_proto::{AuditDecision, AuditHead, AuditPhase, AuditRecord, AuditStatement};
 use parking_lot::Mutex;
+use ring::signature::Ed25519KeyPair;
 use uuid::Uuid;
 
 use crate::disclosures::DisclosureScan;
 use crate::durable::Durable;
 use crate::error::AuditError;
 use crate::facts::Who;
-use crate::keys::{AuditKeys, Sealer, Tokens};
+use crate::keys::{AuditKeys, Sealer, Tokens, signing_key};
+use crate::publish::HeadDirectory;
 use crate::queue::{Queue, Stop};
 use crate::recovery::{Recovery, Survey};
-use crate::segment::Chain;
+use crate::segment::{Chain, Hash};
 use crate::stats::{AuditStats, Counters, add};
 use crate::storage::{Disk, Storage};
 use crate::table::Scan;
-use crate::tend::Tender;
+use crate::tend::{Signal, Tender};
 use crate::token::{Audit, Received};
 use crate::writer::Writer;
 
@@ -61,8 +63,12 @@ pub struct AuditConfig {
     pub linger_ms: u64,
     /// Time between heartbeat records.
     pub heartbeat_ms: u64,
-    /// Time between writes of the head file.
+    /// Time between writes of the head file, at most.
     pub head_ms: u64,
+    /// Where heads are kept besides, out of reach of whoever could change the log.
+    pub heads: Option<HeadDirectory>,
+    /// Time between heads that are kept there.
+    pub publish_ms: u64,
     /// Time between attempts to go on after a failure.
     pub retry_ms: u64,
 }
@@ -81,6 +87,8 @@ impl AuditConfig {
             linger_ms: 5,
             heartbeat_ms: 60_000,
             head_ms: 1_000,
+            heads: None,
+            publish_ms: 60_000,
             retry_ms: 250,
         }
     }
@@ -90,7 +98,7 @@ impl AuditConfig {
             "segment_bytes must be positive"
         } else if self.queue_records < 2 {
             "queue_records must be at least 2"
-        } else if self.heartbeat_ms == 0 || self.head_ms == 0 || self.retry_ms == 0 {
+        } else if self.heartbeat_ms == 0 || self.head_ms == 0 || self.retry_ms == 0 || self.publish_ms == 0 {
             "intervals must be positive"
         } else if self.node.is_empty() || self.node.len() > 255 {
             "node must have 1 to 255 bytes"
@@ -127,6 +135,9 @@ pub(crate) struct Shared {
     pub(crate) boot_id: Uuid,
     pub(crate) sealer: Sealer,
     pub(crate) tokens: Tokens,
+    pub(crate) signing: Ed25519KeyPair,
+    /// Asks the tender for a head before its time.
+    pub(crate) head_due: Arc<Signal>,
     healthy: AtomicBool,
     tip: Mutex<Tip>,
     /// Held while the head file is written: two at once would write the same fresh file.
@@ -140,6 +151,8 @@ pub(crate) struct Tip {
     /// Bytes of that segment that hold durable records; 0 while it has none.
     pub(crate) length: u64,
     pub(crate) chain: Chain,
+    /// Root of the tree over all records up to there.
+    pub(crate) root: Hash,
     pub(crate) closed: bool,
 }
 
@@ -180,9 +193,9 @@ impl Shared {
         record.boot_id = self.boot_id.as_bytes().to_vec();
     }
 
-    /// The head file's content for `tip`.
+    /// The head for `tip`, signed.
     pub(crate) fn head(&self, tip: Tip) -> AuditHead {
-        AuditHead {
+        let mut head = AuditHead {
             node: self.config.node.clone(),
             boot_id: self.boot_id.as_bytes().to_vec(),
             segment: tip.segment,
@@ -190,7 +203,11 @@ impl Shared {
             hash: tip.chain.hash.to_vec(),
             closed: tip.closed,
             at_us: self.clock.now().timestamp_micros(),
-        }
+            tree_root: tip.root.to_vec(),
+            signature: Vec::new(),
+        };
+        head.signature = self.signing.sign(crate::head::statement(&head).as_bytes()).as_ref().to_vec();
+        head
     }
 }
 
@@ -219,7 +236,7 @@ impl AuditLog {
         config.check()?;
         prepare_directory(&config.directory)?;
         let lock = take_lock(&config.directory)?;
-        let mut survey = Survey::of(&config.directory)?;
+        let mut survey = Survey::of(&config.directory, &config.keys.public_key()?)?;
         survey.repair(storage.as_ref(), &config.directory)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(config.queue_records, Duration::from_millis(config.linger_ms), Arc::clone(&clock)),
@@ -227,6 +244,8 @@ impl AuditLog {
             clock,
             sealer: Sealer::new(&config.keys)?,
             tokens: Tokens::new(&config.keys),
+            signing: signing_key(&config.keys)?,
+            head_due: Arc::default(),
             config,
             storage,
             boot_id: Uuid::now_v7(),
@@ -234,7 +253,8 @@ impl AuditLog {
             tip: Mutex::new(survey.tip()),
             writing_head: Mutex::new(()),
         });
-        if survey.first_start() {
+        // An older server's head has no signature.
+        if survey.first_start() || survey.head_is_unsigned() {
             crate::tend::write_head(&shared).map_err(AuditError::file("write", &shared.config.directory))?;
         }
         let writer = Writer::start(Arc::clone(&shared), &survey)?;
@@ -354,8 +374,12 @@ impl Inner {
         }
         match stop {
             Stop::Abrupt => Ok(()),
-            Stop::Clean => crate::tend::write_head(&self.shared)
-                .map_err(AuditError::file("write", &crate::head::path_of(&self.shared.config.directory))),
+            Stop::Clean => {
+                crate::tend::write_head(&self.shared)
+                    .map_err(AuditError::file("write", &crate::head::path_of(&self.shared.config.directory)))?;
+                crate::publish::publish(&self.shared);
+                Ok(())
+            }
         }
     }
 }

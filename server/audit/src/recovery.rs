@@ -14,10 +14,12 @@ use prost::Message;
 
 use crate::error::AuditError;
 use crate::head::{self, Head};
+use crate::keys::PublicKey;
 use crate::log::{Tip, plain_record};
+use crate::merkle::Tree;
 use crate::segment::{self, Chain, Opening, SegmentReader};
 use crate::storage::Storage;
-use crate::walk::{Fault, FaultKind, Walk, Walked};
+use crate::walk::{Fault, FaultKind, MAX_GAP, Visit, Walk, Walked};
 
 /// What was found when the log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,19 +82,29 @@ struct Orphan {
 
 impl Survey {
     /// Looks at the log in `directory`, as far back as a statement may be open.
-    pub(crate) fn of(directory: &Path) -> Result<Self, AuditError> {
+    pub(crate) fn of(directory: &Path, key: &PublicKey) -> Result<Self, AuditError> {
         let failed = |source| AuditError::file("read", directory)(source);
         let segments = segment::list(directory).map_err(failed)?;
-        let head = head::read(directory).map_err(failed)?;
+        let mut head = head::read(directory).map_err(failed)?;
+        if matches!(&head, Head::Is(head) if !head.signature.is_empty() && !head::is_signed(head, key)) {
+            head = Head::Altered;
+        }
         let start = first_of_interest(directory, &segments, &head)?;
         let recent: Vec<u64> = segments.iter().copied().filter(|number| *number >= start).collect();
         let mut orphans = HashMap::new();
-        let walked = Walk::from_segment(directory, &head)
-            .run(&recent, &mut |visit| {
-                note_statement(&mut orphans, visit.segment, visit.key, visit.record);
-                None
-            })
-            .map_err(failed)?;
+        let mut visit = |visit: &Visit<'_>| {
+            note_statement(&mut orphans, visit.segment, visit.key, visit.record);
+            None
+        };
+        let mut walked = Walk::from_segment(directory, &head).run(&recent, &mut visit).map_err(failed)?;
+        if walked.tree.is_none() && walked.fault.is_none() {
+            // An older server's segments do not tell of the tree.
+            walked = Walk::from_start(directory, &head).run(&segments, &mut visit).map_err(failed)?;
+        }
+        let beyond = head.covers().map_or(0, |head| head.seq).saturating_sub(walked.chain.seq) > MAX_GAP;
+        if beyond || (walked.signs && is_unsigned(&head)) {
+            head = Head::Altered;
+        }
         let mut survey = Self { segments, head, walked, orphans, last_length: 0 };
         survey.last_length = survey.length_of_last(directory)?;
         Ok(survey)
@@ -130,6 +142,18 @@ impl Survey {
         Chain { seq: self.walked.chain.seq + self.missing_records(), hash: self.walked.chain.hash }
     }
 
+    /// The tree over the records up to there.
+    pub(crate) fn tree(&self) -> Tree {
+        let mut tree = self.walked.tree.clone().unwrap_or_default();
+        tree.pad(self.continues_from().seq);
+        tree
+    }
+
+    /// Whether the head is of a server that did not sign it.
+    pub(crate) fn head_is_unsigned(&self) -> bool {
+        is_unsigned(&self.head)
+    }
+
     /// Statements that are open, with the segments that they began in.
     pub(crate) fn open_statements(&self) -> HashMap<Vec<u8>, u64> {
         self.orphans.iter().map(|(id, orphan)| (id.clone(), orphan.segment)).collect()
@@ -138,7 +162,8 @@ impl Survey {
     /// How far the log is durable.
     pub(crate) fn tip(&self) -> Tip {
         let segment = self.segments.last().copied().unwrap_or(0);
-        Tip { segment, length: self.last_length, chain: self.continues_from(), closed: false }
+        let (chain, root) = (self.continues_from(), self.tree().root());
+        Tip { segment, length: self.last_length, chain, root, closed: false }
     }
 
     /// What to tell the operator.
@@ -236,6 +261,10 @@ fn first_of_interest(directory: &Path, segments: &[u64], head: &Head) -> Result<
     }
     let covered = if let Head::Is(head) = head { head.segment } else { u64::MAX };
     Ok(oldest.unwrap_or(0).min(covered))
+}
+
+fn is_unsigned(head: &Head) -> bool {
+    matches!(head, Head::Is(head) if head.signature.is_empty())
 }
 
 /// Keeps account of the statements that have begun and not ended.

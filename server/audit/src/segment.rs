@@ -18,6 +18,8 @@ use lakeward_proto::{AuditRecord, AuditSegmentHeader};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use crate::merkle::{Tree, leaf};
+
 /// First bytes of a segment; the digit is the format's version.
 pub(crate) const MAGIC: &[u8; 8] = b"LKAUDIT1";
 /// No record is longer.
@@ -71,11 +73,12 @@ pub(crate) fn sealed_block(magic: &[u8; 8], message: &impl Message) -> Vec<u8> {
     block
 }
 
-/// Appends `record` as a frame, and moves the chain's end to it.
-pub(crate) fn push_frame(buffer: &mut Vec<u8>, record: &AuditRecord, chain: &mut Chain) {
+/// Appends `record` as a frame, and moves the chain's end and the tree to it.
+pub(crate) fn push_frame(buffer: &mut Vec<u8>, record: &AuditRecord, chain: &mut Chain, tree: &mut Tree) {
     let bytes = record.encode_to_vec();
     push_length(buffer, bytes.len());
     let hash = chain.hash_of_next(&bytes);
+    tree.push(leaf(&bytes));
     buffer.extend(bytes);
     buffer.extend(hash);
     *chain = Chain { seq: record.seq, hash };
@@ -110,7 +113,7 @@ pub(crate) enum Step<'a> {
 /// A segment's first step.
 pub(crate) enum Opening {
     /// Its header, and a reader at its first frame.
-    Ready(SegmentReader, AuditSegmentHeader),
+    Ready(SegmentReader, Box<AuditSegmentHeader>),
     /// Not all of a header, or only zeros.
     Cut { bytes: u64 },
     /// Bytes that cannot be a header.
@@ -134,7 +137,7 @@ impl SegmentReader {
         let mut reader =
             Self { input: BufReader::with_capacity(READ_BUFFER_BYTES, file), offset: 0, limit, frame: Vec::new() };
         Ok(match reader.read_header()? {
-            Header::Is(header) => Opening::Ready(reader, header),
+            Header::Is(header) => Opening::Ready(reader, Box::new(header)),
             Header::Cut => Opening::Cut { bytes: limit },
             Header::Garbled => Opening::Garbled,
         })

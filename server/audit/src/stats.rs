@@ -19,6 +19,8 @@ pub struct AuditStats {
     pub refused: u64,
     /// Records that could not be kept: the log had been shut down, or its queue was full.
     pub lost: u64,
+    /// Heads that could not be kept in the second place.
+    pub unpublished: u64,
     /// Records that wait to be made durable.
     pub queue_depth: u64,
     /// Number of the last durable record.
@@ -36,6 +38,7 @@ pub(crate) struct Counters {
     pub(crate) failures: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) unpublished: AtomicU64,
 }
 
 impl Counters {
@@ -48,6 +51,7 @@ impl Counters {
             failures: value(&self.failures),
             refused: value(&self.refused),
             lost: value(&self.lost),
+            unpublished: value(&self.unpublished),
             queue_depth: queue_depth as u64,
             last_seq,
             healthy,

@@ -10,12 +10,14 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use lakeward_proto::AuditRecovery;
+use lakeward_proto::{AuditHead, AuditRecovery};
 
 use crate::head::{self, Head};
+use crate::keys::PublicKey;
 use crate::log::lock_path;
-use crate::segment;
-use crate::walk::{Fault, FaultKind, Walk, Walked};
+use crate::publish::HeadDirectory;
+use crate::segment::{self, Opening, SegmentReader};
+use crate::walk::{Fault, FaultKind, Silence, Visit, Walk, Walked};
 
 /// What verifying a log found.
 #[derive(Debug, Clone)]
@@ -82,10 +84,19 @@ impl fmt::Display for Report {
     }
 }
 
+/// What a log is verified with.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The key that its heads are signed with.
+    pub public_key: PublicKey,
+    /// Heads that were kept elsewhere.
+    pub heads: Option<HeadDirectory>,
+}
+
 /// Verifies the log in `directory`. Blocks; streams through the files.
 #[must_use]
-pub fn verify(directory: &Path) -> Report {
-    examine(directory).unwrap_or_else(|error| Report {
+pub fn verify(directory: &Path, trust: &Trust) -> Report {
+    examine(directory, trust).unwrap_or_else(|error| Report {
         verdict: Verdict::Unreadable,
         finding: format!("{}: {}", directory.display(), error.kind()),
         records: 0,
@@ -96,16 +107,19 @@ pub fn verify(directory: &Path) -> Report {
     })
 }
 
-fn examine(directory: &Path) -> io::Result<Report> {
+fn examine(directory: &Path, trust: &Trust) -> io::Result<Report> {
     let in_use = in_use(directory)?;
     // The head first: a running server only ever adds to what it vouches for.
     let head = head::read(directory)?;
+    let mut kept = Kept::read(trust, node_of(directory, &head)?)?;
     let segments = segment::list(directory)?;
     let mut admitted = Admitted::default();
     let walked = Walk::from_start(directory, &head).run(&segments, &mut |visit| {
-        visit.key.recovery.as_ref().and_then(|recovery| admitted.note(visit.key.seq, recovery))
+        let noted = visit.key.recovery.as_ref().and_then(|recovery| admitted.note(visit.key.seq, recovery));
+        noted.or_else(|| root_contradicts(visit, &head)).or_else(|| kept.compare(visit))
     })?;
-    let (verdict, finding) = judge(&walked, &head, &admitted, segments.is_empty(), in_use);
+    let seen = Seen { walked: &walked, head: &head, trust, kept: &kept, admitted: &admitted };
+    let (verdict, finding) = seen.judge(segments.is_empty(), in_use);
     Ok(Report {
         verdict,
         finding,
@@ -142,25 +156,133 @@ impl Admitted {
     }
 }
 
-fn judge(walked: &Walked, head: &Head, admitted: &Admitted, empty: bool, in_use: bool) -> (Verdict, String) {
-    let incomplete = |finding: String| (Verdict::Incomplete, finding);
-    if let Some(fault) = walked.fault.filter(|fault| !(in_use && is_open_end(fault))) {
-        return judge_fault(&fault, head, walked.chain.seq);
+/// Whether the head vouches for another tree.
+fn root_contradicts(visit: &Visit<'_>, head: &Head) -> Option<&'static str> {
+    let Head::Is(head) = head else { return None };
+    let here = head.seq == visit.key.seq && !head.signature.is_empty();
+    let root = visit.tree.filter(|_| here)?.root();
+    (root.as_slice() != head.tree_root).then_some("the records up to here are not those that the head vouches for")
+}
+
+/// The server whose log it is.
+fn node_of(directory: &Path, head: &Head) -> io::Result<Option<String>> {
+    if let Head::Is(head) = head {
+        return Ok(Some(head.node.clone()));
     }
-    match head {
-        Head::Altered => return (Verdict::Altered, "the head file was changed".to_owned()),
-        Head::Missing if empty => return (Verdict::Unreadable, "there is no audit log here".to_owned()),
-        Head::Missing => return incomplete("the head file is missing, so records at the end may be".to_owned()),
-        Head::Is(head) if head.seq > walked.chain.seq => return incomplete(missing_tail(walked.chain.seq, head.seq)),
-        Head::Is(_) => {}
+    let Some(first) = segment::list(directory)?.first().copied() else { return Ok(None) };
+    match SegmentReader::open(&segment::path_of(directory, first), None)? {
+        Opening::Ready(_, header) => Ok(Some(header.node)),
+        Opening::Cut { .. } | Opening::Garbled => Ok(None),
     }
-    if let Some(finding) = &admitted.missing {
-        return incomplete(finding.clone());
+}
+
+/// Heads that were kept elsewhere.
+#[derive(Default)]
+struct Kept {
+    /// Those that the walk has not passed yet, the next last.
+    ahead: Vec<(String, AuditHead)>,
+    /// One that is none.
+    forged: Option<String>,
+    /// There should be some.
+    expected: bool,
+    found: bool,
+}
+
+impl Kept {
+    fn read(trust: &Trust, node: Option<String>) -> io::Result<Self> {
+        let (Some(directory), Some(node)) = (&trust.heads, node) else {
+            return Ok(Self { expected: trust.heads.is_some(), ..Self::default() });
+        };
+        let mut kept = Self { expected: true, ..Self::default() };
+        for (size, name, content) in directory.read(&node)? {
+            kept.found = true;
+            let genuine =
+                |kept: &AuditHead| kept.seq == size && kept.node == node && head::is_signed(kept, &trust.public_key);
+            match head::decode(&content).filter(genuine) {
+                Some(head) => kept.ahead.push((name, head)),
+                None => _ = kept.forged.get_or_insert(name),
+            }
+        }
+        kept.ahead.reverse();
+        Ok(kept)
     }
-    if !walked.closed && !in_use {
-        return incomplete(format!("the log was not closed after record {}", walked.chain.seq));
+
+    /// Compares the log with the heads that vouch for it up to a record.
+    fn compare(&mut self, visit: &Visit<'_>) -> Option<&'static str> {
+        while let Some((_, head)) = self.ahead.last().filter(|(_, head)| head.seq <= visit.key.seq) {
+            // One that vouched for records which a restart found missing is told by the restart.
+            let contradicts = head.seq == visit.key.seq
+                && visit.tree.is_some_and(|tree| tree.root().as_slice() != head.tree_root.as_slice());
+            if contradicts {
+                return Some("the records up to here are not those that a head kept elsewhere vouches for");
+            }
+            self.ahead.pop();
+        }
+        None
     }
-    (Verdict::Intact, String::new())
+
+    fn judge(&self, last_seq: u64) -> Option<(Verdict, String)> {
+        if let Some(name) = &self.forged {
+            return Some((Verdict::Altered, format!("the head {name} that was kept elsewhere is forged")));
+        }
+        if let Some((name, head)) = self.ahead.first() {
+            let missing = missing_tail(last_seq, head.seq);
+            return Some((Verdict::Incomplete, format!("{missing}: the head {name} that was kept elsewhere has them")));
+        }
+        let none = self.expected && !self.found;
+        none.then(|| (Verdict::Incomplete, "there is no head of this server among those kept elsewhere".to_owned()))
+    }
+}
+
+/// All that was seen of a log.
+struct Seen<'a> {
+    walked: &'a Walked,
+    head: &'a Head,
+    trust: &'a Trust,
+    kept: &'a Kept,
+    admitted: &'a Admitted,
+}
+
+impl Seen<'_> {
+    fn judge(&self, empty: bool, in_use: bool) -> (Verdict, String) {
+        let Self { walked, head, trust, kept, admitted } = *self;
+        let incomplete = |finding: String| (Verdict::Incomplete, finding);
+        if let Some(fault) = walked.fault.filter(|fault| !(in_use && is_open_end(fault))) {
+            return judge_fault(&fault, head, walked.chain.seq);
+        }
+        match head {
+            Head::Altered => return (Verdict::Altered, "the head file was changed".to_owned()),
+            Head::Missing if empty => return (Verdict::Unreadable, "there is no audit log here".to_owned()),
+            Head::Missing => return incomplete("the head file is missing, so records at the end may be".to_owned()),
+            Head::Is(signed) => {
+                let forged = if signed.signature.is_empty() {
+                    walked.signs
+                } else {
+                    !head::is_signed(signed, &trust.public_key)
+                };
+                if forged {
+                    return (Verdict::Altered, "the head is forged: it is not signed with the log's key".to_owned());
+                }
+                if signed.seq > walked.chain.seq {
+                    return incomplete(missing_tail(walked.chain.seq, signed.seq));
+                }
+            }
+        }
+        if let Some(found) = kept.judge(walked.chain.seq) {
+            return found;
+        }
+        if let Some(finding) = &admitted.missing {
+            return incomplete(finding.clone());
+        }
+        if let Some(Silence { after_seq, ms }) = walked.silence.filter(|_| !in_use) {
+            let seconds = ms / 1_000;
+            return incomplete(format!("no heartbeat for {seconds} s after record {after_seq}, and nothing says why"));
+        }
+        if !walked.closed && !in_use {
+            return incomplete(format!("the log was not closed after record {}", walked.chain.seq));
+        }
+        (Verdict::Intact, String::new())
+    }
 }
 
 fn judge_fault(fault: &Fault, head: &Head, last_seq: u64) -> (Verdict, String) {

@@ -7,22 +7,82 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use lakeward_proto::{AuditPhase, AuditRecordKey, AuditSegmentHeader};
 use prost::Message;
 
 use crate::head::{Head, hash_from};
+use crate::merkle::{Tree, leaf};
 use crate::segment::{self, Chain, Frame, Hash, Opening, SegmentReader, Step};
+use crate::tend::longest_silence;
+
+/// Version of the record message from which on heads are signed.
+const FIRST_SIGNING_VERSION: u32 = 2;
+/// A restart that says that more records are missing is not believed: their places in the tree would have to be filled.
+pub(crate) const MAX_GAP: u64 = 1 << 24;
 
 /// A record on the way.
 pub(crate) struct Visit<'a> {
     pub(crate) segment: u64,
     pub(crate) key: &'a AuditRecordKey,
     pub(crate) record: &'a [u8],
+    /// The tree up to it, where the walk knows what came before.
+    pub(crate) tree: Option<&'a Tree>,
 }
 
 /// Looks at each record; may find one that contradicts the log.
 pub(crate) type Visitor<'a> = dyn FnMut(&Visit<'_>) -> Option<&'static str> + 'a;
+
+/// A heartbeat is measured a moment before it is recorded.
+const EXPLANATION_SLACK_MS: u64 = 5_000;
+
+/// A time without a record that no heartbeat has explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// The record before it.
+    pub(crate) after_seq: u64,
+    pub(crate) ms: u64,
+}
+
+/// Whether the log was alive all the time: a heartbeat comes each minute, or says later why it did not.
+#[derive(Default)]
+struct Pulse {
+    /// Zero where the segment does not tell.
+    heartbeat: Duration,
+    /// The server's start that the last record is of, its number and its time.
+    boot_id: Vec<u8>,
+    last: Option<(u64, i64)>,
+    /// Waits for a heartbeat that explains it.
+    pending: Option<Silence>,
+    unexplained: Option<Silence>,
+}
+
+impl Pulse {
+    fn note(&mut self, key: &AuditRecordKey) {
+        let before = self.last.replace((key.seq, key.at_us));
+        if self.boot_id != key.boot_id {
+            // Of a server that was not running nothing is expected.
+            self.unexplained = self.unexplained.or(self.pending.take());
+            self.boot_id.clone_from(&key.boot_id);
+            return;
+        }
+        let Some((after_seq, at_us)) = before else { return };
+        let silence = Duration::from_micros(u64::try_from(key.at_us.saturating_sub(at_us)).unwrap_or(0));
+        if !self.heartbeat.is_zero() && silence > longest_silence(self.heartbeat) {
+            let ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+            self.unexplained = self.unexplained.or(self.pending.replace(Silence { after_seq, ms }));
+        }
+        let explains = key.standstill_ms.saturating_add(if key.standstill_ms > 0 { EXPLANATION_SLACK_MS } else { 0 });
+        if self.pending.is_some_and(|silence| explains >= silence.ms) {
+            self.pending = None;
+        }
+    }
+
+    fn silence(&self) -> Option<Silence> {
+        self.unexplained.or(self.pending)
+    }
+}
 
 /// Where a walk ended before the log did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +104,7 @@ pub(crate) enum FaultKind {
 }
 
 /// What a walk found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Walked {
     /// The last good record.
     pub(crate) chain: Chain,
@@ -52,6 +112,12 @@ pub(crate) struct Walked {
     pub(crate) records: u64,
     /// Whether the last of them closed the log.
     pub(crate) closed: bool,
+    /// The tree over the records so far; `None` where the walk began in a segment that does not tell of it.
+    pub(crate) tree: Option<Tree>,
+    /// Whether there are records of a server that signs heads.
+    pub(crate) signs: bool,
+    /// The first time that the log was silent for too long without saying why.
+    pub(crate) silence: Option<Silence>,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -67,17 +133,32 @@ pub(crate) struct Walk<'a> {
     last: bool,
     /// Whether the closing record stands in this segment: then nothing can follow in it.
     sealed: bool,
+    tree: Option<Tree>,
+    signs: bool,
+    pulse: Pulse,
 }
 
 impl<'a> Walk<'a> {
     /// A walk that begins with the log's first record.
     pub(crate) fn from_start(directory: &'a Path, head: &Head) -> Self {
-        Self { chain: Some(Chain::default()), ..Self::from_segment(directory, head) }
+        let (chain, tree) = (Some(Chain::default()), Some(Tree::default()));
+        Self { chain, tree, ..Self::from_segment(directory, head) }
     }
 
     /// A walk that begins with some segment, and believes that segment's header what came before it.
     pub(crate) fn from_segment(directory: &'a Path, head: &Head) -> Self {
-        Self { directory, head: head.covers(), chain: None, records: 0, closed: false, last: false, sealed: false }
+        Self {
+            directory,
+            head: head.covers(),
+            chain: None,
+            records: 0,
+            closed: false,
+            last: false,
+            sealed: false,
+            tree: None,
+            signs: false,
+            pulse: Pulse::default(),
+        }
     }
 
     /// Walks `segments`; the last of them must be the log's last.
@@ -97,7 +178,8 @@ impl<'a> Walk<'a> {
             expected = number.checked_add(1);
         }
         let (chain, records, closed) = (self.end(), self.records, self.closed);
-        Ok(Walked { chain, records, closed, fault })
+        let silence = self.pulse.silence();
+        Ok(Walked { chain, records, closed, tree: self.tree, signs: self.signs, silence, fault })
     }
 
     fn end(&self) -> Chain {
@@ -138,6 +220,7 @@ impl<'a> Walk<'a> {
         if let Some(what) = self.header_contradicts(number, &header) {
             return Ok(Some(self.fault(number, 0, FaultKind::Altered(what))));
         }
+        self.pulse.heartbeat = Duration::from_millis(header.heartbeat_ms);
         self.frames(number, &header, &mut reader, visit)
     }
 
@@ -182,7 +265,7 @@ impl<'a> Walk<'a> {
             return Some("the record is of another start of the server than its segment");
         }
         let expected = self.end().seq + 1;
-        if key.seq != expected && !declares_gap(&key, expected, first) {
+        if key.seq != expected && (!declares_gap(&key, expected, first) || key.seq - expected > MAX_GAP) {
             return Some("the record has another number");
         }
         if first && key.seq != header.first_seq {
@@ -195,19 +278,38 @@ impl<'a> Walk<'a> {
         self.records += 1;
         self.closed = key.closing;
         self.sealed = key.closing;
-        visit(&Visit { segment, key: &key, record: frame.record })
+        self.signs |= key.version >= FIRST_SIGNING_VERSION;
+        self.pulse.note(&key);
+        if let Some(tree) = &mut self.tree {
+            tree.pad(key.seq - 1);
+            tree.push(leaf(frame.record));
+        }
+        visit(&Visit { segment, key: &key, record: frame.record, tree: self.tree.as_ref() })
     }
 
     fn header_contradicts(&mut self, number: u64, header: &AuditSegmentHeader) -> Option<&'static str> {
         let says = Chain { seq: header.first_seq.saturating_sub(1), hash: hash_from(&header.prev_hash) };
         let before = *self.chain.get_or_insert(says);
+        if self.tree.is_none() {
+            self.tree = Tree::of_peaks(says.seq, &header.tree_peaks);
+        }
         if header.segment != number {
             Some("the segment has another number")
         } else if says.hash != before.hash || says.seq < before.seq {
             Some("records before the segment are missing")
+        } else if !header.tree_peaks.is_empty() && says.seq - before.seq <= MAX_GAP && self.has_other_tree(says, header)
+        {
+            Some("the segment's header tells of other records before it")
         } else {
             None
         }
+    }
+
+    fn has_other_tree(&self, says: Chain, header: &AuditSegmentHeader) -> bool {
+        self.tree.clone().is_some_and(|mut tree| {
+            tree.pad(says.seq);
+            tree.peaks() != header.tree_peaks
+        })
     }
 
     /// Whether the head vouches for the record that should come next, or there is no head to say that it does not.

@@ -17,6 +17,7 @@ use prost::Message;
 
 use crate::error::AuditError;
 use crate::log::{Shared, Tip, plain_record};
+use crate::merkle::Tree;
 use crate::queue::{Entry, Stop};
 use crate::recovery::Survey;
 use crate::segment::{self, Chain, MAGIC, MAX_RECORD_BYTES, push_frame, sealed_block};
@@ -25,12 +26,17 @@ use crate::storage::{LogFile, write_all};
 
 /// Bytes after which a group is closed, to bound the time that its first record waits.
 const GROUP_BYTES: usize = 4 << 20;
+/// A head is written after so many records, at the latest.
+const RECORDS_PER_HEAD: u64 = 1_024;
 
 /// The state of the writer thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     segment: Segment,
     chain: Chain,
+    tree: Tree,
+    /// Records since the last head was asked for.
+    since_head: u64,
     pending: VecDeque<Entry>,
     /// Statements whose BEGIN is durable and whose END is not, with the segment of the BEGIN.
     open: HashMap<Vec<u8>, u64>,
@@ -58,10 +64,11 @@ impl Writer {
     /// Makes the first segment of this server's start.
     pub(crate) fn start(shared: Arc<Shared>, survey: &Survey) -> Result<Self, AuditError> {
         let (number, chain, open) = (survey.next_segment(), survey.continues_from(), survey.open_statements());
-        let segment = create_segment(&shared, number, chain, &open)
+        let tree = survey.tree();
+        let segment = create_segment(&shared, number, (chain, &tree), &open)
             .map_err(AuditError::file("make", &segment::path_of(&shared.config.directory, number)))?;
         let (pending, group) = (VecDeque::new(), Vec::new());
-        Ok(Self { shared, segment, chain, pending, open, group, failed: None, low: false })
+        Ok(Self { shared, segment, chain, tree, since_head: 0, pending, open, group, failed: None, low: false })
     }
 
     /// Works until the queue is stopped. Answers whether everything that was queued is durable.
@@ -139,7 +146,7 @@ impl Writer {
     /// Writes one group, and tells those who wait for it.
     fn write_group(&mut self) -> io::Result<()> {
         self.group.clear();
-        let (mut chain, mut entries, mut records) = (self.chain, 0, 0);
+        let (mut chain, mut tree, mut entries, mut records) = (self.chain, self.tree.clone(), 0, 0);
         for entry in &mut self.pending {
             if self.group.len() >= GROUP_BYTES {
                 break;
@@ -149,7 +156,7 @@ impl Writer {
                 record.seq = chain.seq + 1;
                 shorten(record);
                 records += 1;
-                push_frame(&mut self.group, record, &mut chain);
+                push_frame(&mut self.group, record, &mut chain, &mut tree);
             }
         }
         if records > 0 {
@@ -157,20 +164,27 @@ impl Writer {
             write_all(self.segment.file.as_mut(), &self.group)?;
             self.segment.file.sync()?;
             self.segment.trusted = true;
-            self.advance(chain, records);
+            self.advance(chain, tree, records);
         }
         self.settle(entries);
         Ok(())
     }
 
     /// A group is durable.
-    fn advance(&mut self, chain: Chain, records: u64) {
+    fn advance(&mut self, chain: Chain, tree: Tree, records: u64) {
         let bytes = self.group.len() as u64;
         self.chain = chain;
         self.segment.length += bytes;
         self.segment.holds_records = true;
         let (segment, length) = (self.segment.number, self.segment.length);
-        self.shared.set_tip(Tip { segment, length, chain, closed: false });
+        let root = tree.root();
+        self.tree = tree;
+        self.shared.set_tip(Tip { segment, length, chain, root, closed: false });
+        self.since_head += records;
+        if self.since_head >= RECORDS_PER_HEAD {
+            self.since_head = 0;
+            self.shared.head_due.raise();
+        }
         let counters = &self.shared.counters;
         add(&counters.records, records);
         add(&counters.bytes, bytes);
@@ -228,7 +242,7 @@ impl Writer {
 
     /// Goes on in the next segment. Where that cannot be made, the current one goes on, and statements are refused.
     fn roll(&mut self) {
-        match create_segment(&self.shared, self.segment.number + 1, self.chain, &self.open) {
+        match create_segment(&self.shared, self.segment.number + 1, (self.chain, &self.tree), &self.open) {
             Ok(segment) => {
                 let mut sealed = std::mem::replace(&mut self.segment, segment);
                 if sealed.file.release(sealed.length).is_err() {
@@ -251,7 +265,7 @@ impl Writer {
             storage.truncate(&path, self.segment.length)?;
             number += 1;
         }
-        self.segment = create_segment(&self.shared, number, self.chain, &self.open)?;
+        self.segment = create_segment(&self.shared, number, (self.chain, &self.tree), &self.open)?;
         tracing::warn!(segment = number, "audit records go on in a new segment");
         Ok(())
     }
@@ -273,7 +287,12 @@ fn shorten(record: &mut AuditRecord) {
 }
 
 /// Makes a segment with its header, durably, with its reserve.
-fn create_segment(shared: &Shared, number: u64, chain: Chain, open: &HashMap<Vec<u8>, u64>) -> io::Result<Segment> {
+fn create_segment(
+    shared: &Shared,
+    number: u64,
+    (chain, tree): (Chain, &Tree),
+    open: &HashMap<Vec<u8>, u64>,
+) -> io::Result<Segment> {
     let path = segment::path_of(&shared.config.directory, number);
     let header = sealed_block(
         MAGIC,
@@ -285,6 +304,8 @@ fn create_segment(shared: &Shared, number: u64, chain: Chain, open: &HashMap<Vec
             prev_hash: chain.hash.to_vec(),
             oldest_open_segment: open.values().copied().min().unwrap_or(number),
             created_at_us: shared.clock.now().timestamp_micros(),
+            tree_peaks: tree.peaks(),
+            heartbeat_ms: shared.config.heartbeat_ms,
         },
     );
     let made = fill_segment(shared, &path, &header);

@@ -118,7 +118,8 @@ pub(crate) struct TestEngine {
 
 fn audit_keys() -> AuditKeys {
     use zeroize::Zeroizing;
-    AuditKeys { wrapping: Zeroizing::new([1; 32]), tokens: Zeroizing::new([2; 32]) }
+    let key = |byte| Zeroizing::new([byte; 32]);
+    AuditKeys { wrapping: key(1), tokens: key(2), signing: key(3) }
 }
 
 impl TestEngine {

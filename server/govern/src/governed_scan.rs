@@ -41,6 +41,7 @@ use crate::privileged::PrivilegedSessions;
 use crate::scan_context::ScanContext;
 use crate::scan_stream::{Egress, ScanMetrics, ScanStream};
 use crate::stamp::Stamp;
+use crate::subjects::Place;
 
 /// One governed scan.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ pub(crate) struct GovernedScanExec {
     forwarded: Vec<Arc<dyn PhysicalExpr>>,
     fetch: Option<usize>,
     /// Where the inner plan's batches have their subjects.
-    subject: Option<usize>,
+    subject: Option<Place>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -97,7 +98,7 @@ impl GovernedScanExec {
             privileged,
             forwarded: Vec::new(),
             fetch: None,
-            subject,
+            subject: subject.map(Place::at),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -259,7 +260,7 @@ impl ExecutionPlan for GovernedScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let tally = ScanContext::tally(&context, &self.decision, self.subject);
+        let tally = ScanContext::tally(&context, &self.decision, self.subject.as_ref());
         let context = self.context.inner(&context)?;
         if partition >= self.running.properties().output_partitioning().partition_count() {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema())));

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
-use datafusion_common::Result;
+use datafusion_common::{DFSchema, Result};
 use datafusion_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
+use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_plan::ExecutionPlan;
 use lakeward_base::TableId;
 use lakeward_catalog::RawTable;
@@ -29,6 +30,7 @@ use crate::privileged::PrivilegedSessions;
 use crate::scan_context::{ScanContext, require_stamp};
 use crate::shadow;
 use crate::stamp::Stamp;
+use crate::subjects::Place;
 
 /// A table as one principal may see it, for one statement.
 pub struct GovernedTable {
@@ -120,6 +122,17 @@ impl GovernedTable {
         )
     }
 
+    /// The filters that the scan was handed, over its columns: those of them that can be told by these.
+    fn conditions(&self, session: &dyn Session, schema: &SchemaRef, filters: &[Expr]) -> Arc<[Arc<dyn PhysicalExpr>]> {
+        if self.decision.subject.is_none() {
+            return Arc::new([]);
+        }
+        let Ok(schema) = DFSchema::try_from(Arc::clone(schema)) else { return Arc::new([]) };
+        let physical = |filter: &Expr| session.create_physical_expr(filter.clone(), &schema).ok();
+        // What is not the same each time it is asked says nothing.
+        filters.iter().filter(|filter| !filter.is_volatile()).filter_map(physical).collect()
+    }
+
     async fn open_scan(
         &self,
         projection: Option<&[usize]>,
@@ -137,6 +150,8 @@ impl GovernedTable {
         let inner = self.raw.scan(session.as_ref(), Some(&raw_projection), filters, limit).await?;
         let schema = inner_plan::projected_schema(&self.decision, projection)?;
         let context = ScanContext::new(self.stamp, session.as_ref());
+        let subject =
+            subject.map(|column| Place { column, conditions: self.conditions(session.as_ref(), &schema, filters) });
         OpenScanExec::try_new(inner, Arc::clone(&self.decision), (schema, subject), context)
     }
 }

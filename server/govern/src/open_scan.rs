@@ -29,6 +29,7 @@ use crate::incident::redacted;
 use crate::scan_context::ScanContext;
 use crate::scan_stream::{Egress, ScanMetrics, ScanStream};
 use crate::stamp::Stamp;
+use crate::subjects::Place;
 
 /// One open scan.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ pub(crate) struct OpenScanExec {
     properties: Arc<PlanProperties>,
     egress: Arc<[Egress]>,
     /// Where the raw scan's batches have their subjects.
-    subject: Option<usize>,
+    subject: Option<Place>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -48,7 +49,7 @@ impl OpenScanExec {
     pub(crate) fn try_new(
         inner: Arc<dyn ExecutionPlan>,
         decision: Arc<TableDecision>,
-        (schema, subject): (SchemaRef, Option<usize>),
+        (schema, subject): (SchemaRef, Option<Place>),
         context: ScanContext,
     ) -> Result<Self> {
         if !matches!(decision.access, crate::access::Access::Open) {
@@ -136,7 +137,7 @@ impl ExecutionPlan for OpenScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let tally = ScanContext::tally(&context, &self.decision, self.subject);
+        let tally = ScanContext::tally(&context, &self.decision, self.subject.as_ref());
         let context = self.context.inner(&context)?;
         Ok(Box::pin(ScanStream {
             inner: self.redact(self.inner.execute(partition, context))?,

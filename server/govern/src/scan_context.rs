@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::access::TableDecision;
 use crate::error::BarrierError;
 use crate::stamp::Stamp;
-use crate::subjects::{Subjects, Tally};
+use crate::subjects::{Place, Subjects, Tally};
 
 /// Makes task contexts for one scan.
 pub(crate) struct ScanContext {
@@ -48,10 +48,10 @@ impl ScanContext {
         &self.config
     }
 
-    /// Where an execution by the user's `context` notes the subjects that stand at `column` of its batches.
-    pub(crate) fn tally(context: &TaskContext, decision: &TableDecision, column: Option<usize>) -> Option<Tally> {
+    /// Where an execution by the user's `context` notes the subjects that stand at `place` of its batches.
+    pub(crate) fn tally(context: &TaskContext, decision: &TableDecision, place: Option<&Place>) -> Option<Tally> {
         let subjects = context.session_config().get_extension::<Subjects>()?;
-        Some(Tally::new(subjects, decision, column?))
+        Some(Tally::new(subjects, decision, place?))
     }
 
     /// The inner context for an execution by the user's `context`.

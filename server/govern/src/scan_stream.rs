@@ -68,7 +68,7 @@ impl ScanStream {
             *remaining -= batch.num_rows();
         }
         if let Some(tally) = &mut self.tally {
-            tally.note(batch.columns());
+            tally.note(&batch);
         }
         let rows = batch.num_rows();
         let columns = batch.columns().iter().zip(self.egress.iter()).map(|(column, egress)| match egress {

@@ -1,8 +1,9 @@
 //! Whose rows a statement's scans yield: for the audit's account of disclosures.
 //!
 //! A table with a subject column is scanned with that column, raw, beside those that are asked for; each batch that
-//! crosses the barrier leaves its subjects here, and then the column. What the user's plan filters out above the barrier
-//! has been noted all the same: too many are noted, never too few.
+//! crosses the barrier leaves its subjects here, and then the column. Rows that fail a condition which the scan was told of are
+//! left out; what the user's plan drops by others above the barrier has been noted all the same: too many are noted, never
+//! too few.
 //!
 //! Invariant: every row that a scan of such a table yields has its subject here, or the table is marked as not listed.
 
@@ -10,9 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::compute::{and_kleene, cast, filter};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Int32Type, Int64Type};
+use datafusion_physical_expr::PhysicalExpr;
 use parking_lot::Mutex;
 
 use crate::access::TableDecision;
@@ -82,35 +84,75 @@ fn object(decision: &TableDecision) -> Object {
     (decision.qualified_name.clone(), decision.version)
 }
 
+/// Where the subjects of a scan stand in its batches, and which rows count.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// The column that says whose a row is.
+    pub(crate) column: usize,
+    /// Conditions that are applied again above the scan.
+    pub(crate) conditions: Arc<[Arc<dyn PhysicalExpr>]>,
+}
+
+impl Place {
+    /// Where every row counts.
+    pub(crate) fn at(column: usize) -> Self {
+        Self { column, conditions: Arc::new([]) }
+    }
+}
+
 /// Where the subjects of a scan stand in its batches, and where they are noted.
 pub(crate) struct Tally {
     subjects: Arc<Subjects>,
     object: Object,
     column: usize,
+    /// Conditions that the rows must meet above the scan: what does not is left out.
+    conditions: Arc<[Arc<dyn PhysicalExpr>]>,
     /// Its table's are not listed any more.
     over: bool,
 }
 
 impl Tally {
     /// For one partition of a scan whose batches have their subjects at `column`.
-    pub(crate) fn new(subjects: Arc<Subjects>, decision: &TableDecision, column: usize) -> Self {
+    pub(crate) fn new(subjects: Arc<Subjects>, decision: &TableDecision, place: &Place) -> Self {
         let object = object(decision);
         subjects.0.lock().entry(object.clone()).or_default().scanned = true;
-        Self { subjects, object, column, over: false }
+        let (column, conditions) = (place.column, Arc::clone(&place.conditions));
+        Self { subjects, object, column, conditions, over: false }
     }
 
     /// Notes the subjects of rows that are about to leave the scan.
-    pub(crate) fn note(&mut self, columns: &[ArrayRef]) {
+    pub(crate) fn note(&mut self, batch: &RecordBatch) {
         if self.over {
             return;
         }
+        let column = batch.columns().get(self.column).map(|column| self.meeting(column, batch));
         let mut all = self.subjects.0.lock();
         let known: usize = all.values().map(|listed| listed.numbers.len() + listed.texts.len()).sum();
         let listed = all.entry(self.object.clone()).or_default();
         let mut room = MAX_SUBJECTS.saturating_sub(known);
-        let whole = !listed.over && columns.get(self.column).is_some_and(|column| listed.add(column, &mut room));
+        let whole = !listed.over && column.is_some_and(|column| listed.add(&column, &mut room));
         listed.over = !whole;
         self.over = !whole;
+    }
+
+    /// The subjects of the rows that meet the conditions; those of all rows where that cannot be told.
+    fn meeting(&self, subjects: &ArrayRef, batch: &RecordBatch) -> ArrayRef {
+        let mut kept = Arc::clone(subjects);
+        let mut mask: Option<BooleanArray> = None;
+        for condition in self.conditions.iter() {
+            let met = condition.evaluate(batch).and_then(|met| met.into_array(batch.num_rows()));
+            let Some(met) = met.ok().and_then(|met| met.as_boolean_opt().cloned()) else { continue };
+            mask = match &mask {
+                Some(mask) => and_kleene(mask, &met).ok(),
+                None => Some(met),
+            };
+        }
+        if let Some(met) = mask
+            && let Ok(filtered) = filter(&kept, &met)
+        {
+            kept = filtered;
+        }
+        kept
     }
 }
 
@@ -164,17 +206,21 @@ mod tests {
 
     use arrow::array::{Int64Array, StringArray};
 
+    fn batch(column: ArrayRef) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable([("subject", column, true)]).unwrap()
+    }
+
     fn tally(subjects: &Arc<Subjects>, table: &str) -> Tally {
         let object = (table.to_owned(), 3);
         subjects.0.lock().entry(object.clone()).or_default().scanned = true;
-        Tally { subjects: Arc::clone(subjects), object, column: 0, over: false }
+        Tally { subjects: Arc::clone(subjects), object, column: 0, conditions: Arc::new([]), over: false }
     }
 
     #[test]
     fn each_subject_is_listed_once_and_null_is_nobody() {
         let subjects = Arc::<Subjects>::default();
-        tally(&subjects, "a").note(&[Arc::new(Int64Array::from(vec![Some(7), Some(7), None, Some(9), Some(7)])) as _]);
-        tally(&subjects, "b").note(&[Arc::new(StringArray::from(vec!["x", "x"])) as _]);
+        tally(&subjects, "a").note(&batch(Arc::new(Int64Array::from(vec![Some(7), Some(7), None, Some(9), Some(7)]))));
+        tally(&subjects, "b").note(&batch(Arc::new(StringArray::from(vec!["x", "x"]))));
         let mut found = subjects.take();
         found[0].subjects.sort();
         assert_eq!(found.len(), 2);
@@ -186,15 +232,37 @@ mod tests {
     #[test]
     fn a_statement_lists_so_many_and_says_that_there_are_more() {
         let subjects = Arc::<Subjects>::default();
-        let batch = |from: i64, to: i64| Arc::new((from..to).map(Some).collect::<Int64Array>()) as ArrayRef;
+        let batch = |from: i64, to: i64| batch(Arc::new((from..to).map(Some).collect::<Int64Array>()));
         let (mut first, mut second) = (tally(&subjects, "a"), tally(&subjects, "b"));
-        first.note(&[batch(0, 9_000)]);
-        second.note(&[batch(0, 1_000)]);
-        first.note(&[batch(0, 9_000)]);
-        second.note(&[batch(500, 1_001)]);
+        first.note(&batch(0, 9_000));
+        second.note(&batch(0, 1_000));
+        first.note(&batch(0, 9_000));
+        second.note(&batch(500, 1_001));
         let found = subjects.take();
         assert_eq!((found[0].subjects.len(), found[0].over), (9_000, false));
         assert_eq!((found[1].subjects.len(), found[1].over), (1_000, true));
+    }
+
+    #[test]
+    fn rows_that_fail_a_condition_of_the_statement_are_left_out() {
+        use datafusion_expr::Operator;
+        use datafusion_physical_expr::expressions::{binary, col, lit};
+
+        let numbers = batch(Arc::new(Int64Array::from(vec![Some(7), None, Some(9), Some(11)])));
+        let schema = numbers.schema();
+        let over = |least: i64| binary(col("subject", &schema).unwrap(), Operator::Gt, lit(least), &schema).unwrap();
+        let told = |conditions: Vec<Arc<dyn PhysicalExpr>>| {
+            let subjects = Arc::<Subjects>::default();
+            let mut tally = Tally { conditions: conditions.into(), ..tally(&subjects, "a") };
+            tally.note(&numbers);
+            let mut found = subjects.take().remove(0).subjects;
+            found.sort();
+            found
+        };
+        assert_eq!(told(vec![over(8)]), ["11", "9"]);
+        assert_eq!(told(vec![over(8), over(10)]), ["11"]);
+        // What is no truth, or fails, leaves nobody out.
+        assert_eq!(told(vec![lit(1_i64)]), ["11", "7", "9"]);
     }
 
     #[test]
@@ -206,7 +274,7 @@ mod tests {
         );
         let mut tally = tally(&subjects, "a");
         tally.column = 1;
-        tally.note(&[Arc::new(lists) as _]);
-        assert!(subjects.take()[0].over);
+        tally.note(&batch(Arc::new(lists)));
+        assert!(subjects.take()[0].over, "there is no such column");
     }
 }

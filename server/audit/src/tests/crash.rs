@@ -3,7 +3,6 @@
 use super::*;
 use crate::head::{self, Head};
 use crate::segment;
-use crate::{Report, verify};
 
 /// Ends a server without a closing record.
 fn crash(log: AuditLog) {

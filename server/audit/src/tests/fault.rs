@@ -7,7 +7,6 @@ use lakeward_base::{Coded, SqlState};
 
 use super::faulty::{Faults, Faulty};
 use super::*;
-use crate::verify;
 
 type Switch = fn(&Faults) -> &AtomicBool;
 

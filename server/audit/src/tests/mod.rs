@@ -1,6 +1,7 @@
 //! Tests of the log as a whole. What they share: a log in a temporary directory, statements, and its rows.
 
 mod crash;
+mod evidence;
 mod fault;
 mod faulty;
 mod search;
@@ -18,7 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::log::{AuditConfig, AuditLog};
 use crate::storage::Storage;
-use crate::{Audit, AuditError, AuditKeys, BeginFacts, Begun, ObjectFacts, Outcome, Protocol, Recovery, Who};
+use crate::{
+    Audit, AuditError, AuditKeys, BeginFacts, Begun, ObjectFacts, Outcome, Protocol, Recovery, Report, Trust, Who,
+};
 
 /// One row of `system.audit`, as far as the tests look.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +50,7 @@ fn config(directory: &Path) -> AuditConfig {
 }
 
 fn keys() -> AuditKeys {
-    AuditKeys { wrapping: Zeroizing::new([7; 32]), tokens: Zeroizing::new([8; 32]) }
+    AuditKeys { wrapping: Zeroizing::new([7; 32]), tokens: Zeroizing::new([8; 32]), signing: Zeroizing::new([9; 32]) }
 }
 
 fn open(config: AuditConfig) -> (AuditLog, Recovery) {
@@ -92,6 +95,14 @@ fn begin(log: &AuditLog) -> Result<Audit<Begun>, AuditError> {
     let mut token = log.receive(who())?;
     token.describe("SELECT", "SELECT ssn FROM patients WHERE age > ?");
     token.begin(facts())
+}
+
+fn trust() -> Trust {
+    Trust { public_key: keys().public_key().unwrap(), heads: None }
+}
+
+fn verify(directory: &Path) -> Report {
+    crate::verify(directory, &trust())
 }
 
 /// A statement from its arrival to its end; an error where no row may leave.

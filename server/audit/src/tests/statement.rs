@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use lakeward_base::{Coded, Epoch, SqlState, SystemClock};
 
 use super::*;
-use crate::{AuditError, verify};
+use crate::AuditError;
 
 #[test]
 fn statements_of_many_threads_share_syncs_and_one_chain() {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Verdict;
 use crate::segment;
-use crate::{Verdict, verify};
 
 /// A closed log of several segments and two starts.
 fn sealed() -> tempfile::TempDir {
