@@ -70,7 +70,7 @@ fn vitals() -> SchemaRef {
 fn records() -> Vec<Record> {
     let event = |number: u64| {
         let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-        let odd = mixed % 50 == 0;
+        let odd = mixed.is_multiple_of(50);
         let rate = if odd { 132 } else { 60 + mixed % 40 };
         let text = format!(
             "{{\"patient_id\": {}, \"heart_rate\": {rate}, \"blood_pressure\": {}, \"oxygen_saturation\": {}, \"timestamp\": {}}}",

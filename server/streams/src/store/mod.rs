@@ -5,6 +5,7 @@
 //!
 //! Invariants: epochs are committed in order, each once; nothing of a view is read by another version of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -260,7 +261,11 @@ fn write_view(
     }
     transaction.open_table(MARKS).map_err(store)?.insert(view, write.marks.as_slice()).map_err(store)?;
     let mut state = transaction.open_table(STATE).map_err(store)?;
-    for (key, value) in &write.state {
+    // In the order of the tree, so that each of its pages is looked for once. No key comes twice but a removal's and what
+    // was written before it in the same epoch, which stay in their order.
+    let mut writes: Vec<&StateWrite> = write.state.iter().collect();
+    writes.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (key, value) in writes {
         match value {
             Some(value) => state.insert((view, key.as_slice()), value.as_slice()).map_err(store)?,
             None => state.remove((view, key.as_slice())).map_err(store)?,
@@ -270,12 +275,13 @@ fn write_view(
     for (number, row) in (0..).zip(&write.refused) {
         refused.insert((view, epoch, number), tables::refused_value(row).as_slice()).map_err(store)?;
     }
-    write_changes(transaction, epoch, at_us, write)?;
+    // What is forgotten was so before the epoch's rows came, which may bring a key back.
     let mut rows = transaction.open_table(ROWS).map_err(store)?;
     for key in &write.forgotten {
         rows.remove((view, key.as_slice())).map_err(store)?;
     }
-    Ok(())
+    drop(rows);
+    write_changes(transaction, epoch, at_us, write)
 }
 
 /// Writes the changes in order, and what they leave for each key.
@@ -286,8 +292,8 @@ fn write_changes(
     write: &ViewWrite<'_>,
 ) -> Result<(), StreamError> {
     let view = write.definition.view.view;
-    let mut rows = transaction.open_table(ROWS).map_err(store)?;
     let mut table = transaction.open_table(CHANGES).map_err(store)?;
+    let mut kept: BTreeMap<&[u8], Option<Vec<u8>>> = BTreeMap::new();
     let mut ordinal: u32 = 0;
     let mut chunk = Chunk { first: 0, rows: 0, value: at_us.to_le_bytes().to_vec() };
     for changes in write.changes.iter() {
@@ -300,11 +306,10 @@ fn write_changes(
             if let Some(key) = changes.keys.get(place) {
                 match kind {
                     ChangeKind::Insert | ChangeKind::UpdateAfter => {
-                        let value = tables::row_value(at_us, *id, &row);
-                        rows.insert((view, key.as_slice()), value.as_slice()).map_err(store)?;
+                        kept.insert(key, Some(tables::row_value(at_us, *id, &row)));
                     }
                     ChangeKind::Delete => {
-                        rows.remove((view, key.as_slice())).map_err(store)?;
+                        kept.insert(key, None);
                     }
                     ChangeKind::UpdateBefore => {}
                 }
@@ -317,6 +322,13 @@ fn write_changes(
     }
     if chunk.rows > 0 {
         table.insert((view, epoch, chunk.first), chunk.value.as_slice()).map_err(store)?;
+    }
+    let mut rows = transaction.open_table(ROWS).map_err(store)?;
+    for (key, value) in kept {
+        match value {
+            Some(value) => rows.insert((view, key), value.as_slice()).map_err(store)?,
+            None => rows.remove((view, key)).map_err(store)?,
+        };
     }
     Ok(())
 }

@@ -1,14 +1,18 @@
 //! What subscribers get: everything behind their token, in order, once, or an error that says where to go on.
 
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+
 use super::faulty_disk::FaultyDisk;
 use super::stream::{Records, STREAM, definition, open, rows, vault};
 use super::views::{self, SECOND_US};
 use crate::epoch::Epochs;
 use crate::error::StreamError;
+use crate::operator::ChangeKind;
 use crate::row_id::{RowId, ViewVersion};
 use crate::store::Store;
 use crate::subscribe::{Feed, Position, Subscription};
-use std::sync::Arc;
 
 const START_US: i64 = 1_769_500_000 * SECOND_US;
 
@@ -59,7 +63,6 @@ fn drain(subscription: &mut Subscription) -> Vec<(i64, RowId)> {
     while let Some(delivery) = subscription.try_next().expect("follows") {
         assert_eq!(delivery.position, subscription.position());
         for changes in &delivery.changes {
-            use arrow::array::AsArray;
             let seq = changes.rows.column(4).as_primitive::<arrow::datatypes::Int64Type>();
             found.extend(seq.values().iter().copied().zip(changes.ids.iter().copied()));
         }
@@ -157,6 +160,39 @@ fn what_retention_removed_cannot_be_resumed_and_is_no_longer_held() {
     assert_eq!(drain(&mut behind).len(), 1, "what stands behind the token is still there");
     let (snapshot, _) = fixture.feed.snapshot().expect("reads");
     assert_eq!(rows(&snapshot, fixture.feed.view()).0.num_rows(), 1);
+}
+
+#[test]
+fn a_key_that_is_old_is_forgotten_without_a_word_and_may_come_back() {
+    let (disk, records) = (FaultyDisk::default(), Records::default());
+    let event = |patient: i32, seq: i32| {
+        records.append(0, &format!("{{\"patient_id\": {patient}, \"heart_rate\": 70, \"ts\": {seq}, \"seq\": {seq}}}"));
+    };
+    let held = |store: &Store, view: &crate::definition::ViewDefinition| {
+        let (rows, _) = rows(&store.snapshot().expect("reads"), view);
+        rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+    };
+    let kinds = |store: &Store, view: &crate::definition::ViewDefinition, from: u64| {
+        let told = store.snapshot().expect("reads").changes_after(view, (from, u32::MAX), 100).expect("is kept");
+        told.into_iter().flat_map(|(_, _, changes)| changes.kinds).collect::<Vec<_>>()
+    };
+    let views = [views::latest(), views::keyed()];
+    event(1, 1);
+    event(2, 2);
+    let (store, mut epochs) = open(&disk, &records, 100, &views).expect("opens");
+    assert!(epochs.tick(START_US).expect("works"));
+    event(1, 3);
+    assert!(epochs.tick(START_US + 2 * views::DAY_US).expect("works"));
+    for view in &views {
+        assert_eq!(held(&store, view), [1], "patient 2 is old, patient 1 came back");
+        assert_eq!(kinds(&store, view, 1), [ChangeKind::Insert], "of which subscribers are told what came back");
+    }
+    drop((store, epochs));
+    let (store, mut epochs) = open(&disk, &records, 100, &views).expect("opens");
+    event(2, 4);
+    assert!(epochs.tick(START_US + 2 * views::DAY_US + 1).expect("works"));
+    let (counts, _) = rows(&store.snapshot().expect("reads"), &views[1]);
+    assert_eq!(counts.column(1).as_primitive::<arrow::datatypes::Int64Type>().values(), &[1, 1], "counted anew");
 }
 
 #[test]
