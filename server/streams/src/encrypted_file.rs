@@ -73,6 +73,10 @@ impl Disk for File {
 pub(crate) fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     file.try_lock()?;
+    // Its name is to outlive a power failure as well.
+    if let Some(directory) = path.parent() {
+        File::open(if directory.as_os_str().is_empty() { Path::new(".") } else { directory })?.sync_all()?;
+    }
     Ok(file)
 }
 

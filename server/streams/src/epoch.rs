@@ -262,6 +262,15 @@ impl Epochs {
     }
 }
 
+/// Whoever follows a view learns that nothing comes any more.
+impl Drop for Epochs {
+    fn drop(&mut self) {
+        for view in self.streams.values().flat_map(|stream| stream.views.values()) {
+            view.feed.close();
+        }
+    }
+}
+
 impl Stream {
     /// Runs the views that have something to do; what each made, by its number.
     fn step(&mut self, now_us: i64, dead: &mut Vec<(u64, DeadLetter)>) -> Result<BTreeMap<u64, Made>, StreamError> {

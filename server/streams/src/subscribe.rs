@@ -186,7 +186,8 @@ impl Subscription {
         *self.newest.borrow()
     }
 
-    /// Waits for the next changes. Dropping the future loses nothing.
+    /// Waits for the next changes. Dropping the future loses nothing. Catching up reads from the store, which blocks the
+    /// thread for as long as the disk takes.
     ///
     /// # Errors
     /// [`StreamError::Slow`], [`StreamError::TokenExpired`]; [`StreamError::Closed`] where the view was dropped.

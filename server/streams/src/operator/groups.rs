@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::FieldRef;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_expr::GroupsAccumulatorAdapter;
@@ -81,11 +81,13 @@ impl Groups {
             let arguments = arguments.iter().map(|argument| argument.evaluate(rows)?.into_array(rows.num_rows()));
             let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
             let filter = match &aggregation.filter {
-                Some(filter) => Some(filter.evaluate(rows)?.into_array(rows.num_rows())?),
+                Some(filter) => {
+                    let chosen = filter.evaluate(rows)?.into_array(rows.num_rows())?;
+                    Some(chosen.as_boolean_opt().ok_or(NOT_BOOLEAN)?.clone())
+                }
                 None => None,
             };
-            let filter = filter.as_ref().and_then(arrow::array::AsArray::as_boolean_opt);
-            accumulator.update_batch(&arguments, &of_row, filter, before.len())?;
+            accumulator.update_batch(&arguments, &of_row, filter.as_ref(), before.len())?;
         }
         let mut states = Vec::new();
         for accumulator in &mut accumulators {
@@ -121,6 +123,7 @@ impl Groups {
     }
 }
 
+const NOT_BOOLEAN: StreamError = StreamError::Definition { why: "a predicate is not boolean" };
 const LOST: StreamError = StreamError::Definition { why: "a row belongs to no group" };
 
 fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>, StreamError> {

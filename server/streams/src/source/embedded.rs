@@ -99,6 +99,10 @@ impl EmbeddedLog {
     ) -> Result<(Arc<Self>, Opened), StreamError> {
         let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         make.map_err(StreamError::file("make the log's directory"))?;
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            let sync = File::open(parent).and_then(|parent| parent.sync_all());
+            sync.map_err(StreamError::file("make the log's directory durable"))?;
+        }
         let lock = encrypted_file::lock(&directory.join("lock")).map_err(StreamError::file("lock the log"))?;
         let (tail, segments, opened) = recover(directory, &vault, id)?;
         let log = Arc::new(Self {

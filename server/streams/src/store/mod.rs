@@ -187,9 +187,9 @@ impl Store {
         }
         for write in views {
             write_view(&transaction, epoch, at_us, write)?;
-            sweep::view(&transaction, write.definition, at_us)?;
+            sweep::view(&transaction, write, at_us)?;
         }
-        sweep::dead(&transaction, retention, at_us)?;
+        sweep::dead(&transaction, retention, dead.len(), at_us)?;
         transaction.commit().map_err(store)
     }
 

@@ -196,6 +196,36 @@ fn a_key_that_is_old_is_forgotten_without_a_word_and_may_come_back() {
 }
 
 #[test]
+fn what_is_refused_and_dead_and_shown_goes_as_fast_as_it_comes() {
+    let (disk, records) = (FaultyDisk::default(), Records::default());
+    let burst = |time_us: i64| {
+        for patient in 0..900 {
+            let time = format!("\"ts\": {}", time_us / 1_000);
+            records.append(0, &format!("{{\"patient_id\": {patient}, \"heart_rate\": 70, {time}}}"));
+            records.append(0, &format!("{{\"patient_id\": {patient}, \"heart_rate\": 70}}"));
+            records.append(0, "no object");
+        }
+        records.append(0, &format!("{{\"ts\": {}}}", time_us / 1_000 + 100_000));
+    };
+    burst(START_US);
+    let view = views::tumble();
+    let (store, mut epochs) = open(&disk, &records, 10_000, std::slice::from_ref(&view)).expect("opens");
+    let held = || {
+        let snapshot = store.snapshot().expect("reads");
+        let (shown, _) = rows(&snapshot, &view);
+        let refused = snapshot.refused(views::TUMBLE, usize::MAX).expect("reads").len();
+        (shown.num_rows(), refused, snapshot.dead(STREAM, usize::MAX).expect("reads").len())
+    };
+    let begun_us = START_US + 200 * SECOND_US;
+    assert!(epochs.tick(begun_us).expect("works"));
+    assert_eq!(held(), (900, 900, 900));
+    burst(START_US + 2 * views::DAY_US);
+    assert!(epochs.tick(begun_us + 2 * views::DAY_US).expect("works"));
+    // And the window of the row that moved the watermark at first.
+    assert_eq!(held(), (901, 900, 900), "what came with the first burst is gone");
+}
+
+#[test]
 fn a_dropped_view_ends_its_subscriptions_and_leaves_nothing() {
     let mut fixture = Fixture::new();
     fixture.alerts(3);
