@@ -279,53 +279,123 @@ fn separator_is(gap: &str, separator: char) -> bool {
     gap.len() <= 4 && gap.trim().chars().eq([separator])
 }
 
+/// What follows two numbers that are a measure.
+const MEASURED: &[&str] = &[
+    "strength",
+    "pain",
+    "murmur",
+    "systolic",
+    "diastolic",
+    "pulses",
+    "pulse",
+    "scale",
+    "motor",
+    "reflexes",
+    "holosystolic",
+    "sem",
+    "power",
+    "edema",
+    "pitting",
+    "ejection",
+    "doses",
+    "dose",
+    "tabs",
+    "inch",
+    "intensity",
+    "in",
+    "severity",
+    "blasts",
+    "throughout",
+    "positive",
+    "negative",
+    "bilaterally",
+    "full",
+    "lymph",
+    "nodes",
+    "cores",
+    "of",
+    "items",
+    "points",
+    "correct",
+    "cup",
+    "bottle",
+    "hpf",
+    "ns",
+    "normal",
+    "saline",
+];
+
+/// What stands before a date.
+const SAYS: &[&str] = &[
+    "on",
+    "since",
+    "until",
+    "till",
+    "dated",
+    "date",
+    "dob",
+    "seen",
+    "admitted",
+    "discharged",
+    "before",
+    "after",
+    "thru",
+    "starting",
+    "due",
+    "born",
+    "visit",
+    "appt",
+    "appointment",
+    "scheduled",
+    "labs",
+    "last",
+    "as",
+    "drawn",
+    "performed",
+    "done",
+    "dos",
+    "placed",
+    "removed",
+    "surgery",
+    "culture",
+    "cultures",
+    "cxr",
+    "ct",
+    "mri",
+    "echo",
+    "started",
+    "stopped",
+    "expired",
+    "received",
+    "lmp",
+    "u",
+    "next",
+    "fu",
+    "updated",
+];
+
+/// What follows a date.
+const PLANNED: &[&str] = &[
+    "appointment",
+    "appt",
+    "visit",
+    "labs",
+    "surgery",
+    "admission",
+    "discharge",
+    "note",
+    "ct",
+    "mri",
+    "cxr",
+    "echo",
+    "am",
+    "pm",
+    "at",
+];
+
 fn is_partial(page: &Page<'_>, index: usize, separator: char, finds: &Finds) -> bool {
     let Some(before) = index.checked_sub(1) else { return false };
-    let measured = [
-        "strength",
-        "pain",
-        "murmur",
-        "systolic",
-        "diastolic",
-        "pulses",
-        "pulse",
-        "scale",
-        "motor",
-        "reflexes",
-        "holosystolic",
-        "sem",
-        "power",
-        "edema",
-        "pitting",
-        "ejection",
-        "doses",
-        "dose",
-        "tabs",
-        "inch",
-        "intensity",
-        "in",
-        "severity",
-        "blasts",
-        "throughout",
-        "positive",
-        "negative",
-        "bilaterally",
-        "full",
-        "lymph",
-        "nodes",
-        "cores",
-        "of",
-        "items",
-        "points",
-        "correct",
-        "cup",
-        "bottle",
-        "hpf",
-        "ns",
-        "normal",
-        "saline",
-    ];
-    if page.is_any(index + 2, &measured) || page.gap(index + 1).starts_with(['%', '/', '-']) {
+    if page.is_any(index + 2, MEASURED) || page.gap(index + 1).starts_with(['%', '/', '-']) {
         return false;
     }
     let word = page.word(before);
@@ -333,74 +403,10 @@ fn is_partial(page: &Page<'_>, index: usize, separator: char, finds: &Finds) -> 
         last.entity == Entity::DateTime
             && page.token(index).is_some_and(|token| token.start.saturating_sub(last.end) <= 9)
     });
-    let says = [
-        "on",
-        "since",
-        "until",
-        "till",
-        "dated",
-        "date",
-        "dob",
-        "seen",
-        "admitted",
-        "discharged",
-        "before",
-        "after",
-        "thru",
-        "starting",
-        "due",
-        "born",
-        "visit",
-        "appt",
-        "appointment",
-        "scheduled",
-        "labs",
-        "last",
-        "as",
-        "drawn",
-        "performed",
-        "done",
-        "dos",
-        "placed",
-        "removed",
-        "surgery",
-        "culture",
-        "cultures",
-        "cxr",
-        "ct",
-        "mri",
-        "echo",
-        "started",
-        "stopped",
-        "expired",
-        "received",
-        "lmp",
-        "u",
-        "next",
-        "fu",
-        "updated",
-    ];
     let linking = ["and", "to", "through", "from", "by", "or", "for"];
     if near && (page.gap(before).trim().is_empty() || page.gap(before).contains(['-', ',', '&', ';'])) {
         return true;
     }
-    let planned = [
-        "appointment",
-        "appt",
-        "visit",
-        "labs",
-        "surgery",
-        "admission",
-        "discharge",
-        "note",
-        "ct",
-        "mri",
-        "cxr",
-        "echo",
-        "am",
-        "pm",
-        "at",
-    ];
     if page.gap(index + 1).starts_with(':')
         && page.word(index).len() == 2
         && page.word(index + 1).len() == 2
@@ -408,12 +414,12 @@ fn is_partial(page: &Page<'_>, index: usize, separator: char, finds: &Finds) -> 
     {
         return true;
     }
-    if separator == '/' && page.gap(index + 1) == " " && page.is_any(index + 2, &planned) {
+    if separator == '/' && page.gap(index + 1) == " " && page.is_any(index + 2, PLANNED) {
         return true;
     }
     separator == '/'
         && page.gap(before).len() <= 3
-        && (says.iter().any(|say| word.eq_ignore_ascii_case(say))
+        && (SAYS.iter().any(|say| word.eq_ignore_ascii_case(say))
             || (near && linking.iter().any(|link| word.eq_ignore_ascii_case(link)))
             || (linking.iter().take(4).any(|link| word.eq_ignore_ascii_case(link))
                 && page.word(index).len() == 2

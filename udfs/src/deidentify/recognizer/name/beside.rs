@@ -224,9 +224,33 @@ fn is_likely(page: &Page<'_>, first: usize, last: usize, inverted: bool, colon: 
         || token.length() <= 2 && last > first && page.may_be(last, kind::NAME)
 }
 
+/// Roles that are no relatives.
+const STRANGERS: &[&str] = &[
+    "patient",
+    "pt",
+    "pts",
+    "np",
+    "pa",
+    "rn",
+    "attending",
+    "resident",
+    "provider",
+    "surgeon",
+    "manager",
+    "aide",
+    "tech",
+    "worker",
+    "fellow",
+    "intern",
+    "coordinator",
+    "hcp",
+    "poa",
+    "boss",
+    "md",
+];
+
 /// "daughter Maria", "patient Johnson", "his wife, Ann", "RN Kelly".
 pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usize> {
-    let role = page.token(index)?;
     let gap = page.gap(index);
     if !matches!(gap, " " | ", " | " (" | ": " | " - " | "- " | "\n" | " \"") {
         return None;
@@ -241,34 +265,28 @@ pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<u
         }
     }
     let token = page.token(first)?;
-    let family = !page.is_any(
-        index,
-        &[
-            "patient",
-            "pt",
-            "pts",
-            "np",
-            "pa",
-            "rn",
-            "attending",
-            "resident",
-            "provider",
-            "surgeon",
-            "manager",
-            "aide",
-            "tech",
-            "worker",
-            "fellow",
-            "intern",
-            "coordinator",
-            "hcp",
-            "poa",
-            "boss",
-            "md",
-        ],
-    );
+    let family = !page.is_any(index, STRANGERS);
+    let likely = follows_role(page, index, first, family);
+    let facility = page.may_be(first + 1, kind::FACILITY) && page.gap(first) == " " && token.is_capital();
+    if !likely || facility || eponymous(page, first) {
+        return None;
+    }
+    let last = run::end(page, first);
+    let last = run::first_after_comma(page, last, Expected::No).unwrap_or(last);
+    finds.add(token.start, run::text_end(page, last), Entity::Person, 80, "role");
+    let next = last + 1;
+    if page.is(next, "and") && family {
+        return Some(second(page, next + 1, true, finds).unwrap_or(next));
+    }
+    Some(next)
+}
+
+/// Whether token `first` is a name, after the role at `index`.
+fn follows_role(page: &Page<'_>, index: usize, first: usize, family: bool) -> bool {
+    let (Some(role), Some(token)) = (page.token(index), page.token(first)) else { return false };
+    let gap = page.gap(index);
     let named = token.is(kind::NAME) && !token.is(kind::NO_NAME | kind::EPONYM | kind::LABEL);
-    let likely = match token.shape {
+    match token.shape {
         Shape::Title | Shape::Mixed => {
             named && (token.is(kind::FIRST_COMMON) || !token.is(kind::CITY))
                 || token.is(kind::FIRST_COMMON)
@@ -314,19 +332,7 @@ pub(super) fn role(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<u
                 && !gap.contains(['\n', '-'])
         }
         Shape::Digits | Shape::Both => false,
-    };
-    let facility = page.may_be(first + 1, kind::FACILITY) && page.gap(first) == " " && token.is_capital();
-    if !likely || facility || eponymous(page, first) {
-        return None;
     }
-    let last = run::end(page, first);
-    let last = run::first_after_comma(page, last, Expected::No).unwrap_or(last);
-    finds.add(token.start, run::text_end(page, last), Entity::Person, 80, "role");
-    let next = last + 1;
-    if page.is(next, "and") && family {
-        return Some(second(page, next + 1, true, finds).unwrap_or(next));
-    }
-    Some(next)
 }
 
 /// "Smith, MD", "John A. Smith RN": a name that begins at `index` and has a credential after it.
@@ -378,114 +384,116 @@ fn pointed_credential<'a>(page: &'a Page<'_>, at: usize) -> Option<&'a Token> {
     page.token(at).filter(|token| fits && token.is_capital())
 }
 
+/// Things that bear a name.
+const THINGS: &[&str] = &[
+    "disease",
+    "syndrome",
+    "sign",
+    "signs",
+    "catheter",
+    "score",
+    "test",
+    "procedure",
+    "tube",
+    "stain",
+    "criteria",
+    "classification",
+    "fracture",
+    "line",
+    "drain",
+    "maneuver",
+    "scale",
+    "bodies",
+    "body",
+    "cell",
+    "cells",
+    "reflex",
+    "protocol",
+    "stage",
+    "lymphoma",
+    "index",
+    "palsy",
+    "tumor",
+    "sarcoma",
+    "esophagus",
+    "anemia",
+    "pouch",
+    "thyroiditis",
+    "contracture",
+    "phenomenon",
+    "formula",
+    "method",
+    "operation",
+    "bypass",
+    "hernia",
+    "duct",
+    "gland",
+    "disorder",
+    "dementia",
+    "chorea",
+    "infiltrate",
+    "exam",
+    "grade",
+    "class",
+    "type",
+    "tracheostomy",
+    "respirations",
+    "position",
+    "virus",
+    "barr",
+    "encephalopathy",
+    "infection",
+    "ulcer",
+    "ring",
+    "valve",
+    "stent",
+    "rod",
+    "pin",
+    "plate",
+    "bandage",
+    "brace",
+    "boot",
+    "pump",
+    "triad",
+    "law",
+    "cyst",
+    "nodes",
+    "node",
+    "spots",
+    "lines",
+    "gait",
+    "arthropathy",
+    "neuropathy",
+    "malformation",
+    "anomaly",
+    "gangrene",
+    "solution",
+    "inventory",
+    "questionnaire",
+    "staging",
+    "ostomy",
+    "retractor",
+    "forceps",
+    "clamp",
+    "splint",
+    "collar",
+    "vacuum",
+    "hugger",
+    "equation",
+    "correction",
+    "deformity",
+    "granulomatosis",
+    "macroglobulinemia",
+    "lobe",
+    "triangle",
+    "space",
+    "ligament",
+    "canal",
+    "fossa",
+];
+
 /// What is named after someone: "Foley catheter", "Crohn's disease".
 pub(crate) fn eponymous(page: &Page<'_>, last: usize) -> bool {
-    const THINGS: &[&str] = &[
-        "disease",
-        "syndrome",
-        "sign",
-        "signs",
-        "catheter",
-        "score",
-        "test",
-        "procedure",
-        "tube",
-        "stain",
-        "criteria",
-        "classification",
-        "fracture",
-        "line",
-        "drain",
-        "maneuver",
-        "scale",
-        "bodies",
-        "body",
-        "cell",
-        "cells",
-        "reflex",
-        "protocol",
-        "stage",
-        "lymphoma",
-        "index",
-        "palsy",
-        "tumor",
-        "sarcoma",
-        "esophagus",
-        "anemia",
-        "pouch",
-        "thyroiditis",
-        "contracture",
-        "phenomenon",
-        "formula",
-        "method",
-        "operation",
-        "bypass",
-        "hernia",
-        "duct",
-        "gland",
-        "disorder",
-        "dementia",
-        "chorea",
-        "infiltrate",
-        "exam",
-        "grade",
-        "class",
-        "type",
-        "tracheostomy",
-        "respirations",
-        "position",
-        "virus",
-        "barr",
-        "encephalopathy",
-        "infection",
-        "ulcer",
-        "ring",
-        "valve",
-        "stent",
-        "rod",
-        "pin",
-        "plate",
-        "bandage",
-        "brace",
-        "boot",
-        "pump",
-        "triad",
-        "law",
-        "cyst",
-        "nodes",
-        "node",
-        "spots",
-        "lines",
-        "gait",
-        "arthropathy",
-        "neuropathy",
-        "malformation",
-        "anomaly",
-        "gangrene",
-        "solution",
-        "inventory",
-        "questionnaire",
-        "staging",
-        "ostomy",
-        "retractor",
-        "forceps",
-        "clamp",
-        "splint",
-        "collar",
-        "vacuum",
-        "hugger",
-        "equation",
-        "correction",
-        "deformity",
-        "granulomatosis",
-        "macroglobulinemia",
-        "lobe",
-        "triangle",
-        "space",
-        "ligament",
-        "canal",
-        "fossa",
-    ];
     let mut next = last + 1;
     if page.is(next, "s") && page.gap(last) == "'" {
         next += 1;
