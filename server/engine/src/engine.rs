@@ -169,9 +169,8 @@ impl Engine {
         let admission = Arc::new(Admission::new(&parts.limits));
         let (tally, next_session) = (Tally::default(), AtomicU32::new(1));
         let glass_witness = OnceLock::new();
-        let shared = Shared {
-            parts, templates, tally, admission, keys_found, sessions, next_session, mock_seed, glass_witness,
-        };
+        let shared =
+            Shared { parts, templates, tally, admission, keys_found, sessions, next_session, mock_seed, glass_witness };
         Ok(Self { shared: Arc::new(shared) })
     }
 
