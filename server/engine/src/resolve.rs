@@ -391,7 +391,7 @@ impl Resolver<'_> {
         let at = pinned.map_or(VersionSelector::Latest, VersionSelector::Exact);
         let numbered = store.open_numbered(&table, at).await;
         let Numbered { raw, base } = numbered.map_err(|error| crate::publish::store(&error, &table.name))?;
-        must_know(self.vantage, &raw, &table.name).await?;
+        self.vantage.must_know(&raw, &table.name).await?;
         self.vantage.session.transaction().pin(table.id, raw.version());
         self.resolved.touches_data = true;
         self.resolved.base = Some(base);
@@ -435,7 +435,7 @@ impl Resolver<'_> {
         let store = &self.vantage.session.engine().shared.parts.store;
         let raw = store.open_changes(table, from, to).await;
         let raw = raw.map_err(|error| crate::publish::store(&error, &table.name))?;
-        must_know(self.vantage, &raw, &table.name).await?;
+        self.vantage.must_know(&raw, &table.name).await?;
         self.resolved.touches_data = true;
         let table = extended(table, &["_change_type", "_commit_version", "_commit_timestamp"]);
         self.resolved.tables.push(ResolvedTable { table, raw, reader: reader.clone() });
@@ -553,28 +553,11 @@ pub(crate) async fn open(vantage: &Vantage, table: &Table, at: VersionSelector) 
     }
     let store = &parts.store;
     let raw = store.open(table, wanted).await.map_err(|error| crate::publish::store(&error, &table.name))?;
-    must_know(vantage, &raw, &table.name).await?;
+    vantage.must_know(&raw, &table.name).await?;
     if at == VersionSelector::Latest {
         session.transaction().pin(table.id, raw.version());
     }
     Ok(raw)
-}
-
-/// `40001` where the statement's catalog is older than the one that the table's columns were made under: it could take one
-/// column for another. The session's next look at the catalog is new enough.
-async fn must_know(vantage: &Vantage, raw: &RawTable, name: &str) -> Result<(), Error> {
-    let known = vantage.snapshot.epoch();
-    if raw.catalog_epoch() <= known {
-        return Ok(());
-    }
-    let catalog = &vantage.session.engine().shared.parts.catalog;
-    let newest = catalog.refresh().await.map_err(|error| Error::from_coded(&error))?;
-    // Whoever made the columns knew of no change that this one does not: the number is another catalog's.
-    if newest.epoch() < raw.catalog_epoch() {
-        return Ok(());
-    }
-    let message = format!("the columns of table \"{name}\" were changed concurrently");
-    Err(Error::new(SqlState::SERIALIZATION_FAILURE, message))
 }
 
 /// Whether `reader` holds a privilege on a table.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use datafusion::execution::context::SessionState;
 use datafusion::sql::sqlparser::ast::Visit;
 use lakeward_audit::ObjectFacts;
-use lakeward_base::StatementId;
-use lakeward_catalog::Snapshot;
+use lakeward_base::{SqlState, StatementId};
+use lakeward_catalog::{RawTable, Snapshot};
 use lakeward_govern::{Principal, PrivilegedSessions, Stamp, Subjects};
 use tokio_util::sync::CancellationToken;
 
@@ -173,6 +173,22 @@ impl Vantage {
             slot: None,
             subjects,
         }
+    }
+
+    /// `40001` where the statement's catalog is older than the one that a table's columns were made under: it could take one
+    /// column for another. The session's next look at the catalog is new enough.
+    pub(crate) async fn must_know(&self, raw: &RawTable, name: &str) -> Result<(), Error> {
+        if raw.catalog_epoch() <= self.snapshot.epoch() {
+            return Ok(());
+        }
+        let catalog = &self.session.engine().shared.parts.catalog;
+        let newest = catalog.refresh().await.map_err(|error| Error::from_coded(&error))?;
+        // Whoever made the columns knew of no change that this one does not: the number is another catalog's.
+        if newest.epoch() < raw.catalog_epoch() {
+            return Ok(());
+        }
+        let message = format!("the columns of table \"{name}\" were changed concurrently");
+        Err(Error::new(SqlState::SERIALIZATION_FAILURE, message))
     }
 
     /// What the login role may receive of one statement.

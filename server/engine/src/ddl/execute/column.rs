@@ -34,12 +34,14 @@ pub(super) async fn add(context: &DdlContext<'_>, add: &AddColumn) -> Result<Com
         let exists = CatalogError::ColumnExists { column: column.name.clone(), relation: table.name.clone() };
         return Err(coded(&exists));
     }
+    dependent::must_not_be_taken(&snapshot, &table, &column.name).map_err(|error| coded(&error))?;
     let field = marked(Field::new(&column.name, column.arrow_type.clone(), true), &column.sql_type);
     let added = context.store.add_column(&table, &field, &note(context, &snapshot)).await;
     let version = added.map_err(|error| crate::publish::store(&error, &table.name))?;
     let (_, _) = context
         .change(|draft, actor| {
             actor.must_own(table.owner, "table", &table.name)?;
+            dependent::must_not_be_taken(draft, &table, &column.name)?;
             let new = NewColumn { name: column.name.clone(), sql_type: column.sql_type.clone() };
             draft.add_column(table.id, new, version)
         })

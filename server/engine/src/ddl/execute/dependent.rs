@@ -63,6 +63,36 @@ pub(super) fn must_not_be_named(
     })
 }
 
+/// 2BP01 where the text of a policy that reads the table would come to mean a column that is about to be added to it.
+pub(super) fn must_not_be_taken(snapshot: &Snapshot, table: &Table, column: &str) -> Result<(), CatalogError> {
+    let taken = |text: &Redacted<String>| has_bare_name(text.expose(), column) || has_word(text.expose(), "natural");
+    let mut readers = Vec::new();
+    for other in snapshot.tables() {
+        let reads = other.policies.iter().filter(|policy| policy.reads.iter().any(|read| read.table == table.id));
+        let taking = reads.filter(|policy| policy.using.iter().chain(&policy.with_check).any(taken));
+        readers.extend(
+            taking.map(|policy| format!("policy {} on table {}", policy.name, snapshot.qualified_name(other.id))),
+        );
+    }
+    if readers.is_empty() {
+        return Ok(());
+    }
+    Err(CatalogError::InUse {
+        message: format!(
+            "cannot add column {column} to table {} because policies would take it for another",
+            table.name
+        ),
+        detail: readers
+            .iter()
+            .map(|reader| format!("{reader} has a column of this name"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        hint: Some(
+            "Write the columns of the policies with their tables' names first, or give the column another name.",
+        ),
+    })
+}
+
 /// 2BP01 where a policy on the table names it: the text would not be understood under another name.
 pub(super) fn must_not_name_itself(table: &Table) -> Result<(), CatalogError> {
     let names = |text: &Redacted<String>| has_word(text.expose(), &table.name);
@@ -85,6 +115,22 @@ fn has_word(text: &str, name: &str) -> bool {
     })
 }
 
+/// Whether a text has a name that stands for a column of whichever table has one. What cannot be read has it.
+fn has_bare_name(text: &str, name: &str) -> bool {
+    let Ok(lexed) = Lexed::read(text) else { return true };
+    let tokens: Vec<&Token> = lexed.lexemes.iter().map(|lexeme| &lexeme.token).collect();
+    tokens.iter().enumerate().any(|(place, token)| {
+        let own = match token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase() == name,
+            Token::Word(word) => word.value == name,
+            _ => false,
+        };
+        let before = place.checked_sub(1).and_then(|before| tokens.get(before));
+        let after = tokens.get(place.saturating_add(1));
+        own && before != Some(&&Token::Period) && !matches!(after, Some(Token::Period | Token::LParen))
+    })
+}
+
 /// Whether a query asks for all columns of something.
 fn has_wildcard(text: &str) -> bool {
     let Ok(lexed) = Lexed::read(text) else { return true };
@@ -99,7 +145,7 @@ fn has_wildcard(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_wildcard, has_word};
+    use super::{has_bare_name, has_wildcard, has_word};
 
     #[test]
     fn names_are_words() {
@@ -108,6 +154,16 @@ mod tests {
         }
         for text in ["'ward'", "wards = 1", "\"Ward\" = 1", "-- ward\n 1 = 1"] {
             assert!(!has_word(text, "ward"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bare_names_have_no_table() {
+        for text in ["k = pid", "t.k = PID", "\"pid\" = 1", "f(pid)", "'"] {
+            assert!(has_bare_name(text, "pid"), "{text}");
+        }
+        for text in ["k = t.pid", "pid.k = 1", "pid(k) = 1", "'pid' = k", "\"PID\" = 1"] {
+            assert!(!has_bare_name(text, "pid"), "{text}");
         }
     }
 
