@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::util::display::array_value_to_string;
+use arrow::util::display::array_value_to_string;
 use futures::TryStreamExt;
 use lakeward_audit::{AuditConfig, AuditKeys, AuditLog};
 use lakeward_base::{Coded, Redacted, SystemClock};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
@@ -352,6 +353,7 @@ pub struct RawTable {
     files: usize,
     uncommitted: bool,
     catalog_epoch: Epoch,
+    reading: u64,
     provider: Arc<dyn TableProvider>,
 }
 
@@ -365,7 +367,22 @@ impl RawTable {
         files: usize,
         provider: Arc<dyn TableProvider>,
     ) -> Self {
-        Self { version, rows, total_bytes, files, uncommitted: false, catalog_epoch: Epoch(0), provider }
+        static READINGS: AtomicU64 = AtomicU64::new(0);
+        let reading = READINGS.fetch_add(1, Ordering::Relaxed);
+        Self { version, rows, total_bytes, files, uncommitted: false, catalog_epoch: Epoch(0), reading, provider }
+    }
+
+    /// Which reading of the table's log this is: what was read once has the same rows, while a table that was replaced
+    /// at its location may have the same version number.
+    #[must_use]
+    pub fn reading(&self) -> u64 {
+        self.reading
+    }
+
+    /// The same rows as `other` has, shown otherwise.
+    #[must_use]
+    pub fn read_with(self, other: &Self) -> Self {
+        Self { reading: other.reading, ..self }
     }
 
     /// The pinned version.

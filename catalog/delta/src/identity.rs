@@ -43,7 +43,7 @@ pub(crate) fn as_of_today(pinned: &Pinned, newest: &Pinned, table: &Table) -> Ra
     let (kept, fields): (Vec<usize>, Vec<Field>) = shown.into_iter().unzip();
     let shown = ShownColumns { inner: raw.privileged_provider(), schema: Arc::new(Schema::new(fields)), kept };
     let shown = RawTable::new(raw.version(), raw.rows(), raw.total_bytes(), raw.files(), Arc::new(shown));
-    shown.made_under(raw.catalog_epoch())
+    shown.made_under(raw.catalog_epoch()).read_with(raw)
 }
 
 /// What a column of an old version is called today; `None` where it is none of today's.

@@ -1,7 +1,8 @@
 //! Keys that policies' subqueries found, kept from one statement to the next.
 //!
-//! A set is kept under what the subquery means to one principal and the versions of the tables that it reads: a change of
-//! any of them is another set. Invariants: so many sets and so many bytes at most, counted as queries' memory; nothing is
+//! A set is kept under what the subquery means to one principal and the versions of the tables that it reads, and the very
+//! reading of their logs (a table may be replaced at its location, under the same number): a change of any of them is
+//! another set. Invariants: so many sets and so many bytes at most, counted as queries' memory; nothing is
 //! kept of rows that are not committed, or of a subquery that asks for the time.
 
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ pub(crate) struct KeyCache {
 }
 
 impl KeyCache {
-    /// One that holds so many bytes, the newest set perhaps apart.
+    /// One that holds so many bytes from one statement to the next.
     pub(crate) fn new(most_bytes: usize) -> Self {
         Self { kept: Mutex::default(), most_bytes }
     }
@@ -37,10 +38,19 @@ impl KeyCache {
         kept.retain(|known| **known != *mapping);
         let found = known.unwrap_or(mapping);
         kept.push_back(Arc::clone(&found));
+        self.trim_to_size(&mut kept);
+        found
+    }
+
+    /// Lets go of what is too much: how large a set is, is known once a statement has read it.
+    pub(crate) fn trim(&self) {
+        self.trim_to_size(&mut self.kept.lock());
+    }
+
+    fn trim_to_size(&self, kept: &mut VecDeque<Arc<Mapping>>) {
         while kept.len() > SETS || kept.iter().map(|known| known.held_bytes()).sum::<usize>() > self.most_bytes {
             kept.pop_front();
         }
-        found
     }
 }
 

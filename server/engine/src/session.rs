@@ -160,6 +160,7 @@ impl Session {
 
     /// A statement begins.
     pub(crate) fn begin(&self, statement: &Statement) -> Running {
+        self.engine.shared.keys_found.trim();
         self.activity.lock().begin(statement, self.engine.shared.parts.clock.now())
     }
 

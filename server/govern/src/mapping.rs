@@ -40,6 +40,8 @@ pub struct MappedTable {
     pub table: TableId,
     /// The pinned version.
     pub version: u64,
+    /// Which reading of the table's log it is from.
+    pub reading: u64,
     /// Whether that version holds what only its own transaction has written.
     pub uncommitted: bool,
     /// The columns that the policy reads.

@@ -243,8 +243,8 @@ impl Translator<'_> {
             let columns = table.columns.iter().filter(|column| read.columns.contains(&column.id));
             let columns = columns.map(|column| column.name.clone()).collect();
             if !tables.iter().any(|known| known.table == read.table) {
-                let (version, uncommitted) = (raw.version(), raw.is_uncommitted());
-                tables.push(MappedTable { table: read.table, version, uncommitted, columns });
+                let (version, reading, uncommitted) = (raw.version(), raw.reading(), raw.is_uncommitted());
+                tables.push(MappedTable { table: read.table, version, reading, uncommitted, columns });
             }
         }
         Ok(tables)

@@ -3,13 +3,13 @@
 //! Only what means the same in both is taken; an expression is never passed on as it was written. Invariant: what comes
 //! out is one expression, of the forms that stand here by name.
 
-use datafusion::sql::sqlparser::ast::{
+use sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
     SelectItem, SetExpr, TableFactor, UnaryOperator, Value,
 };
-use datafusion::sql::sqlparser::dialect::SparkSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use sqlparser::dialect::SparkSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
 
 use super::name::{literal, quoted};
 

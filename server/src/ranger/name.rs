@@ -2,7 +2,7 @@
 //!
 //! Invariant: no name, whatever it holds, is more than a name in a statement, or more than a comment in one.
 
-use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
+use sqlparser::keywords::ALL_KEYWORDS;
 
 /// A name in a statement: as it is where that is unambiguous, else in double quotes.
 #[must_use]
