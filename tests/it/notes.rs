@@ -27,7 +27,7 @@ fn a_note_reads_the_same_on_every_way() {
     assert_eq!(
         by_hand,
         "Pt <PERSON>, DOB <DATE_TIME>, SSN <US_SSN>, seen by Dr. <PERSON>. BP 120/80, aspirin 81 mg.\n\
-         Daughter <PERSON> (<PHONE_NUMBER>) lives at <LOCATION>.\n"
+         Daughter <PERSON> (<PHONE_NUMBER>) lives at <LOCATION>."
     );
     admin.rows(HIDE);
     let select = "SELECT note FROM notes ORDER BY id";

@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn published_examples_pass_and_their_neighbours_fail() {
-        let cases: [(fn(&str) -> bool, &str, &str); 9] = [
+        type Check = fn(&str) -> bool;
+        let cases: [(Check, &str, &str); 9] = [
             (npi, "1234567893", "1234567890"),
             (dea, "AB1234563", "AB1234564"),
             (aba, "021000021", "021000022"),
