@@ -339,7 +339,7 @@ mod tests {
         let years = SystemClock.now().signed_duration_since(since("6y").unwrap()).num_days();
         assert!((2190..=2193).contains(&years), "{years}");
         let days = SystemClock.now().signed_duration_since(since("30d").unwrap()).num_days();
-        assert_eq!(days, 30);
+        assert!((29..=30).contains(&days), "{days}");
         for wrong in ["", "y", "6", "-1y", "6 y", "6é", "yesterday", "99999999999y"] {
             assert!(since(wrong).is_err(), "{wrong}");
         }

@@ -39,7 +39,7 @@ fn a_note_reads_the_same_on_every_way() {
     assert_eq!(analyst.rows("SELECT note FROM lab.copy ORDER BY id"), by_hand);
     // What is de-identified by hand is free to go on; what is not takes the mask with it.
     doc.rows(
-        "CREATE TABLE lab.free AS SELECT id, de_identify(note, hints => ARRAY[patient]) AS note, note AS raw FROM notes;
+        "CREATE TABLE lab.free AS SELECT id, patient, de_identify(note, hints => ARRAY[patient]) AS note, note AS raw FROM notes;
          GRANT SELECT ON lab.free TO analyst",
     );
     assert_eq!(analyst.rows("SELECT note FROM lab.free ORDER BY id"), by_hand);

@@ -145,6 +145,8 @@ fn only_infallible_casts_widen() {
         (Int32, Float64),
         (Decimal128(10, 2), Decimal128(12, 2)),
         (Utf8, Utf8),
+        (Utf8View, Utf8),
+        (Utf8, Utf8View),
     ];
     for (from, to) in wide {
         assert!(widens(&from, &to), "{from} to {to}");
@@ -161,7 +163,6 @@ fn only_infallible_casts_widen() {
         (Date32, micro.clone()),
         (micro, Timestamp(TimeUnit::Nanosecond, None)),
         (Utf8, Int64),
-        (Utf8View, Utf8),
         (LargeUtf8, Utf8),
     ];
     for (from, to) in narrow {

@@ -146,7 +146,8 @@ fn statements_become_changes() {
         ("ALTER TAG phi RENAME TO health", "Tag", "ALTER TAG"),
     ];
     for (sql, kind, class) in table {
-        assert_eq!(format!("{:?}", ddl(sql)), kind, "{sql}");
+        let shown = format!("{:?}", ddl(sql));
+        assert_eq!(shown.split([' ', '(']).next(), Some(kind), "{sql}");
         assert_eq!(parse(sql).unwrap().class, class, "{sql}");
         assert!(crate::statement::CLASSES.contains(&class), "{class} is not among the classes");
     }
