@@ -1,6 +1,6 @@
 """Presidio's pattern recognizers over the notes on standard input: a JSON list of texts in, spans and seconds out.
 
-Its recognizers of names and places need a language model and are left out. `pip install presidio-analyzer`.
+Its recognizers of names and places need trained weights, which are another download, and are left out. `pip install presidio-analyzer`.
 """
 
 import json
