@@ -403,6 +403,12 @@ impl Cipher for Sealer {
 }
 
 fn entities(names: &[String]) -> Result<Entities> {
+    if names.is_empty() {
+        // A list of nothing would hide nothing, and look as if it had.
+        return Err(invalid(
+            "a list of entities names at least one: leave it out, or give NULL, for all of them".to_owned(),
+        ));
+    }
     let known = |name: &String| {
         Entity::parse(name)
             .ok_or_else(|| invalid(format!("there is no entity \"{}\"", name.chars().take(64).collect::<String>())))

@@ -85,7 +85,15 @@ impl Detector {
             strict::add(&page, candidates);
             candidates.retain(|found| request.entities.contains(found.entity));
         }
-        Some(candidates.iter().map(|found| finding(&normalized, found)).collect())
+        // One character can stand for several ("½" for three): two spans that part within it meet in the text.
+        let mut end = 0;
+        let whole = candidates.iter().filter_map(|found| {
+            let found = finding(&normalized, found);
+            let start = found.start.max(end);
+            end = end.max(found.end);
+            (start < found.end).then_some(Finding { start, ..found })
+        });
+        Some(whole.collect())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a hint of letters is found word by word, in any case; one with digits is found whole, whatever separators
 //! stand within it.
 
+use super::candidate::HINT;
 use super::entity::Entity;
 use super::lexicon::{hash, kind};
 use super::normalize::Normalized;
@@ -48,11 +49,11 @@ impl Hints {
             // Small words that are grammar are names only where they are written as such: "Will".
             let grammar = token.is(kind::GRAMMAR | kind::WORD) && token.shape == Shape::Lower;
             if token.is_word() && !grammar && self.words.contains(&hash(word.as_bytes())) {
-                finds.add(token.start, token.end, Entity::Person, 90, "hint");
+                finds.add(token.start, token.end, Entity::Person, 90, HINT);
             }
             for number in &self.numbers {
                 if let Some(end) = whole(page, index, number) {
-                    finds.add(token.start, end, Entity::MedicalRecordNumber, 89, "hint");
+                    finds.add(token.start, end, Entity::MedicalRecordNumber, 89, HINT);
                 }
             }
         }

@@ -110,6 +110,47 @@ fn the_strict_mode_leaves_only_what_is_known_to_be_safe() {
     assert_eq!(spans, ["xqzzk", "Blorptan", "99812234"]);
 }
 
+#[test]
+fn a_hint_hides_nothing_less() {
+    let hints = Hints::of(["John Smith", "02139", "Boston"]);
+    for (text, expected) in [
+        ("Lives at 12 Smith Street, Boston, MA 02139", "Lives at <LOCATION>"),
+        ("Seen at Smith Memorial Hospital", "Seen at <ORGANIZATION>"),
+        ("Smith was seen", "<PERSON> was seen"),
+    ] {
+        let findings = Detector::new().detect(text, &Request::default(), &hints).unwrap();
+        assert_eq!(applied(Operator::Replace, text, &findings), expected);
+    }
+}
+
+#[test]
+fn a_card_ends_where_its_number_does() {
+    for rest in [" 12/25", " 123", "\n12 Oaks", " 5", ", cvv 123"] {
+        for before in ["Card ", "", "Visa: "] {
+            let text = format!("{before}4111 1111 1111 1111{rest}");
+            let hidden = found(&text).iter().any(|one| one == "CREDIT_CARD 4111 1111 1111 1111");
+            assert!(hidden, "{text:?}: {:?}", found(&text));
+        }
+    }
+}
+
+#[test]
+fn a_labelled_number_is_no_measure() {
+    assert_eq!(found("MRN 1234567 Unit 5 West"), ["MEDICAL_RECORD_NUMBER 1234567"]);
+    assert_eq!(found("Account 99887766 cc the team"), ["ACCOUNT_NUMBER 99887766"]);
+    assert_eq!(found("Plan: 5000 units heparin"), Vec::<String>::new());
+}
+
+#[test]
+fn a_character_of_several_is_replaced_once() {
+    let request = Request { strict: true, ..Request::default() };
+    for text in ["12345½67890", "12345⑴67890", "½½½123456½½½", "㏂123456㏂", "MRN 12345½ 617-555-0142½"] {
+        let findings = detect(text, &request);
+        assert!(findings.windows(2).all(|two| two[0].end <= two[1].start), "{text}");
+        assert!(!applied(Operator::Replace, text, &findings).contains("12345"), "{text}");
+    }
+}
+
 /// Texts of what notes are made of, and of what they are not.
 fn hostile() -> impl Strategy<Value = String> {
     let part = prop_oneof![
@@ -124,6 +165,8 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("<PERSON>".to_owned()),
         Just("\u{200b}".to_owned()),
         Just("٤١٢".to_owned()),
+        Just("½".to_owned()),
+        Just("⑴".to_owned()),
         Just("http://".to_owned()),
         Just("St. Mary's Hospital".to_owned()),
         Just("ninety".to_owned()),

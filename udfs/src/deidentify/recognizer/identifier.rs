@@ -77,15 +77,26 @@ pub(crate) fn labelled(page: &Page<'_>, index: usize, finds: &mut Finds) -> Opti
         return None;
     }
     let tight = value(page, index, false)?;
-    if tight.digits < 3 || is_measure(page, &tight) {
+    if tight.digits < 3 {
         return None;
     }
-    let Some(label) = label::before(page, tight.first) else { return numbered(page, &tight, finds) };
+    let label = label::before(page, tight.first);
+    // "MRN 1234567 Unit 5": no one gives a million units.
+    if (label.is_none() || tight.digits < 6) && is_measure(page, &tight) {
+        return None;
+    }
+    let Some(label) = label else { return numbered(page, &tight, finds) };
     if token.length() < 3 && tight.plain.len() < 5 {
         return None;
     }
     let spaces = !matches!(label, Label::Phone | Label::Fax | Label::Date | Label::Zip);
     let value = if spaces { value(page, index, true)? } else { tight };
+    if label == Label::Card
+        && let Some(last) = last_of_card(page, value.first)
+    {
+        finds.add(value.start, page.token(last)?.end, Entity::CreditCard, 97, "label");
+        return Some(last + 1);
+    }
     let Some((entity, score)) = meant(label, &value) else { return numbered(page, &value, finds) };
     finds.add(value.start, value.end, entity, score, "label");
     Some(value.last + 1)
@@ -205,36 +216,46 @@ fn social(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usize> {
     None
 }
 
-/// A payment card in one piece or in groups.
+/// A payment card in one piece or in groups; what follows it, as "12/25" does, is none of it.
 fn card(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usize> {
     let token = page.token(index)?;
+    let last = last_of_card(page, index)?;
+    finds.add(token.start, page.token(last)?.end, Entity::CreditCard, 92, "credit_card");
+    Some(last + 1)
+}
+
+/// The last token of the longest card's number that begins at token `index`.
+fn last_of_card(page: &Page<'_>, index: usize) -> Option<usize> {
+    let token = page.token(index).filter(|token| token.shape == Shape::Digits)?;
     let mut plain = page.word(index).to_owned();
-    let mut last = index;
     if (13..=19).contains(&token.length()) {
-        // In one piece.
-    } else if token.length() == 4 {
-        while plain.len() < 19 {
-            let gap = page.gap(last);
-            let Some(next) =
-                page.token(last + 1).filter(|next| next.shape == Shape::Digits && (1..=6).contains(&next.length()))
-            else {
-                break;
-            };
-            let _ = next;
-            if gap.len() > 3 || gap.is_empty() || !gap.bytes().all(|byte| b" -\r\n".contains(&byte)) {
-                break;
-            }
-            plain.push_str(page.word(last + 1));
-            last += 1;
-        }
-    } else {
+        return checksum::card(&plain).then_some(index);
+    }
+    if token.length() != 4 {
         return None;
     }
-    checksum::card(&plain)
-        .then(|| {
-            finds.add(token.start, page.token(last).map_or(token.end, |t| t.end), Entity::CreditCard, 92, "credit_card")
-        })
-        .map(|()| last + 1)
+    let mut found = None;
+    let mut last = index;
+    loop {
+        let gap = page.gap(last);
+        let next = page.token(last + 1)?;
+        let goes_on = next.shape == Shape::Digits
+            && next.length() <= 6
+            && plain.len() + next.length() <= 19
+            && (1..=3).contains(&gap.len())
+            && gap.bytes().all(|byte| b" -\r\n".contains(&byte));
+        if !goes_on {
+            return found;
+        }
+        last += 1;
+        plain.push_str(page.word(last));
+        if plain.len() >= 13 && checksum::card(&plain) {
+            found = Some(last);
+        }
+        if page.token(last + 1).is_none() {
+            return found;
+        }
+    }
 }
 
 /// Letters and digits: vehicles, beneficiaries, registrations, accounts.
