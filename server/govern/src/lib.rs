@@ -54,7 +54,7 @@ pub use error::{BarrierError, DecideError, FailureKind};
 pub use governed_table::GovernedTable;
 pub use leaf_guard::LeafGuard;
 pub use mapping::{MappedTable, Mapping, mappings, read_mappings};
-pub use mask::check_masking_policy;
+pub use mask::{check_masking_policy, hides_every_kind};
 pub use principal::{Fingerprint, Glass, Principal, RoleSet};
 pub use privileged::PrivilegedSessions;
 pub use row_policy::mapping_tables;

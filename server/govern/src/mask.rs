@@ -141,6 +141,9 @@ const HIDING: &[&str] = &[
     "de_identify",
 ];
 
+/// The place of the list of kinds among the arguments of `de_identify`.
+const ENTITIES: usize = 2;
+
 /// Whether a mask can let a value through, or a part of it that no masking function has made: `ELSE val`, `left(val, 3)`.
 pub(crate) fn reveals(mask: &Expr) -> bool {
     match mask {
@@ -148,8 +151,10 @@ pub(crate) fn reveals(mask: &Expr) -> bool {
         Expr::ScalarFunction(function)
             if HIDING.contains(&function.name()) || function.name().starts_with("safe_harbor_") =>
         {
-            false
+            function.name() == "de_identify" && !hides_every_kind(&function.args) && names_columns(mask)
         }
+        // What it undoes may be what hid the value.
+        Expr::ScalarFunction(function) if function.name() == "fpe_decrypt" => names_columns(mask),
         // A condition chooses, and is not shown.
         Expr::Case(case) => {
             let mut branches = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
@@ -164,6 +169,26 @@ pub(crate) fn reveals(mask: &Expr) -> bool {
             });
             found
         }
+    }
+}
+
+/// Whether these arguments of `de_identify` leave no kind of identifier out: a list of kinds is none, or NULL. With a list
+/// the caller chooses what stays, up to all of it.
+#[must_use]
+pub fn hides_every_kind(arguments: &[Expr]) -> bool {
+    arguments.get(ENTITIES).is_none_or(is_null)
+}
+
+fn names_columns(expr: &Expr) -> bool {
+    !expr.column_refs().is_empty()
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Alias(alias) => is_null(&alias.expr),
+        Expr::Cast(cast) => is_null(&cast.expr),
+        _ => false,
     }
 }
 
@@ -241,6 +266,7 @@ mod tests {
     #[test]
     fn a_mask_reveals_what_can_pass_it_as_it_is() {
         let call = |name| session_function(name, vec![col("ssn")]);
+        let none = lit(datafusion_common::ScalarValue::Null);
         let own_ward = col("ward").eq(lit(1));
         let table = [
             (col("ssn"), true),
@@ -252,6 +278,12 @@ mod tests {
             (when(own_ward.clone(), call("mask_hash")).otherwise(lit("x")).unwrap(), false),
             (when(own_ward, col("ssn")).otherwise(call("mask_null")).unwrap(), true),
             (session_function("coalesce", vec![call("mask_null"), col("ssn")]), true),
+            (call("de_identify"), false),
+            (session_function("de_identify", vec![col("ssn"), lit("mask"), none.clone(), lit("strict")]), false),
+            (session_function("de_identify", vec![col("ssn"), lit("mask"), lit("EMAIL")]), true),
+            (session_function("de_identify", vec![col("ssn"), lit("mask"), col("kinds")]), true),
+            (call("fpe_encrypt"), false),
+            (session_function("fpe_decrypt", vec![call("fpe_encrypt"), lit("d")]), true),
         ];
         for (mask, expected) in table {
             assert_eq!(reveals(&mask), expected, "{mask}");

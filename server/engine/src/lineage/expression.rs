@@ -7,7 +7,8 @@ use datafusion::common::Column;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
-use datafusion::logical_expr::{Expr, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use lakeward_govern::hides_every_kind;
 
 use super::{Source, Walk};
 
@@ -20,7 +21,9 @@ fn declassifies(expr: &Expr) -> bool {
     match expr {
         Expr::ScalarFunction(function) => {
             let name = function.name();
-            DECLASSIFYING.contains(&name) || name.starts_with("safe_harbor_")
+            // A list of kinds says what stays: with one, all of a value may.
+            let chosen = name == "de_identify" && !hides_every_kind(&function.args);
+            (DECLASSIFYING.contains(&name) && !chosen) || name.starts_with("safe_harbor_")
         }
         Expr::AggregateFunction(function) => counts(function.func.name()),
         Expr::WindowFunction(function) => match &function.fun {
@@ -31,10 +34,29 @@ fn declassifies(expr: &Expr) -> bool {
     }
 }
 
+fn calls(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::ScalarFunction(function) if function.name() == name)
+}
+
+/// Whether a plan decrypts anything: then what it encrypts may be what that is.
+pub(super) fn decrypts(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let read = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|part| Ok(calls(part, "fpe_decrypt")))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    // What cannot be read is taken for one that does.
+    found || read.is_err()
+}
+
 impl Walk {
     /// What the values of `expr` are made of, over an input with these columns.
     pub(super) fn expression(&mut self, expr: &Expr, schema: &DFSchemaRef, columns: &[Source]) -> Source {
-        if (!self.whole && declassifies(expr)) || self.own.as_ref().is_some_and(|own| own == expr) {
+        let hidden = !self.whole && declassifies(expr) && !(self.decrypts && calls(expr, "fpe_encrypt"));
+        if hidden || self.own.as_ref().is_some_and(|own| own == expr) {
             return Source::default();
         }
         match expr {

@@ -88,7 +88,7 @@ impl Lineage {
 
     /// The same, where one expression is the server's own, and tells nothing: which action MERGE takes.
     pub(crate) fn without(plan: &LogicalPlan, own: Option<&Expr>) -> Self {
-        let mut walk = Walk { own: own.cloned(), ..Walk::default() };
+        let mut walk = Walk { own: own.cloned(), decrypts: expression::decrypts(plan), ..Walk::default() };
         let columns = walk.plan(plan);
         Self { columns, foreign: walk.foreign, decisions: walk.decisions }
     }
@@ -122,6 +122,8 @@ struct Walk {
     /// The columns that subqueries and lateral joins may refer to, the nearest last.
     outer: Vec<(DFSchemaRef, Vec<Source>)>,
     own: Option<Expr>,
+    /// What is encrypted may be decrypted in the same plan: encrypting ends no way.
+    decrypts: bool,
     /// Results that count as nobody's are followed too, and it is noted what chooses rows.
     whole: bool,
     chosen: BTreeSet<Origin>,

@@ -105,6 +105,19 @@ async fn named_functions_and_count_end_a_way() {
         ("SELECT count(ssn), count(*), count(DISTINCT ssn) FROM p", "-, -, -"),
         ("SELECT count(*) OVER (PARTITION BY ssn) FROM p", "-"),
         ("SELECT mask_hash(ssn, 'd') || zip FROM p", "~p.zip"),
+        (
+            "SELECT de_identify(ssn), de_identify(ssn, 'mask', NULL, 'strict'), de_identify(ssn, hints => ARRAY[zip]) FROM p",
+            "-, -, -",
+        ),
+        // A list of kinds says what stays.
+        ("SELECT de_identify(ssn, entities => ARRAY['EMAIL']) FROM p", "~p.ssn"),
+        ("SELECT de_identify(ssn, entities => '{EMAIL}') FROM p", "~p.ssn"),
+        // What is encrypted can be decrypted, in the same expression or around it.
+        ("SELECT fpe_encrypt(ssn, 'd') FROM p", "-"),
+        ("SELECT fpe_decrypt(fpe_encrypt(ssn, 'd'), 'd') FROM p", "~p.ssn"),
+        ("SELECT upper(fpe_decrypt(e, 'd')) FROM (SELECT fpe_encrypt(ssn, 'd') AS e FROM p) AS s", "~p.ssn"),
+        ("SELECT fpe_decrypt((SELECT max(fpe_encrypt(ssn, 'd')) FROM p), 'd')", "p.ssn"),
+        ("SELECT mask_hash(fpe_decrypt(ssn, 'd'), 'd') FROM p", "-"),
         // Not among them: whoever calls them chooses how much they hide.
         ("SELECT mask_show_last(ssn, 99), mask_partial(ssn, 9, 'x', 9) FROM p", "~p.ssn, ~p.ssn"),
     ])
