@@ -26,6 +26,9 @@ use crate::text::{self, Wrote};
 pub(crate) const ENCRYPT: &str = "fpe_encrypt";
 pub(crate) const DECRYPT: &str = "fpe_decrypt";
 
+/// The most letters and digits of a value: the time that FF1 takes grows with their square.
+const LENGTH: usize = 256;
+
 /// The least number of values of a domain.
 const DOMAIN: f64 = 1e6;
 
@@ -154,6 +157,9 @@ impl Cipher {
             return Err(refused("there is no such alphabet"));
         };
         let length = numerals.len();
+        if length > LENGTH {
+            return Err(refused("a value has more than 256 letters and digits"));
+        }
         if (symbols.len() as f64).powi(i32::try_from(length).unwrap_or(i32::MAX)) < DOMAIN {
             return Err(refused("a value has too few letters and digits: there must be a million of its form"));
         }
@@ -209,6 +215,10 @@ impl Cipher {
 
     /// The integer of the same sign and number of digits.
     fn integer(&self, value: i64, most: u64) -> Result<i64> {
+        // The least integer has no counterpart: its digits are none of a positive one.
+        if value.unsigned_abs() > most {
+            return Err(refused("the least integer of its type cannot be encrypted in its form"));
+        }
         let mut digits: Vec<u16> =
             value.unsigned_abs().to_string().bytes().map(|byte| u16::from(byte - b'0')).collect();
         // Walks on until a value begins with no zero and fits: as many steps back lead to what was encrypted.
@@ -292,6 +302,18 @@ mod tests {
             let tweak = hex::decode(tweak).unwrap();
             let made = cipher.encrypt(&tweak, &FlexibleNumeralString::from(numerals(plain))).unwrap();
             assert_eq!(Vec::<u16>::from(made), numerals(sealed));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_has_no_way_back_is_refused() {
+        for way in [Way::Encrypt, Way::Decrypt] {
+            let cipher = Cipher::new(way, &[1; 32]).unwrap();
+            assert!(cipher.text(&"a".repeat(256), &mut String::new()).is_ok());
+            assert!(cipher.text(&"a".repeat(257), &mut String::new()).is_err());
+            assert!(cipher.integer(i64::MIN, i64::MAX as u64).is_err());
+            assert!(cipher.integer(i64::from(i32::MIN), i32::MAX as u64).is_err());
+            assert!(cipher.integer(-i64::MAX, i64::MAX as u64).is_ok());
         }
     }
 
