@@ -1,6 +1,6 @@
 //! `phi_detect`, `phi_contains` and `de_identify`: identifiers in notes, over columns.
 //!
-//! Invariants: what was not read (a text of 4 GiB) is an error, never passed on; a row of NULL is NULL; options are
+//! Invariants: what was not read (a text of more than 256 MiB) is an error, never passed on; a row of NULL is NULL; options are
 //! constants, or are read again for each row.
 
 use std::fmt;
@@ -191,6 +191,12 @@ fn fields() -> Fields {
     ])
 }
 
+/// What 0.55 times 100 is above 55.
+const ROUNDING: f64 = 1e-9;
+
+/// The most hints of a row.
+const HINTS: usize = 256;
+
 /// What to do with each row.
 struct Options<'a> {
     keys: &'a dyn KeyRing,
@@ -251,17 +257,12 @@ impl<'a> Options<'a> {
             let row = row.min(column.len().saturating_sub(1));
             column.is_valid(row).then(|| column.value(row))
         });
-        let threshold = match threshold {
-            None => Request::THRESHOLD,
-            Some(least) if (0.0..=1.0).contains(&least) => (least * 100.0).ceil() as u8,
-            Some(_) => return Err(invalid("a threshold is a number from 0 to 1".to_owned())),
-        };
+        let threshold = threshold.map_or(Ok(Request::THRESHOLD), hundredths)?;
         let strict = match text_of(self.mode.as_ref(), row).as_deref().map(str::to_ascii_lowercase).as_deref() {
             None | Some("standard") => false,
             Some("strict") => true,
-            Some(other) => {
-                return Err(invalid(format!("de_identify has no mode \"{other}\": it has standard and strict")));
-            }
+            // What was given could be a column's value: it is not named.
+            Some(_) => return Err(invalid("de_identify has the modes standard and strict, and no other".to_owned())),
         };
         Ok(Request { entities, threshold, strict })
     }
@@ -269,10 +270,16 @@ impl<'a> Options<'a> {
     fn findings(&mut self, row: usize, text: &str) -> Result<Vec<Finding>> {
         let request = self.request_of(row)?;
         let hints = texts(self.hints.as_ref(), row).unwrap_or_default();
+        if hints.len() > HINTS {
+            return Err(failed(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a row has more than {HINTS} hints")));
+        }
         let hints = Hints::of(hints.iter().map(String::as_str));
         let found = self.detector.detect(text, &request, &hints);
         found.ok_or_else(|| {
-            failed(SqlState::PROGRAM_LIMIT_EXCEEDED, "a text of 4 GiB or more is not searched".to_owned())
+            failed(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "a text of more than 256 MiB, or with as much in plain letters, is not searched".to_owned(),
+            )
         })
     }
 }
@@ -344,10 +351,10 @@ fn replace(column: &ArrayRef, options: &mut Options<'_>) -> Result<ArrayRef> {
                     "the operator surrogate is not supported yet".to_owned(),
                 ));
             }
-            other => {
-                return Err(invalid(format!(
-                    "de_identify has no operator \"{other}\": it has replace, redact, mask, hash and encrypt"
-                )));
+            _ => {
+                return Err(invalid(
+                    "de_identify has the operators replace, redact, mask, hash and encrypt, and no other".to_owned(),
+                ));
             }
         };
         done.map(|()| Wrote::Value).ok_or_else(|| internal_datafusion_err!("an identifier was not replaced"))
@@ -402,6 +409,14 @@ impl Cipher for Sealer {
     }
 }
 
+/// A least score in hundredths.
+fn hundredths(least: f64) -> Result<u8> {
+    if !(0.0..=1.0).contains(&least) {
+        return Err(invalid("a threshold is a number from 0 to 1".to_owned()));
+    }
+    Ok((least * 100.0 - ROUNDING).ceil() as u8)
+}
+
 fn entities(names: &[String]) -> Result<Entities> {
     if names.is_empty() {
         // A list of nothing would hide nothing, and look as if it had.
@@ -410,8 +425,7 @@ fn entities(names: &[String]) -> Result<Entities> {
         ));
     }
     let known = |name: &String| {
-        Entity::parse(name)
-            .ok_or_else(|| invalid(format!("there is no entity \"{}\"", name.chars().take(64).collect::<String>())))
+        Entity::parse(name).ok_or_else(|| invalid("a list of entities names one that there is not".to_owned()))
     };
     Ok(Entities::of(names.iter().map(known).collect::<Result<Vec<_>>>()?))
 }
@@ -463,5 +477,27 @@ impl Eq for NoteFunction {}
 impl Hash for NoteFunction {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.task.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_takes_the_score_that_it_names() {
+        for score in 0..=100_u8 {
+            assert_eq!(hundredths(f64::from(score) / 100.0).unwrap(), score);
+        }
+        assert_eq!(hundredths(0.551).unwrap(), 56);
+        assert!(hundredths(1.01).is_err() && hundredths(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_list_of_kinds_names_some_and_an_error_names_none_of_its_values() {
+        assert!(entities(&[]).is_err());
+        assert!(entities(&["SSN".to_owned()]).unwrap().contains(Entity::UsSsn));
+        let error = entities(&["412-68-1073".to_owned()]).unwrap_err().to_string();
+        assert!(!error.contains("412"), "{error}");
     }
 }

@@ -65,10 +65,12 @@ impl Detector {
         Self::default()
     }
 
-    /// The identifiers of `text`, in order; those of a text of 4 GiB or more are `None`: it is not read.
+    /// The longest text that is read, in bytes as it is given and in bytes of plain characters: some stand for many.
+    pub const LIMIT: usize = 256 << 20;
+
+    /// The identifiers of `text`, in order; those of a text above [`Self::LIMIT`] are `None`: it is not read.
     pub fn detect(&mut self, text: &str, request: &Request, hints: &Hints) -> Option<Vec<Finding>> {
-        u32::try_from(text.len()).ok()?.checked_mul(1)?;
-        let normalized = Normalized::of(text);
+        let normalized = Normalized::within(text, Self::LIMIT)?;
         let lexicon = Lexicon::get();
         tokenize(&normalized.text, lexicon, &mut self.tokens);
         let page = Page { text: &normalized.text, tokens: &self.tokens };
@@ -83,7 +85,8 @@ impl Detector {
         settle(candidates);
         if request.strict {
             strict::add(&page, candidates);
-            candidates.retain(|found| request.entities.contains(found.entity));
+            // What nothing says is safe goes, whichever kinds are asked for.
+            candidates.retain(|found| found.entity == Entity::Unverified || request.entities.contains(found.entity));
         }
         // One character can stand for several ("½" for three): two spans that part within it meet in the text.
         let mut end = 0;
@@ -121,8 +124,20 @@ const SET_OFF: u32 =
 
 /// Whether a byte follows that addresses of the network hold.
 fn is_followed(page: &Page<'_>, token: &Token) -> bool {
-    matches!(page.text.as_bytes().get(token.end as usize), Some(b'@' | b'.' | b':' | b'_' | b'+'))
+    let rest = page.text.as_bytes().get(token.end as usize..).unwrap_or_default();
+    match rest.first() {
+        Some(b'@' | b'.' | b':' | b'_' | b'+') => true,
+        // Words are joined by hyphens everywhere, but seldom on the way to an "@".
+        Some(b'-') if token.is_word() => {
+            let mut near = rest.iter().take(HYPHENATED).take_while(|byte| !byte.is_ascii_whitespace());
+            near.any(|byte| *byte == b'@')
+        }
+        _ => false,
+    }
 }
+
+/// How far behind a hyphen an "@" may stand, in bytes.
+const HYPHENATED: usize = 64;
 
 fn word(page: &Page<'_>, index: usize, token: &Token, finds: &mut Finds) -> Option<usize> {
     let network = if is_followed(page, token) { network(page, index, finds) } else { None };

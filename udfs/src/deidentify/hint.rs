@@ -3,6 +3,8 @@
 //! Invariant: a hint of letters is found word by word, in any case; one with digits is found whole, whatever separators
 //! stand within it.
 
+use std::collections::HashSet;
+
 use super::candidate::HINT;
 use super::entity::Entity;
 use super::lexicon::{hash, kind};
@@ -10,12 +12,15 @@ use super::normalize::Normalized;
 use super::recognizer::Finds;
 use super::token::{Page, Shape};
 
+/// The longest text that is a hint, in bytes.
+const LENGTH: usize = 4096;
+
 /// The hints of one text.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
     /// Hashes of words.
-    words: Vec<u64>,
-    /// Letters and digits of numbers, in lower case.
+    words: HashSet<u64>,
+    /// Letters and digits of numbers, in lower case and in order.
     numbers: Vec<String>,
 }
 
@@ -25,10 +30,12 @@ impl Hints {
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hints = Self::default();
         for text in texts {
-            let plain = Normalized::of(text);
+            // A longer one is no name and no number.
+            let Some(plain) = Normalized::within(text, LENGTH) else { continue };
             if plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
                 let number: String = plain.text.chars().filter(char::is_ascii_alphanumeric).collect();
-                if number.len() > 1 {
+                // A room, an age, a year of two digits: too short to be looked for in a note.
+                if number.len() >= 4 {
                     hints.numbers.push(number.to_ascii_lowercase());
                 }
                 continue;
@@ -36,6 +43,8 @@ impl Hints {
             let words = plain.text.split(|c: char| !c.is_alphabetic()).filter(|word| word.chars().count() > 1);
             hints.words.extend(words.map(|word| hash(word.as_bytes())));
         }
+        hints.numbers.sort_unstable();
+        hints.numbers.dedup();
         hints
     }
 
@@ -51,7 +60,12 @@ impl Hints {
             if token.is_word() && !grammar && self.words.contains(&hash(word.as_bytes())) {
                 finds.add(token.start, token.end, Entity::Person, 90, HINT);
             }
-            for number in &self.numbers {
+            if self.numbers.is_empty() {
+                continue;
+            }
+            let word = word.to_ascii_lowercase();
+            let first = self.numbers.partition_point(|number| *number < word);
+            for number in self.numbers.iter().skip(first).take_while(|number| number.starts_with(&word)) {
                 if let Some(end) = whole(page, index, number) {
                     finds.add(token.start, end, Entity::MedicalRecordNumber, 89, HINT);
                 }

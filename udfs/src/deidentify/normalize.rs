@@ -19,21 +19,27 @@ pub(crate) struct Normalized<'a> {
 }
 
 impl<'a> Normalized<'a> {
-    /// Normalises `original`, which is shorter than 4 GiB.
-    pub(crate) fn of(original: &'a str) -> Self {
+    /// Normalises `original`; `None` where it, or what becomes of it, has more bytes than `limit`, which is below 4 GiB.
+    pub(crate) fn within(original: &'a str, limit: usize) -> Option<Self> {
+        if original.len() > limit {
+            return None;
+        }
         if original.is_ascii() && !original.bytes().any(|byte| byte == 0) {
-            return Self { text: Cow::Borrowed(original), starts: None, original };
+            return Some(Self { text: Cow::Borrowed(original), starts: None, original });
         }
         let mut text = String::with_capacity(original.len());
         let mut starts = Vec::with_capacity(original.len() + 1);
         for (at, character) in original.char_indices() {
             let before = text.len();
             plain(character, &mut text);
+            if text.len() > limit {
+                return None;
+            }
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             starts.extend(std::iter::repeat_n(at, text.len() - before));
         }
         starts.push(u32::try_from(original.len()).unwrap_or(u32::MAX));
-        Self { text: Cow::Owned(text), starts: Some(starts), original }
+        Some(Self { text: Cow::Owned(text), starts: Some(starts), original })
     }
 
     /// The bytes of the original that a span of the plain text came from: whole characters, and what was dropped between.
@@ -164,7 +170,7 @@ mod tests {
     #[test]
     fn what_looks_the_same_reads_the_same_and_maps_back() {
         let original = "SSN\u{a0}4\u{200b}12‑６８–١٠٧٣, José Núñez, Іvan";
-        let normalized = Normalized::of(original);
+        let normalized = Normalized::within(original, 1 << 20).unwrap();
         assert_eq!(normalized.text, "SSN 412-68-1073, Jose Nunez, Ivan");
         let at = u32::try_from(normalized.text.find("412").unwrap()).unwrap();
         let (start, end) = normalized.original_span(at, at + 11);
@@ -172,14 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_grows_beyond_the_limit_is_not_read() {
+        // One character of three bytes that decomposes to eighteen.
+        let text = "\u{fdfa}".repeat(10);
+        assert!(Normalized::within(&text, 30).is_none());
+        assert!(Normalized::within(&text, 400).is_some());
+        assert!(Normalized::within("12345", 4).is_none());
+        assert!(Normalized::within("12345", 5).is_some());
+    }
+
+    #[test]
     fn plain_text_is_borrowed() {
-        assert!(matches!(Normalized::of("plain 123").text, Cow::Borrowed(_)));
+        assert!(matches!(Normalized::within("plain 123", 9).unwrap().text, Cow::Borrowed(_)));
     }
 
     proptest! {
         #[test]
         fn every_span_is_one_of_whole_characters(text in "\\PC{0,40}", a in 0_usize..60, b in 0_usize..60) {
-            let normalized = Normalized::of(&text);
+            let normalized = Normalized::within(&text, 1 << 20).unwrap();
             let length = normalized.text.len();
             let (a, b) = (a.min(length), b.min(length));
             let (from, to) = (a.min(b), a.max(b));

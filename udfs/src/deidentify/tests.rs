@@ -151,6 +151,76 @@ fn a_character_of_several_is_replaced_once() {
     }
 }
 
+#[test]
+fn dates_are_found_however_they_are_parted() {
+    for (text, expected) in [
+        ("DOB 03 04 1956", "DATE_TIME 03 04 1956"),
+        ("DOB: 3.4.56", "DATE_TIME 3.4.56"),
+        ("the 4th of July, 1956", "DATE_TIME 4th of July, 1956"),
+        ("the 21st March 1956", "DATE_TIME 21st March 1956"),
+    ] {
+        assert_eq!(found(text), [expected], "{text}");
+    }
+    assert_eq!(found("gave 3 4 1956 and 2 5 10"), Vec::<String>::new());
+}
+
+#[test]
+fn a_label_may_be_written_to_its_number() {
+    for (text, expected) in [
+        ("MRN1234567", "MEDICAL_RECORD_NUMBER 1234567"),
+        ("SSN412681073", "US_SSN 412681073"),
+        ("SSN412-68-1073", "US_SSN 412-68-1073"),
+        ("Acct99887766", "ACCOUNT_NUMBER 99887766"),
+        ("DOB03/04/1956", "DATE_TIME 03/04/1956"),
+        ("call x71234", "PHONE_NUMBER 71234"),
+        ("pager x71234", "PHONE_NUMBER 71234"),
+    ] {
+        assert_eq!(found(text), [expected], "{text}");
+    }
+    assert_eq!(found("given x2, x10 daily"), Vec::<String>::new());
+}
+
+#[test]
+fn an_age_is_a_persons() {
+    for (text, expected) in [
+        ("She is 94 and lives alone", "AGE 94"),
+        ("his 95th birthday", "AGE 95"),
+        ("Pt is 91.", "AGE 91"),
+        ("92 F with chest pain", "AGE 92"),
+    ] {
+        assert_eq!(found(text), [expected], "{text}");
+    }
+    for text in [
+        "Temp 98 F with chills",
+        "T 101 F with rigors",
+        "fever to 102 F with rigors",
+        "HR is 94 and rising",
+        "T 99F with",
+    ] {
+        assert_eq!(found(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn the_strict_mode_removes_the_unverified_whichever_kinds_are_asked_for() {
+    let request = Request { strict: true, entities: Entities::of([Entity::EmailAddress]), ..Request::default() };
+    let text = "Mail a@b.org about xqzzk";
+    let spans: Vec<_> = detect(text, &request).iter().map(|f| text[f.start..f.end].to_owned()).collect();
+    assert_eq!(spans, ["a@b.org", "xqzzk"]);
+}
+
+#[test]
+fn an_address_is_one_thing_and_short_numbers_are_no_hints() {
+    assert_eq!(found("mail John-Smith@x.org"), ["EMAIL_ADDRESS John-Smith@x.org"]);
+    let many = (0..200).map(|n| format!("10{n:04}-77")).chain(["17".to_owned(), "MRN 88-31-2".to_owned()]);
+    let many: Vec<String> = many.collect();
+    let hints = Hints::of(many.iter().map(String::as_str));
+    let text = "bed 17, chart 10.0042-77, 88312 and mrn88312";
+    let findings = Detector::new().detect(text, &Request::default(), &hints).unwrap();
+    let spans: Vec<_> = findings.iter().map(|f| &text[f.start..f.end]).collect();
+    assert_eq!(spans, ["10.0042-77", "mrn88312"]);
+}
+
 /// Texts of what notes are made of, and of what they are not.
 fn hostile() -> impl Strategy<Value = String> {
     let part = prop_oneof![

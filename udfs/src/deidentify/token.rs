@@ -1,7 +1,7 @@
 //! Words and numbers of a text, each with what it may be.
 //!
 //! One walk over the bytes. Invariant: tokens are runs of letters and digits, in order; whatever stands between two is a
-//! gap; each begins and ends between characters.
+//! gap; each begins and ends between characters. A label that its number is written to ("MRN1234567") is a token by itself.
 
 use super::lexicon::{Lexicon, hash};
 
@@ -106,11 +106,50 @@ pub(crate) fn tokenize(text: &str, lexicon: &Lexicon, tokens: &mut Vec<Token>) {
             length += 1;
         }
         let word = run.get(..length).unwrap_or_default();
+        if seen & DIGIT != 0
+            && seen & !DIGIT != 0
+            && let Some(label) = glued(word)
+        {
+            let (said, number) = word.split_at(label);
+            let middle = start + label;
+            let capital = said.first().is_some_and(|byte| class(*byte) == UPPER);
+            tokens.push(Token {
+                start: start as u32,
+                end: middle as u32,
+                kinds: lexicon.kinds(hash(said)),
+                shape: shape(seen & !DIGIT, said.iter().filter(|byte| class(**byte) == UPPER).count(), label, capital),
+            });
+            let seen = number.iter().fold(0, |seen, byte| seen | class(*byte));
+            tokens.push(Token {
+                start: middle as u32,
+                end: (start + length) as u32,
+                kinds: 0,
+                shape: shape(seen, 0, number.len(), false),
+            });
+            at = start + length;
+            continue;
+        }
         let shape = shape(seen, capitals, length, word.first().is_some_and(|byte| class(*byte) == UPPER));
         let kinds = if seen & DIGIT == 0 { lexicon.kinds(hash(word)) } else { 0 };
         at = start + length;
         tokens.push(Token { start: start as u32, end: at as u32, kinds, shape });
     }
+}
+
+/// Labels that are written to their numbers.
+const GLUED: &[&str] = &[
+    "mrn", "emrn", "ssn", "acct", "account", "dob", "npi", "fax", "tel", "phone", "cell", "pager", "ext", "zip", "csn",
+    "id",
+];
+
+/// How long the label is that a word of letters and digits begins with; the rest begins with a digit.
+fn glued(word: &[u8]) -> Option<usize> {
+    let letters = word.iter().position(|byte| class(*byte) == DIGIT)?;
+    let (label, number) = word.split_at(letters);
+    // "x71234" is an extension; "x2" is how often.
+    let extension = || (4..=6).contains(&number.len()) && number.iter().all(|byte| class(*byte) == DIGIT);
+    let known = GLUED.iter().any(|known| label.eq_ignore_ascii_case(known.as_bytes()));
+    (known || (label.eq_ignore_ascii_case(b"x") && extension())).then_some(letters)
 }
 
 fn shape(seen: u8, capitals: usize, length: usize, first: bool) -> Shape {

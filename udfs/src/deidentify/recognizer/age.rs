@@ -3,6 +3,7 @@
 //! Invariant: the span is the number alone, so that what stands around it still reads.
 
 use super::super::entity::Entity;
+use super::super::lexicon::kind;
 use super::super::token::{Page, Shape};
 use super::Finds;
 
@@ -22,9 +23,11 @@ pub(crate) fn at(page: &Page<'_>, index: usize, finds: &mut Finds) -> Option<usi
     }
     let unit = word.get(digits..)?;
     let aged = if unit.is_empty() {
-        follows(page, index) || precedes(page, index)
+        follows(page, index) || precedes(page, index) || of_someone(page, index)
     } else {
-        is_unit(unit) || (sexed(unit) && told(page, index + 1))
+        is_unit(unit)
+            || (sexed(unit) && told(page, index + 1) && !is_temperature(page, index))
+            || (matches!(unit, "st" | "nd" | "rd" | "th") && page.is(index + 1, "birthday"))
     };
     if !aged {
         return None;
@@ -75,7 +78,31 @@ fn follows(page: &Page<'_>, index: usize) -> bool {
     }
     is_unit(next)
         || (next.eq_ignore_ascii_case("y") && page.gap(index + 1).len() == 1)
-        || (sexed(next) && page.token(index + 1).is_some_and(|t| t.shape == Shape::Initial) && told(page, index + 2))
+        || (sexed(next)
+            && page.token(index + 1).is_some_and(|t| t.shape == Shape::Initial)
+            && told(page, index + 2)
+            && !is_temperature(page, index))
+}
+
+/// "She is 94 and lives alone", "Mother is 94."
+fn of_someone(page: &Page<'_>, index: usize) -> bool {
+    let Some(someone) = index.checked_sub(2) else { return false };
+    let said = page.is_any(someone + 1, &["is", "was", "turns"]) && page.gap(someone + 1).len() == 1;
+    let person = page.is_any(someone, &["she", "he", "who", "patient", "pt"]) || page.may_be(someone, kind::ROLE);
+    let gap = page.gap(index);
+    let ends = gap.trim_end().is_empty() && page.token(index + 1).is_none()
+        || matches!(gap.trim_end(), "." | "," | ";") && (gap.len() > 1 || page.token(index + 1).is_none());
+    let goes_on =
+        gap.len() == 1 && page.is_any(index + 1, &["and", "now", "but", "who", "with", "today", "lives", "living"]);
+    said && person && (ends || goes_on)
+}
+
+/// "Temp 101 F with rigors": degrees, not a woman.
+fn is_temperature(page: &Page<'_>, index: usize) -> bool {
+    let heat =
+        ["temp", "temperature", "temps", "tmax", "tm", "tc", "fever", "fevers", "febrile", "afebrile", "tcurrent"];
+    let near = (1..=3).any(|back| index.checked_sub(back).is_some_and(|at| page.is_any(at, &heat)));
+    near || index.checked_sub(1).is_some_and(|before| page.is_any(before, &["t", "to"]))
 }
 
 /// "aged 92", "age: 92", "turned 92", "a 92 woman".

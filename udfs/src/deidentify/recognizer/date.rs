@@ -31,7 +31,8 @@ pub(crate) fn numeric(page: &Page<'_>, index: usize, finds: &mut Finds) -> Optio
     }
     let a = number(page, index)?;
     let b = leading_number(page, index + 1)?;
-    let same = separator_is(page.gap(index + 1), separator);
+    // "03 04 1956" is a date where a word says so: three numbers are much else.
+    let same = separator_is(page.gap(index + 1), separator) && (separator != ' ' || says_date(page, index));
     if same
         && second.shape == Shape::Digits
         && !(spaced && separator == '-')
@@ -84,9 +85,7 @@ fn three(page: &Page<'_>, index: usize, (a, b): (u32, u32), separator: char) -> 
     let valid = if x == 4 {
         y <= 2 && is_year(a) && is_day_of_month(b, c) && z_is_day(page, index + 2)
     } else {
-        let year = (z == 4 && is_year(c))
-            || (z == 2 && separator != '.')
-            || (z == 2 && x == 2 && y == 2 && says_date(page, index));
+        let year = (z == 4 && is_year(c)) || (z == 2 && separator != '.') || (z == 2 && says_date(page, index));
         x <= 2 && y <= 2 && third.shape == Shape::Digits && year && is_day_of_month(a, b)
     };
     if !valid || goes_on {
@@ -276,7 +275,10 @@ fn separator(gap: &str) -> Option<(char, bool)> {
 }
 
 fn separator_is(gap: &str, separator: char) -> bool {
-    gap.len() <= 4 && gap.trim().chars().eq([separator])
+    match separator {
+        ' ' => (1..=2).contains(&gap.len()) && gap.trim().is_empty(),
+        _ => gap.len() <= 4 && gap.trim().chars().eq([separator]),
+    }
 }
 
 /// What follows two numbers that are a measure.
