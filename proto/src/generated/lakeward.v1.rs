@@ -301,6 +301,9 @@ pub struct AuditSegmentHeader {
     /// Time between heartbeats; absent where it was not told.
     #[prost(uint64, tag = "9")]
     pub heartbeat_ms: u64,
+    /// Fingerprint of the key that makes tokens of values and subjects: the first 16 bytes of an HMAC-SHA-256 by it.
+    #[prost(bytes = "vec", tag = "10")]
+    pub token_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// The separately stored head: the last record that was durable when it was written. What is signed of it is its statement,
 /// these lines, each ended by a line feed; bytes are in lower-case hexadecimal, closed is 0 or 1:

@@ -83,12 +83,17 @@ impl Tokens {
 
     /// The tokens of a value that somebody searched with, or is searched for: one for each of its plain forms.
     pub(crate) fn of_value<'a>(&'a self, value: &'a str) -> impl Iterator<Item = Token> + 'a {
-        value::forms(value).into_iter().map(|form| self.token(b"value", &form))
+        value::forms(value).map(|form| self.token(b"value", &form))
     }
 
     /// The token of a subject: the same in every table.
     pub(crate) fn of_subject(&self, subject: &str) -> Token {
         self.token(b"subject", &value::plain(subject))
+    }
+
+    /// Tells this key from others.
+    pub(crate) fn fingerprint(&self) -> Token {
+        self.token(b"key", "")
     }
 
     fn token(&self, purpose: &[u8], form: &str) -> Token {

@@ -9,6 +9,7 @@ use lakeward_proto::AuditRecord;
 use prost::Message;
 
 use crate::error::AuditError;
+use crate::keys::Token;
 use crate::log::Tip;
 use crate::segment::{self, Hash, Opening, SegmentReader, Step};
 
@@ -27,6 +28,7 @@ struct Current {
     reader: SegmentReader,
     number: u64,
     before: Hash,
+    token_key: Option<Token>,
 }
 
 /// A record with its place in the chain.
@@ -34,6 +36,8 @@ pub(crate) struct Recorded {
     pub(crate) record: AuditRecord,
     pub(crate) before: Hash,
     pub(crate) hash: Hash,
+    /// Fingerprint of the key of its tokens, where its segment tells.
+    pub(crate) token_key: Option<Token>,
 }
 
 impl Records {
@@ -60,7 +64,7 @@ impl Records {
                 Step::Frame(frame) => {
                     let record = AuditRecord::decode(frame.record).map_err(|_| damaged)?;
                     let before = std::mem::replace(&mut current.before, frame.hash);
-                    return Ok(Some(Recorded { record, before, hash: frame.hash }));
+                    return Ok(Some(Recorded { record, before, hash: frame.hash, token_key: current.token_key }));
                 }
                 Step::End => self.current = None,
                 Step::Cut { .. } if may_be_open => return Ok(None),
@@ -76,7 +80,8 @@ impl Records {
         match SegmentReader::open(&path, limit).map_err(AuditError::file("read", &path))? {
             Opening::Ready(reader, header) => {
                 let before = crate::head::hash_from(&header.prev_hash);
-                self.current = Some(Current { reader, number, before });
+                let token_key = Token::try_from(header.token_key.as_slice()).ok();
+                self.current = Some(Current { reader, number, before, token_key });
                 Ok(true)
             }
             Opening::Cut { .. } if self.tip.is_none() && self.segments.is_empty() => Ok(false),

@@ -48,6 +48,8 @@ pub struct Answer {
     pub accesses: Vec<Access>,
     /// Statements of which the log cannot tell: recorded before it kept tokens.
     pub untold: u64,
+    /// Statements whose tokens another key made, or one that is not told: they are in the answer as possible.
+    pub other_key: u64,
 }
 
 /// A statement that is part of an answer.
@@ -133,9 +135,11 @@ pub fn search(directory: &Path, keys: &AuditKeys, search: &Search) -> Result<Ans
         Question::User(_) => HashSet::new(),
     };
     let sealer = if search.with_text { Some(Sealer::new(keys)?) } else { None };
-    let mut reading = Reading { search, sought, sealer, open: HashMap::new(), accesses: Vec::new(), untold: 0 };
+    let (open, accesses, key) = (HashMap::new(), Vec::new(), tokens.fingerprint());
+    let mut reading = Reading { search, sought, sealer, open, accesses, untold: 0, other_key: 0 };
     for recorded in Records::of(directory, None)? {
-        reading.take(recorded?.record);
+        let recorded = recorded?;
+        reading.take(recorded.record, recorded.token_key == Some(key));
     }
     Ok(reading.finish())
 }
@@ -144,38 +148,40 @@ struct Reading<'a> {
     search: &'a Search,
     sought: HashSet<Token>,
     sealer: Option<Sealer>,
-    /// First records of statements that have not ended, and what has been found of them.
-    open: HashMap<Vec<u8>, AuditRecord>,
+    /// First records of statements that have not ended, and whether their tokens are of this key.
+    open: HashMap<Vec<u8>, (AuditRecord, bool)>,
     accesses: Vec<Access>,
     untold: u64,
+    other_key: u64,
 }
 
 impl Reading<'_> {
-    fn take(&mut self, record: AuditRecord) {
+    fn take(&mut self, record: AuditRecord, same_key: bool) {
         if record.statement_id.is_empty() {
             return;
         }
         match record.phase() {
-            AuditPhase::Begin => drop(self.open.insert(record.statement_id.clone(), record)),
+            AuditPhase::Begin => drop(self.open.insert(record.statement_id.clone(), (record, same_key))),
             AuditPhase::End | AuditPhase::Recovered => {
                 let begin = self.open.remove(&record.statement_id);
-                self.judge(begin.as_ref().unwrap_or(&record), &record);
+                let (begin, same_key) = begin.map_or((None, same_key), |(begin, same)| (Some(begin), same && same_key));
+                self.judge(begin.as_ref().unwrap_or(&record), &record, same_key);
             }
-            AuditPhase::Denied | AuditPhase::Received => self.judge(&record, &record),
+            AuditPhase::Denied | AuditPhase::Received => self.judge(&record, &record, same_key),
             AuditPhase::Progress | AuditPhase::Admin | AuditPhase::Heartbeat | AuditPhase::Unspecified => {}
         }
     }
 
     fn finish(mut self) -> Answer {
-        for (_, begin) in std::mem::take(&mut self.open) {
-            self.judge(&begin, &begin);
+        for (_, (begin, same_key)) in std::mem::take(&mut self.open) {
+            self.judge(&begin, &begin, same_key);
         }
         self.accesses.sort_by(|one, other| (one.at_us, &one.event_id).cmp(&(other.at_us, &other.event_id)));
-        Answer { accesses: self.accesses, untold: self.untold }
+        Answer { accesses: self.accesses, untold: self.untold, other_key: self.other_key }
     }
 
     /// Decides whether a statement, by its first and last records, is part of the answer.
-    fn judge(&mut self, first: &AuditRecord, last: &AuditRecord) {
+    fn judge(&mut self, first: &AuditRecord, last: &AuditRecord, same_key: bool) {
         if self.search.since_us.is_some_and(|since_us| last.at_us < since_us) {
             return;
         }
@@ -185,8 +191,8 @@ impl Reading<'_> {
                 self.untold += 1;
                 None
             }
-            Question::Value(_) => self.used(first),
-            Question::Subject(_) => self.shown(last),
+            Question::Value(_) => self.used(first, same_key),
+            Question::Subject(_) => self.shown(last, same_key),
         };
         let Some(certain) = certain else { return };
         let access = self.access(first, last, certain);
@@ -196,18 +202,26 @@ impl Reading<'_> {
     }
 
     /// Whether the value was used for certain, or perhaps.
-    fn used(&self, first: &AuditRecord) -> Option<bool> {
+    fn used(&mut self, first: &AuditRecord, same_key: bool) -> Option<bool> {
         let asked = first.statement.as_ref()?;
+        if !same_key && !asked.value_tokens.is_empty() {
+            self.other_key += 1;
+            return Some(false);
+        }
         let found = self.sought_in(&asked.value_tokens);
         if found { Some(true) } else { asked.values_over.then_some(false) }
     }
 
     /// Whether rows of the subject were shown for certain, or perhaps.
-    fn shown(&self, last: &AuditRecord) -> Option<bool> {
+    fn shown(&mut self, last: &AuditRecord, same_key: bool) -> Option<bool> {
         match last.phase() {
             // It never said whose rows it had read.
             AuditPhase::Begin | AuditPhase::Recovered => {
                 last.objects.iter().any(|object| !object.subject_column.is_empty()).then_some(false)
+            }
+            _ if !same_key && last.disclosures.iter().any(|disclosure| !disclosure.tokens.is_empty()) => {
+                self.other_key += 1;
+                Some(false)
             }
             _ => {
                 let found = last.disclosures.iter().any(|disclosure| self.sought_in(&disclosure.tokens));

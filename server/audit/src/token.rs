@@ -28,6 +28,19 @@ const RECORDS_PER_TOKEN: usize = 2;
 const MAX_VALUES: usize = 10_000;
 const NOT_LISTED: &str = "more subjects than are listed: rebuild them from the text, the versions and the policy epoch";
 
+/// Bytes of a statement's text that are kept, and of its parameters' values in all: a record has room for both.
+const MAX_TEXT_BYTES: usize = 256 << 10;
+
+/// A text, or where it is longer than `room` its beginning, its length and the SHA-256 of all of it.
+fn excerpt(text: &str, room: usize) -> String {
+    if text.len() <= room {
+        return text.to_owned();
+    }
+    let start = text.get(..text.floor_char_boundary(room)).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    format!("{start} … ({} bytes, SHA-256 {})", text.len(), hex::encode(digest))
+}
+
 /// A statement's token. Its last record is written when it is dropped, at the latest.
 pub struct Audit<S: Stage> {
     statement: Option<Statement>,
@@ -102,7 +115,7 @@ impl Audit<Received> {
         if let Some(statement) = &mut self.statement {
             statement.record.statement = Some(AuditStatement {
                 class: class.to_owned(),
-                sql_normalized: sql_normalized.to_owned(),
+                sql_normalized: excerpt(sql_normalized, MAX_TEXT_BYTES),
                 ..AuditStatement::default()
             });
         }
@@ -128,8 +141,14 @@ impl Audit<Received> {
                 statement.value_tokens.extend(token);
             }
         }
-        let parameters = asked.parameters.iter().map(|value| AuditParameter { value: value.clone() }).collect();
-        let text = AuditStatementText { sql: asked.sql.to_owned(), parameters };
+        let mut room = MAX_TEXT_BYTES;
+        let kept = |value: &Option<String>| {
+            let value = value.as_ref().map(|value| excerpt(value, room));
+            room = room.saturating_sub(value.as_ref().map_or(0, String::len));
+            AuditParameter { value }
+        };
+        let parameters = asked.parameters.iter().map(kept).collect();
+        let text = AuditStatementText { sql: excerpt(asked.sql, MAX_TEXT_BYTES), parameters };
         let at_us = log.clock.now().timestamp_micros();
         statement.sealed = Some(log.sealer.seal(&text, &record.statement_id, at_us)?);
         Ok(())

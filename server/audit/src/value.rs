@@ -3,33 +3,28 @@
 //!
 //! Invariant: what has a form at all keeps it for ever: tokens of them stand in the log.
 
-/// A value of more parts is not taken apart.
-const MAX_PARTS: usize = 64;
 /// What stands around values in patterns, lists and arrays.
 const BETWEEN_PARTS: [char; 9] = ['%', ',', ';', '{', '}', '[', ']', '"', '\''];
 /// What has more digits before its point is no number to be rounded.
 const MAX_EXACT: f64 = 1e15;
 
-/// The forms of a value, the plainest first; none where it has neither letter nor digit.
+/// The forms of a value, the plainest first; none where it has neither letter nor digit. A part that stands in it more
+/// than once is told as often: who asks bounds how many forms are taken.
 ///
 /// - its letters and digits, in lower case; leading zeros of a number do not count;
 /// - where it is a decimal number, the same without zeros at the end of its fraction;
 /// - where it is a pattern or a list, the same of each of its parts.
-pub(crate) fn forms(value: &str) -> Vec<String> {
-    let mut forms = Vec::new();
-    add(&mut forms, value);
-    if value.contains(BETWEEN_PARTS) {
-        value.split(BETWEEN_PARTS).take(MAX_PARTS).for_each(|part| add(&mut forms, part));
-    }
-    forms
+pub(crate) fn forms(value: &str) -> impl Iterator<Item = String> {
+    let whole: Vec<_> = of_part(value).collect();
+    let parts = value.contains(BETWEEN_PARTS).then(|| value.split(BETWEEN_PARTS)).into_iter().flatten();
+    let known = whole.clone();
+    whole.into_iter().chain(parts.flat_map(of_part).filter(move |form| !known.contains(form)))
 }
 
-fn add(forms: &mut Vec<String>, value: &str) {
-    for form in [Some(plain(value)), decimal(value)].into_iter().flatten() {
-        if !form.is_empty() && !forms.contains(&form) {
-            forms.push(form);
-        }
-    }
+fn of_part(part: &str) -> impl Iterator<Item = String> + use<> {
+    let plain = Some(plain(part)).filter(|form| !form.is_empty());
+    let decimal = decimal(part).filter(|form| !form.is_empty() && Some(form) != plain.as_ref());
+    plain.into_iter().chain(decimal)
 }
 
 /// Letters and digits in lower case.
@@ -83,7 +78,14 @@ mod tests {
             (" -%- ", &[]),
             ("", &[]),
         ] {
-            assert_eq!(forms(value), expected, "{value}");
+            assert_eq!(forms(value).collect::<Vec<_>>(), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn every_part_of_a_list_has_its_form() {
+        let list = (1_000..3_000).map(|number| number.to_string()).collect::<Vec<_>>();
+        let found: Vec<_> = forms(&format!("{{{}}}", list.join(","))).skip(1).collect();
+        assert_eq!(found, list);
     }
 }

@@ -26,6 +26,8 @@ use crate::storage::{LogFile, write_all};
 
 /// Bytes after which a group is closed, to bound the time that its first record waits.
 const GROUP_BYTES: usize = 4 << 20;
+/// Room for the remark that parts of a record were left out.
+const REMARK_BYTES: usize = 256;
 /// A head is written after so many records, at the latest.
 const RECORDS_PER_HEAD: u64 = 1_024;
 
@@ -271,18 +273,41 @@ impl Writer {
     }
 }
 
-/// Keeps a record within what a frame may hold; only an absurd statement does not fit.
+/// Keeps a record within what a frame may hold, leaving out no more than it must; only an absurd statement does not fit.
+/// What it touched and whose rows these are is never left out: recovery and searches go by it.
 fn shorten(record: &mut AuditRecord) {
-    if record.encoded_len() > MAX_RECORD_BYTES {
-        record.objects.clear();
-        record.policies.clear();
-        record.disclosures.iter_mut().for_each(|disclosure| (disclosure.tokens, disclosure.over) = (Vec::new(), true));
-        record.who.iter_mut().for_each(|who| who.roles.clear());
-        record.statement.iter_mut().for_each(|statement| {
-            statement.sql_normalized.clear();
-            statement.sealed = None;
-        });
-        record.detail = "too long: text, roles, objects and policies were left out".to_owned();
+    const STEPS: [(&str, fn(&mut AuditRecord)); 5] = [
+        ("roles, policies", |record| {
+            record.policies.clear();
+            record.who.iter_mut().for_each(|who| who.roles.clear());
+        }),
+        ("columns", |record| {
+            for object in &mut record.objects {
+                object.projected.clear();
+                object.filtered.clear();
+                object.masked.clear();
+            }
+        }),
+        ("text", |record| {
+            record.statement.iter_mut().for_each(|asked| (asked.sealed, asked.sql_normalized) = Default::default());
+        }),
+        ("values", |record| {
+            record.statement.iter_mut().for_each(|asked| (asked.value_tokens, asked.values_over) = (Vec::new(), true));
+        }),
+        ("subjects", |record| {
+            record.disclosures.iter_mut().for_each(|shown| (shown.tokens, shown.over) = (Vec::new(), true));
+        }),
+    ];
+    let mut left_out = Vec::new();
+    for (what, leave_out) in STEPS {
+        if record.encoded_len() <= MAX_RECORD_BYTES - REMARK_BYTES {
+            break;
+        }
+        leave_out(record);
+        left_out.push(what);
+    }
+    if !left_out.is_empty() {
+        record.detail = format!("too long, left out: {}", left_out.join(", "));
     }
 }
 
@@ -306,6 +331,7 @@ fn create_segment(
             created_at_us: shared.clock.now().timestamp_micros(),
             tree_peaks: tree.peaks(),
             heartbeat_ms: shared.config.heartbeat_ms,
+            token_key: shared.tokens.fingerprint().to_vec(),
         },
     );
     let made = fill_segment(shared, &path, &header);

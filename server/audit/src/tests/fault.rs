@@ -101,14 +101,20 @@ fn a_crash_on_a_failing_disk_leaves_a_log_that_opens() {
 }
 
 #[test]
-fn a_statement_that_is_too_long_is_recorded_without_its_text() {
+fn a_record_that_is_too_long_leaves_out_what_it_must() {
     let directory = tempfile::tempdir().unwrap();
     let (log, _) = open_faulty(directory.path());
     let mut token = log.receive(who()).unwrap();
     token.describe("SELECT", &"?, ".repeat(6 << 20));
+    token.begin(BeginFacts { policies: vec!["p".repeat(17 << 20)], ..facts() }).unwrap().end(DONE);
+    let mut token = log.receive(who()).unwrap();
+    token.describe("SELECT", &"?, ".repeat(6 << 20));
     token.deny(SqlState::PROGRAM_LIMIT_EXCEEDED, lakeward_base::Epoch(1));
     let rows = chained_rows(&log);
-    assert!(rows[1].detail.as_ref().unwrap().contains("too long"));
+    for row in &rows[1..3] {
+        assert_eq!(row.detail.as_deref(), Some("too long, left out: roles, policies"));
+    }
+    assert_eq!((rows[3].phase.as_str(), rows[3].detail.as_deref()), ("DENIED", None), "its text was excerpted");
     log.shutdown().unwrap();
     assert_eq!(verify(directory.path()).exit_code(), 0);
 }

@@ -125,3 +125,50 @@ fn disclosures_outside_are_accounted_for_unless_exempt() {
     assert_eq!(answer(directory.path(), Question::User("alice".to_owned()), false).accesses.len(), 4);
     assert!(answer(directory.path(), Question::User("bob".to_owned()), false).accesses.is_empty());
 }
+
+#[test]
+fn under_another_key_nothing_is_excluded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(config(directory.path()));
+    ask(&log, "SELECT $1", &[], &[SSN]).end(DONE);
+    let mut token = ask(&log, "SELECT", &[], &[]);
+    token.disclosed(vec![subjects("public.patients", &["17"], false)]);
+    token.end(DONE);
+    log.shutdown().unwrap();
+    let other = AuditKeys { tokens: Zeroizing::new([1; 32]), ..keys() };
+    for question in [Question::Value(SSN.to_owned()), Question::Subject("17".to_owned())] {
+        let asked = Search { question, since_us: None, accountable_only: false, with_text: false };
+        let own = search(directory.path(), &keys(), &asked).unwrap();
+        assert_eq!((own.accesses.len(), own.accesses[0].certain, own.other_key), (1, true, 0));
+        let found = search(directory.path(), &other, &asked).unwrap();
+        assert_eq!((found.accesses.len(), found.accesses[0].certain, found.other_key), (1, false, 1));
+    }
+}
+
+#[test]
+fn an_absurd_statement_is_excerpted_and_tells_what_it_touched_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = open(config(directory.path()));
+    let sql = format!("SELECT '{SSN}' || '{}'", "x".repeat(17 << 20));
+    let mut token = log.receive(who()).unwrap();
+    token.describe("SELECT", &sql.replace(SSN, "?"));
+    let parameters = [Some(sql.clone()), Some("short".to_owned())];
+    token.ask(&Asked { sql: &sql, literals: &[SSN.to_owned()], parameters: &parameters, more: false }).unwrap();
+    let mut facts = facts();
+    facts.objects[0].projected = vec!["column".repeat(1 << 20); 4];
+    facts.policies = vec!["policy".repeat(1 << 20)];
+    std::mem::forget(token.begin(facts).unwrap());
+    log.flushed().wait().unwrap();
+    drop(log);
+    let (log, _) = open(config(directory.path()));
+    let found = answer(directory.path(), Question::Value(SSN.to_owned()), false).accesses.remove(0);
+    let text = found.sql.unwrap();
+    assert!(found.certain && text.starts_with("SELECT '412-68-1073'"), "{}", text.len());
+    assert!(text.len() < 300_000 && text.contains("bytes, SHA-256 "), "{}", text.len());
+    assert!(found.parameters[0].as_ref().unwrap().len() < 300_000);
+    let rows = answer(directory.path(), Question::Subject("17".to_owned()), false).accesses;
+    assert_eq!(rows.iter().map(|access| (access.certain, access.outcome)).collect::<Vec<_>>(), [(false, "unknown")]);
+    assert_eq!(rows[0].objects[0].name, "public.patients");
+    let rows: usize = log.disclosures().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, 1);
+}
