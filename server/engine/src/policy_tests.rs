@@ -12,10 +12,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
-use lakeward_audit::{BeginFacts, Outcome};
+use lakeward_audit::{Audit, BeginFacts, Begun, Outcome};
 use lakeward_base::{Coded, SqlState, StatementId};
 use lakeward_catalog::{Expectation, PolicyTest, Snapshot, VersionSelector};
-use lakeward_govern::Principal;
+use lakeward_govern::{Principal, Subjects};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::query::QueryPlan;
 use crate::session::Session;
 use crate::sets::Sets;
 use crate::statement::Statement;
-use crate::stream::AbortOnDrop;
+use crate::stream::{AbortOnDrop, subject_facts};
 use crate::vantage::Vantage;
 use crate::version::{self, Mark, Moment};
 use crate::{in_full, mentioned, plan, publish, resolve, run, simulate};
@@ -197,7 +197,7 @@ async fn observe(vantage: Vantage, test: &PolicyTest) -> Result<Seen, Error> {
     let statement = Arc::new(crate::statement::parse(test.query.expose())?);
     audit.describe(CLASS, &statement.normalized);
     in_full::tell(&mut audit, &statement.in_full, None)?;
-    let epoch = vantage.snapshot.epoch();
+    let (epoch, subjects) = (vantage.snapshot.epoch(), Arc::clone(&vantage.subjects));
     let (plan, facts) = match Box::pin(planned(vantage, &statement)).await {
         Ok(planned) => planned,
         Err(error) => {
@@ -206,7 +206,9 @@ async fn observe(vantage: Vantage, test: &PolicyTest) -> Result<Seen, Error> {
         }
     };
     let begun = audit.begin(facts).map_err(|error| Error::from_coded(&error))?;
-    begun.durable().await.map_err(|error| Error::from_coded(&error))?;
+    let durable = begun.durable();
+    let mut reading = Reading { audit: Some(begun), subjects };
+    durable.await.map_err(|error| Error::from_coded(&error))?;
     let seen = match &test.expectation {
         Expectation::Masked(_) | Expectation::Unmasked(_) => Ok(Seen::Columns(columns(&plan))),
         Expectation::NoRows | Expectation::SomeRows => rows(plan, 0).await.map(Seen::Rows),
@@ -214,9 +216,30 @@ async fn observe(vantage: Vantage, test: &PolicyTest) -> Result<Seen, Error> {
         Expectation::Denied => rows(plan, u64::MAX).await.map(Seen::Rows),
     };
     let sqlstate = seen.as_ref().map_or_else(|error: &Error| error.sqlstate(), |_| SqlState::SUCCESS);
-    // No row leaves.
-    begun.end(Outcome { sqlstate, rows: 0, bytes: 0 });
+    reading.end(sqlstate);
     seen
+}
+
+/// The record of a test's query, ended also where the test is stopped. No row leaves, but the verdict tells of those that
+/// were read.
+struct Reading {
+    audit: Option<Audit<Begun>>,
+    subjects: Arc<Subjects>,
+}
+
+impl Reading {
+    fn end(&mut self, sqlstate: SqlState) {
+        if let Some(mut audit) = self.audit.take() {
+            audit.disclosed(subject_facts(&self.subjects, false));
+            audit.end(Outcome { sqlstate, rows: 0, bytes: 0 });
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.end(SqlState::QUERY_CANCELED);
+    }
 }
 
 async fn planned(vantage: Vantage, statement: &Arc<Statement>) -> Result<(QueryPlan, BeginFacts), Error> {

@@ -229,9 +229,8 @@ impl Ending {
             let withheld = self.withheld.take().map_or(0, |rows| rows.load(Ordering::Relaxed));
             self.rows = self.rows.saturating_sub(withheld);
             self.counted.finish(sqlstate, self.rows);
-            // Where no row has left, or was changed, none was disclosed.
-            let subjects = self.subjects.take().filter(|_| self.rows > 0);
-            audit.disclosed(subjects.map(|subjects| subject_facts(&subjects)).unwrap_or_default());
+            let subjects = self.subjects.take();
+            audit.disclosed(subjects.map(|subjects| subject_facts(&subjects, self.rows > 0)).unwrap_or_default());
             audit.end(Outcome { sqlstate, rows: self.rows, bytes: self.bytes });
         }
     }
@@ -243,12 +242,16 @@ impl Ending {
     }
 }
 
-fn subject_facts(subjects: &Subjects) -> Vec<SubjectFacts> {
-    let facts = |TableSubjects { table, version, subjects, over }| {
+/// Whose rows were read. Those that were read are told whether or not a row came of it: that none did, an error, and rows
+/// that a later statement of the block shows before it is rolled back, all tell of them. A table that was never scanned
+/// is told only where a row left, which its statistics may have made.
+pub(crate) fn subject_facts(subjects: &Subjects, rows_left: bool) -> Vec<SubjectFacts> {
+    let told = |table: &TableSubjects| table.scanned || rows_left;
+    let facts = |TableSubjects { table, version, subjects, over, scanned: _ }| {
         let version = i64::try_from(version).ok();
         SubjectFacts { object: table, version, subjects, over }
     };
-    subjects.take().into_iter().map(facts).collect()
+    subjects.take().into_iter().filter(told).map(facts).collect()
 }
 
 impl Drop for Ending {

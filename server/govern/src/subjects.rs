@@ -49,6 +49,8 @@ pub struct TableSubjects {
     pub subjects: Vec<String>,
     /// These are not all of them.
     pub over: bool,
+    /// A scan of it was begun; else its statistics answered, or nothing was asked of it.
+    pub scanned: bool,
 }
 
 impl Subjects {
@@ -65,9 +67,9 @@ impl Subjects {
     pub fn take(&self) -> Vec<TableSubjects> {
         let listed = std::mem::take(&mut *self.0.lock());
         let told = |((table, version), listed): (Object, Listed)| {
-            let over = listed.over || !listed.scanned;
+            let (over, scanned) = (listed.over || !listed.scanned, listed.scanned);
             let numbers = listed.numbers.into_iter().map(|number| number.to_string());
-            TableSubjects { table, version, subjects: numbers.chain(listed.texts).collect(), over }
+            TableSubjects { table, version, subjects: numbers.chain(listed.texts).collect(), over, scanned }
         };
         listed.into_iter().map(told).collect()
     }
