@@ -158,10 +158,20 @@ pub enum Format {
 /// # Errors
 /// [`ServerError::Config`] where there is none.
 pub fn value_of_stdin() -> Result<Question, ServerError> {
+    value_of(io::stdin().lock())
+}
+
+/// The longest value that is sought, in bytes.
+const MAX_VALUE_BYTES: u64 = 64 << 10;
+
+fn value_of(input: impl BufRead) -> Result<Question, ServerError> {
     let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
+    let read = input.take(MAX_VALUE_BYTES + 1).read_line(&mut line);
     let value = line.trim();
     match read {
+        Ok(read) if read as u64 > MAX_VALUE_BYTES => {
+            Err(ServerError::Config(format!("the value to search for is longer than {MAX_VALUE_BYTES} bytes")))
+        }
         Ok(_) if value.chars().any(char::is_alphanumeric) => Ok(Question::Value(value.to_owned())),
         _ => Err(ServerError::Config("standard input holds no value to search for".to_owned())),
     }
@@ -192,6 +202,9 @@ fn searched(asked: &Asked, question: Question, accountable_only: bool) -> Result
     written.map_err(|error| ServerError::System { what: "standard output", reason: error.kind() })?;
     if answer.untold > 0 {
         tell(&format!("{} statements were recorded before the log could tell, and are left out", answer.untold));
+    }
+    if answer.other_key > 0 {
+        tell(&format!("{} statements were recorded under another key, and are told as possible", answer.other_key));
     }
     Ok(())
 }
@@ -241,6 +254,27 @@ fn objects(access: &Access) -> String {
     access.objects.iter().map(object).collect::<Vec<_>>().join(", ")
 }
 
+/// The parameters as a JSON array; empty where there are none, or they were not asked for.
+fn parameters(access: &Access) -> String {
+    if access.parameters.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&access.parameters).unwrap_or_default()
+}
+
+/// A text with its control characters escaped, and those that turn the direction of writing: clients choose some of these
+/// texts, and a terminal would obey them.
+fn printable(text: &str) -> String {
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) { printable.extend(c.escape_default()) } else { printable.push(c) }
+    }
+    printable
+}
+
 fn how_certain(access: &Access) -> &'static str {
     if access.certain { "certain" } else { "possible" }
 }
@@ -258,16 +292,20 @@ fn text(answer: &Answer) -> String {
         let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| format!(", {mark}")).collect();
         let _ = writeln!(
             text,
-            "{}  {}  {purpose}  {}  {}{rows}{marks}, {}\n    {}\n    {}\n    event {}",
+            "{}  {}  {}  {}  {}{rows}{marks}, {}\n    {}\n    {}\n    event {}",
             at(access),
-            access.user_name,
+            printable(&access.user_name),
+            printable(purpose),
             access.statement_class,
             access.outcome,
             how_certain(access),
-            objects(access),
-            access.sql.as_deref().unwrap_or(&access.sql_normalized),
+            printable(&objects(access)),
+            printable(access.sql.as_deref().unwrap_or(&access.sql_normalized)),
             access.event_id,
         );
+        if !access.parameters.is_empty() {
+            let _ = writeln!(text, "    parameters {}", printable(&parameters(access)));
+        }
     }
     let certain = answer.accesses.iter().filter(|access| access.certain).count();
     let _ = writeln!(text, "{certain} certain, {} possible", answer.accesses.len() - certain);
@@ -288,8 +326,8 @@ fn json(answer: &Answer) -> String {
 }
 
 const CSV_HEADER: &str = "at,user_name,roles,external,purpose_of_use,statement_class,objects,outcome,sqlstate,rows,\
-                          certainty,accountable,break_glass,client_addr,application_name,protocol,sql,event_id,\
-                          statement_id\r\n";
+                          certainty,accountable,break_glass,client_addr,application_name,protocol,sql,parameters,\
+                          event_id,statement_id\r\n";
 
 fn csv(accesses: &[Access]) -> String {
     let mut text = CSV_HEADER.to_owned();
@@ -312,6 +350,7 @@ fn csv(accesses: &[Access]) -> String {
             access.application_name.clone(),
             access.protocol.unwrap_or_default().to_owned(),
             access.sql.clone().unwrap_or_else(|| access.sql_normalized.clone()),
+            parameters(access),
             access.event_id.clone(),
             access.statement_id.clone(),
         ];
@@ -355,6 +394,27 @@ mod tests {
             ("line\nbreak", "\"line\nbreak\""),
         ] {
             assert_eq!(quoted(field), expected);
+        }
+    }
+
+    #[test]
+    fn what_clients_chose_does_not_command_a_terminal() {
+        assert_eq!(
+            printable("SELECT 'é' -- \u{1b}[2J\r\nevent\u{202e}"),
+            "SELECT 'é' -- \\u{1b}[2J\\r\\nevent\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn a_value_is_one_line_of_some_length() {
+        let value = |input: &str| match value_of(input.as_bytes()) {
+            Ok(Question::Value(value)) => Some(value),
+            _ => None,
+        };
+        assert_eq!(value(" 412-68-1073 \nmore"), Some("412-68-1073".to_owned()));
+        assert_eq!(value(&"x".repeat(1 << 16)).map(|value| value.len()), Some(1 << 16));
+        for none in ["", "\n", "--\n", &"x".repeat((1 << 16) + 1)] {
+            assert_eq!(value(none), None);
         }
     }
 }
