@@ -21,8 +21,8 @@ const MAX_PARAMETERS: usize = 10_000;
 /// 58030 where the audit's keys fail.
 pub(crate) fn tell(audit: &mut Audit<Received>, in_full: &InFull, request: Option<&Request>) -> Result<(), Error> {
     let (parameters, more) = request.map(parameters).unwrap_or_default();
-    let asked =
-        Asked { sql: in_full.text.expose(), literals: in_full.literals.expose(), parameters: &parameters, more };
+    let (sql, literals, more) = (in_full.text.expose(), in_full.literals.expose(), more || in_full.more);
+    let asked = Asked { sql, literals, parameters: &parameters, more };
     audit.ask(&asked).map_err(|error| Error::from_coded(&error))
 }
 

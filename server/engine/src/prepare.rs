@@ -61,7 +61,7 @@ pub async fn prepare(
 }
 
 fn unplanned(error: Error) -> Refused {
-    Box::new(((String::new(), InFull::default()), "PREPARE", error))
+    Box::new(((String::new(), InFull::unread()), "PREPARE", error))
 }
 
 /// The text without its literals and in full, the class, and why.

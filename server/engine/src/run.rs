@@ -99,7 +99,7 @@ async fn build(
     let statement = match statement {
         Ok(statement) => statement,
         Err(error) => {
-            in_full::tell(audit, &request.refused_in_full(), None)?;
+            in_full::tell(audit, &request.refused_in_full(), Some(request))?;
             return Err(error);
         }
     };
