@@ -276,7 +276,8 @@ impl Writer {
 /// Keeps a record within what a frame may hold, leaving out no more than it must; only an absurd statement does not fit.
 /// What it touched and whose rows these are is never left out: recovery and searches go by it.
 fn shorten(record: &mut AuditRecord) {
-    const STEPS: [(&str, fn(&mut AuditRecord)); 5] = [
+    type Step = fn(&mut AuditRecord);
+    const STEPS: [(&str, Step); 5] = [
         ("roles, policies", |record| {
             record.policies.clear();
             record.who.iter_mut().for_each(|who| who.roles.clear());
