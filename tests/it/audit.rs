@@ -295,7 +295,8 @@ fn a_record_is_proved_to_whoever_has_the_public_key() {
     let document: Value = serde_json::from_str(&proof).unwrap();
     assert_eq!(document["event_id"], event.as_str());
     // Another record, another place, another path, another head, another key.
-    let changes: [(&str, fn(&mut Value)); 6] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 6] = [
         ("record", |document| document["record"] = "00".into()),
         ("place", |document| document["leaf_index"] = (document["leaf_index"].as_u64().unwrap() - 1).into()),
         ("size", |document| document["tree_size"] = (document["tree_size"].as_u64().unwrap() + 1).into()),

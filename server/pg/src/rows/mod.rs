@@ -130,7 +130,7 @@ pub(crate) fn put_value(column: &Column<'_>, row: usize, out: &mut Vec<u8>) -> R
 }
 
 /// Fills in the length at `start`; it counts itself but for `less` bytes.
-pub(crate) fn set_length(out: &mut Vec<u8>, start: usize, less: usize) -> Result<(), PgError> {
+pub(crate) fn set_length(out: &mut [u8], start: usize, less: usize) -> Result<(), PgError> {
     let length = out.len().saturating_sub(start + less);
     if length > MAX_ROW_BYTES {
         return Err(PgError::LimitExceeded("a row is longer than the 1 GB that one message can hold"));
