@@ -309,14 +309,14 @@ pub struct AuditSegmentHeader {
 /// these lines, each ended by a line feed; bytes are in lower-case hexadecimal, closed is 0 or 1:
 ///
 ///    lakeward audit head 1
-///    node <node>
-///    boot <boot_id>
-///    segment <segment>
-///    size <seq>
-///    root <tree_root>
-///    hash <hash>
-///    closed <closed>
-///    at_us <at_us>
+///    node \[node\]
+///    boot \[boot_id\]
+///    segment \[segment\]
+///    size \[seq\]
+///    root \[tree_root\]
+///    hash \[hash\]
+///    closed \[closed\]
+///    at_us \[at_us\]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AuditHead {
