@@ -5,6 +5,7 @@
 
 /// Every class that a statement which parses can have, but that of no statement at all.
 pub const CLASSES: &[&str] = &[
+    "ALTER DEFAULT PRIVILEGES",
     "ALTER MASKING POLICY",
     "ALTER POLICY",
     "ALTER ROLE",
