@@ -67,7 +67,7 @@ fn the_subjects_of_rows_that_left_are_on_record_and_accounted_for() {
         (&ann, "SELECT w.title AS s5 FROM wards w WHERE EXISTS (SELECT 1 FROM visits v WHERE v.note = 'x')", "1|"),
         (&ann, "SELECT p.name AS s6, v.day FROM patients p, visits v WHERE p.name = 'p8'", "3|"),
         (&ann, "SELECT title AS s7 FROM wards", "|"),
-        (&ann, "SELECT ssn AS s8 FROM patients WHERE name = 'p9'", "|"),
+        (&ann, "SELECT ssn AS s8 FROM patients WHERE name = 'p9'", "0|"),
         (&ann, "SELECT name AS s9 FROM patients WHERE false", "|"),
         (&admin, "SELECT name AS s10 FROM patients WHERE ward = 1", "20|"),
         (&admin, "SELECT patient_id AS s11 FROM patients WHERE patient_id < 4", "3|"),
